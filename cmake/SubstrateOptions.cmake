@@ -1,0 +1,55 @@
+# Compiler settings shared by every target.
+
+option(SUBSTRATE_TESTS "Build the tests" ON)
+option(SUBSTRATE_BENCH "Build the benchmark programs" OFF)
+option(SUBSTRATE_FUZZ "Build the libFuzzer targets (needs clang)" OFF)
+option(SUBSTRATE_STATIC "Link the shipped programs statically" ON)
+option(SUBSTRATE_WERROR "Treat warnings as errors" ON)
+set(SUBSTRATE_SANITIZE "" CACHE STRING "Sanitizers for -fsanitize=, comma separated")
+
+set(CMAKE_CXX_STANDARD 23)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin")
+
+add_library(substrate_flags INTERFACE)
+target_include_directories(substrate_flags INTERFACE "${CMAKE_SOURCE_DIR}/src")
+target_compile_options(substrate_flags INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor
+  -Woverloaded-virtual -Wcast-qual -Wformat=2 -Wundef
+  $<$<BOOL:${SUBSTRATE_WERROR}>:-Werror>
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-missing-field-initializers>
+  $<$<CXX_COMPILER_ID:Clang>:-Wno-missing-designated-field-initializers -Wno-gnu-zero-variadic-macro-arguments>
+  -fstack-protector-strong)
+target_compile_definitions(substrate_flags INTERFACE
+  _GNU_SOURCE SUBSTRATE_VERSION="${PROJECT_VERSION}"
+  $<$<CONFIG:Release,RelWithDebInfo>:_FORTIFY_SOURCE=2>)
+
+if(SUBSTRATE_SANITIZE)
+  set(SUBSTRATE_STATIC OFF)
+  target_compile_options(substrate_flags INTERFACE
+    -fsanitize=${SUBSTRATE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(substrate_flags INTERFACE -fsanitize=${SUBSTRATE_SANITIZE})
+endif()
+
+find_program(SUBSTRATE_MOLD mold)
+if(SUBSTRATE_MOLD)
+  target_link_options(substrate_flags INTERFACE -fuse-ld=mold)
+endif()
+
+find_package(Threads REQUIRED)
+find_package(fmt REQUIRED)
+# The archive, so that programs can be linked statically.
+find_library(SUBSTRATE_FMT_ARCHIVE NAMES libfmt.a REQUIRED)
+add_library(substrate_fmt INTERFACE)
+target_link_libraries(substrate_fmt INTERFACE "${SUBSTRATE_FMT_ARCHIVE}")
+find_package(nlohmann_json REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(SECCOMP REQUIRED libseccomp)
+pkg_check_modules(XXHASH REQUIRED libxxhash)
+if(SUBSTRATE_TESTS)
+  find_package(GTest REQUIRED)
+endif()

@@ -1,0 +1,41 @@
+#include "base/ids.hpp"
+
+#include <array>
+#include <span>
+
+namespace substrate {
+
+std::string make_id(const Env& env, std::string_view prefix) {
+    std::array<std::uint8_t, 16> bytes{};
+    env.random(bytes);
+    const auto millis = static_cast<std::uint64_t>(env.realtime_ns() / 1'000'000);
+    for (unsigned i = 0; i < 6; ++i) bytes[i] = static_cast<std::uint8_t>(millis >> (8 * (5 - i)));
+    bytes[6] = static_cast<std::uint8_t>(0x70 | (bytes[6] & 0x0f));
+    bytes[8] = static_cast<std::uint8_t>(0x80 | (bytes[8] & 0x3f));
+    constexpr std::string_view kHex = "0123456789abcdef";
+    std::string id(prefix);
+    id += '_';
+    for (unsigned i = 0; i < 16; ++i) {
+        if (i == 4 || i == 6 || i == 8 || i == 10) id += '-';
+        id += kHex[bytes[i] >> 4];
+        id += kHex[bytes[i] & 0x0f];
+    }
+    return id;
+}
+
+bool is_id(std::string_view text, std::string_view prefix) {
+    if (text.size() != prefix.size() + 1 + 36 || !text.starts_with(prefix) || text[prefix.size()] != '_')
+        return false;
+    const std::string_view uuid = text.substr(prefix.size() + 1);
+    for (unsigned i = 0; i < 36; ++i) {
+        const char c = uuid[i];
+        if (i == 8 || i == 13 || i == 18 || i == 23) {
+            if (c != '-') return false;
+        } else if ((c < '0' || c > '9') && (c < 'a' || c > 'f')) {
+            return false;
+        }
+    }
+    return true;
+}
+
+}  // namespace substrate

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/env.hpp"
+
+namespace substrate {
+
+// "<prefix>_<uuid>": a UUID version 7 (RFC 9562), so ids sort by creation time.
+std::string make_id(const Env& env, std::string_view prefix);
+
+inline std::string make_span_id(const Env& env) { return make_id(env, "spn"); }
+inline std::string make_world_id(const Env& env) { return make_id(env, "wld"); }
+inline std::string make_session_id(const Env& env) { return make_id(env, "ses"); }
+
+// True for exactly "<prefix>_" and a lower-case UUID. Ids become path
+// components, so anything that a person or a peer names is checked first.
+bool is_id(std::string_view text, std::string_view prefix);
+
+}  // namespace substrate
