@@ -41,10 +41,11 @@ endif()
 
 find_package(Threads REQUIRED)
 find_package(fmt REQUIRED)
-# The archive, so that programs can be linked statically.
-find_library(SUBSTRATE_FMT_ARCHIVE NAMES libfmt.a REQUIRED)
-add_library(substrate_fmt INTERFACE)
-target_link_libraries(substrate_fmt INTERFACE "${SUBSTRATE_FMT_ARCHIVE}")
+# Debian ships fmt as a shared library only; the shipped programs are static,
+# so its implementation header is compiled once here.
+add_library(substrate_fmt STATIC "${CMAKE_SOURCE_DIR}/cmake/fmt_archive.cpp")
+get_target_property(fmt_includes fmt::fmt INTERFACE_INCLUDE_DIRECTORIES)
+target_include_directories(substrate_fmt SYSTEM PUBLIC ${fmt_includes})
 find_package(nlohmann_json REQUIRED)
 find_package(CLI11 REQUIRED)
 find_package(PkgConfig REQUIRED)
