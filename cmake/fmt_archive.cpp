@@ -10,7 +10,6 @@ template FMT_API dragonbox::decimal_fp<double> dragonbox::to_decimal(double x) n
 template FMT_API locale_ref::locale_ref(const std::locale& loc);
 template FMT_API std::locale locale_ref::get<std::locale>() const;
 
-template FMT_API std::string grouping_impl<char>(locale_ref);
 template FMT_API thousands_sep_result<char> thousands_sep_impl(locale_ref);
 template FMT_API char decimal_point_impl(locale_ref);
 template FMT_API void buffer<char>::append(const char*, const char*);
