@@ -11,6 +11,22 @@
 #include "sys/directory.hpp"
 
 namespace substrate::sys {
+namespace {
+
+Result<UniqueFd> open_resolved(int dir, const std::string& path, int flags, mode_t mode, std::uint64_t resolve) {
+    open_how how{};
+    how.flags = static_cast<std::uint64_t>(flags | O_CLOEXEC);
+    how.mode = mode;
+    how.resolve = resolve;
+    long fd = -1;
+    // EAGAIN: a rename somewhere raced with the check of "..".
+    do fd = ::syscall(SYS_openat2, dir, path.c_str(), &how, sizeof how);
+    while (fd < 0 && (errno == EINTR || errno == EAGAIN));
+    if (fd < 0) return fail(Error::last_os("openat2", path));
+    return UniqueFd(static_cast<int>(fd));
+}
+
+}  // namespace
 
 Result<UniqueFd> open_at(int dir, const std::string& name, int flags, mode_t mode) {
     int fd = -1;
@@ -25,16 +41,11 @@ Result<UniqueFd> open_path(const std::string& path, int flags, mode_t mode) {
 }
 
 Result<UniqueFd> open_beneath(int dir, const std::string& path, int flags, mode_t mode) {
-    open_how how{};
-    how.flags = static_cast<std::uint64_t>(flags | O_CLOEXEC);
-    how.mode = mode;
-    how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-    long fd = -1;
-    // EAGAIN: a rename somewhere raced with the check of "..".
-    do fd = ::syscall(SYS_openat2, dir, path.c_str(), &how, sizeof how);
-    while (fd < 0 && (errno == EINTR || errno == EAGAIN));
-    if (fd < 0) return fail(Error::last_os("openat2", path));
-    return UniqueFd(static_cast<int>(fd));
+    return open_resolved(dir, path, flags, mode, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+}
+
+Result<UniqueFd> open_in_root(int root, const std::string& path, int flags) {
+    return open_resolved(root, path, flags, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
 }
 
 Result<std::size_t> read_some(int fd, std::span<char> buffer) {
@@ -133,6 +144,11 @@ Result<UniqueFd> open_private_dir(const std::string& path) {
     if ((st.stx_mode & 022) != 0)
         return fail(Error(Errc::safety, "'" + path + "' can be written by others").hint("chmod 700 '" + path + "'"));
     return fd;
+}
+
+Result<> remove_dir_at(int dir, const std::string& name) {
+    if (::unlinkat(dir, name.c_str(), AT_REMOVEDIR) != 0) return fail(Error::last_os("rmdir", name));
+    return {};
 }
 
 Result<> remove_tree_at(int dir, const std::string& name) {

@@ -25,6 +25,10 @@ Result<UniqueFd> open_at(int dir, const std::string& name, int flags, mode_t mod
 // no component of `path` may be a link or lead out of `dir`.
 Result<UniqueFd> open_beneath(int dir, const std::string& path, int flags, mode_t mode = 0);
 
+// openat2(2) with RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS: links resolve as if
+// `root` were "/".
+Result<UniqueFd> open_in_root(int root, const std::string& path, int flags);
+
 // Up to buffer.size() bytes; 0 at the end.
 Result<std::size_t> read_some(int fd, std::span<char> buffer);
 // Until the end or `limit` bytes; more than `limit` is Errc::invalid.
@@ -55,6 +59,8 @@ Result<> make_dirs(const std::string& path, mode_t mode);
 // A directory that belongs to us and nobody else can write: created 0700 when
 // missing; a link, a foreign owner or group/other write bits are Errc::safety.
 Result<UniqueFd> open_private_dir(const std::string& path);
+// unlinkat(2) with AT_REMOVEDIR.
+Result<> remove_dir_at(int dir, const std::string& name);
 // Removes the tree `name` below `dir` without following links; directories
 // that are not searchable are made so first. Missing is success.
 Result<> remove_tree_at(int dir, const std::string& name);

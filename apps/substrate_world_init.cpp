@@ -1,0 +1,58 @@
+// PID 1 of a world. Descriptors 3, 4 and 5 are the supervisor's socket, the
+// plan and the seccomp program. Single-threaded, static and small: it sets the
+// world up in one visible order and then serves it.
+#include <fcntl.h>
+
+#include <cstring>
+
+#include "plan/world_plan.hpp"
+#include "sys/file.hpp"
+#include "sys/signals.hpp"
+#include "world/init_loop.hpp"
+#include "world/init_protocol.hpp"
+#include "world/packet.hpp"
+#include "world/probe_child.hpp"
+#include "world/setup.hpp"
+
+namespace {
+
+using namespace substrate;
+
+Result<std::vector<sock_filter>> read_filter(int fd) {
+    SUB_TRY_ASSIGN(const std::string bytes, sys::read_to_end(fd, 1 << 20));
+    std::vector<sock_filter> filter(bytes.size() / sizeof(sock_filter));
+    std::memcpy(filter.data(), bytes.data(), filter.size() * sizeof(sock_filter));
+    return filter;
+}
+
+Result<> run() {
+    SUB_TRY(sys::forbid_tracing());
+    SUB_TRY_ASSIGN(const std::string bytes, sys::read_to_end(world::kPlanFd, 1 << 20));
+    if (world::is_probe_question(bytes)) {
+        SUB_TRY_ASSIGN(const world::ProbeQuestion question, world::decode_probe_question(bytes));
+        return world::send_packet(world::kControlFd, world::encode(world::try_everything(question)), {});
+    }
+    SUB_TRY_ASSIGN(const plan::WorldPlan plan, plan::decode_plan(bytes));
+    SUB_TRY_ASSIGN(const std::vector<sock_filter> filter, read_filter(world::kFilterFd));
+    ::close(world::kPlanFd);
+    ::close(world::kFilterFd);
+    SUB_TRY_ASSIGN(const world::Staging staging, world::set_up_world(plan));
+    return world::serve_world(world::kControlFd, plan, staging, filter);
+}
+
+}  // namespace
+
+int main() {
+    // Whoever runs this by hand gets an answer instead of a changed system.
+    if (::fcntl(world::kControlFd, F_GETFD) < 0 || ::getpid() != 1) {
+        (void)sys::write_all(2, "substrate-world-init: started by substrate only, as PID 1 of a world\n");
+        return 2;
+    }
+    ::fcntl(world::kControlFd, F_SETFD, FD_CLOEXEC);
+    if (const auto result = run(); !result) {
+        const world::Event failed = world::Failed{result.error().message(), result.error().os_errno()};
+        (void)world::send_packet(world::kControlFd, world::encode(failed), {});
+        return 1;
+    }
+    return 0;
+}

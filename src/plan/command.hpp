@@ -1,0 +1,29 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace substrate::plan {
+
+// The words of `line` when it is one simple command that a POSIX shell would
+// execute as it stands: plain words, no expansion, quoting, assignment,
+// operator or comment, and a first word that is neither a keyword nor a
+// built-in of bash. Executing them directly is then the same as `bash -c line`.
+std::optional<std::vector<std::string>> simple_command(std::string_view line);
+
+// The variables of a process environment ("NAME=value") that may enter a world:
+// PATH, HOME, USER, LOGNAME, SHELL, TERM, COLORTERM, NO_COLOR, LANG, LC_*, TZ.
+// Everything else stays outside.
+struct SelectedEnvironment {
+    std::map<std::string, std::string> passed;
+    std::vector<std::string> withheld;  // "NAME=value", sorted: only ever hashed
+};
+SelectedEnvironment select_environment(const std::vector<std::string>& environment);
+
+// True for a name that a shell can assign: [A-Za-z_][A-Za-z0-9_]*.
+bool is_variable_name(std::string_view name);
+
+}  // namespace substrate::plan

@@ -1,0 +1,55 @@
+// The text form of a WorldPlan: what --explain prints and golden tests hold.
+#include <fmt/format.h>
+
+#include "base/text.hpp"
+#include "plan/world_plan.hpp"
+
+namespace substrate::plan {
+namespace {
+
+std::string id_map_text(const std::vector<IdExtent>& extents) {
+    std::string text;
+    for (const IdExtent& extent : extents)
+        text += fmt::format("{}{}+{}", text.empty() ? "" : ", ", extent.first, extent.count);
+    return text;
+}
+
+}  // namespace
+
+const char* to_string(NetworkMode mode) { return mode == NetworkMode::loopback ? "loopback" : "host"; }
+
+const char* to_string(SeccompMode mode) {
+    switch (mode) {
+        case SeccompMode::enforce: return "enforce";
+        case SeccompMode::log: return "log";
+        case SeccompMode::off: return "off";
+    }
+    return "off";
+}
+
+std::string to_text(const WorldPlan& plan) {
+    std::string text = fmt::format("world      {}\n", plan.world_id);
+    text += fmt::format("namespaces {}mount pid ipc uts{}\n", plan.user_namespace ? "user " : "",
+                        plan.network == NetworkMode::loopback ? " net" : "");
+    if (plan.user_namespace)
+        text += fmt::format("ids        uid {}; gid {} (identity)\n", id_map_text(plan.uid_map), id_map_text(plan.gid_map));
+    text += fmt::format("hostname   {}\n", plan.hostname);
+    text += fmt::format("network    {}\n", plan.network == NetworkMode::loopback ? "loopback only" : "the host's");
+    text += fmt::format("process    no capabilities, no_new_privs, seccomp {}\n", to_string(plan.seccomp));
+    text += fmt::format("capture    {} of {}", to_string(plan.capture.strategy), printable(plan.capture.project.str()));
+    if (plan.capture.strategy != CaptureStrategy::direct)
+        text += fmt::format(", kept in {}", printable(plan.capture.store.str()));
+    text += '\n';
+    if (!plan.capture_record.fallback_reason.empty())
+        text += fmt::format("           instead of {} ({})\n", to_string(plan.capture_record.primary),
+                            printable(plan.capture_record.fallback_reason));
+    for (const MountOp& op : plan.mounts) text += "mount      " + to_text(op) + '\n';
+    text += fmt::format("mount      project  {} by {}\n", printable(plan.capture.project.str()), to_string(plan.capture.strategy));
+    for (const WorldPath& mask : plan.capture.masks) text += fmt::format("mount      mask     {}\n", printable(mask.str()));
+    for (const Degradation& degradation : plan.degradations)
+        text += fmt::format("degraded   {}: {}{}\n", degradation.component, printable(degradation.reason),
+                            degradation.fix.empty() ? "" : fmt::format(" ({})", degradation.fix));
+    return text;
+}
+
+}  // namespace substrate::plan

@@ -1,0 +1,143 @@
+// The binary form of a WorldPlan.
+#include "plan/wire.hpp"
+#include "plan/world_plan.hpp"
+
+namespace substrate::plan {
+namespace {
+
+constexpr std::uint32_t kMagic = 0x53574c50;  // "SWLP"
+constexpr std::uint32_t kVersion = 1;
+
+enum class OpTag : std::uint8_t { bind, tmpfs, proc, devpts, mask, read_only, symlink, directory };
+
+void put_op(WireWriter& out, const MountOp& op) {
+    out.put(static_cast<OpTag>(op.action.index()));
+    out.put(op.target.str());
+    if (const auto* bind = std::get_if<Bind>(&op.action)) {
+        out.put(bind->source.str());
+        out.put(bind->read_only);
+        out.put(bind->optional);
+        out.put(bind->device);
+    } else if (const auto* tmpfs = std::get_if<Tmpfs>(&op.action)) {
+        out.put(tmpfs->mode);
+        out.put(tmpfs->size_bytes);
+        out.put(tmpfs->read_only);
+    } else if (const auto* link = std::get_if<Symlink>(&op.action)) {
+        out.put(link->to);
+    } else if (const auto* directory = std::get_if<Directory>(&op.action)) {
+        out.put(directory->mode);
+    }
+}
+
+MountOp get_op(WireReader& in) {
+    const auto tag = in.get_enum(OpTag::directory);
+    MountOp op{WorldPath(in.get_string()), Proc{}};
+    switch (tag) {
+        case OpTag::bind: {
+            Bind bind{.source = HostPath(in.get_string())};
+            bind.read_only = in.get<bool>();
+            bind.optional = in.get<bool>();
+            bind.device = in.get<bool>();
+            op.action = std::move(bind);
+            break;
+        }
+        case OpTag::tmpfs: {
+            Tmpfs tmpfs{};
+            tmpfs.mode = in.get<std::uint32_t>();
+            tmpfs.size_bytes = in.get<std::uint64_t>();
+            tmpfs.read_only = in.get<bool>();
+            op.action = tmpfs;
+            break;
+        }
+        case OpTag::proc: op.action = Proc{}; break;
+        case OpTag::devpts: op.action = Devpts{}; break;
+        case OpTag::mask: op.action = Mask{}; break;
+        case OpTag::read_only: op.action = ReadOnly{}; break;
+        case OpTag::symlink: op.action = Symlink{in.get_string()}; break;
+        case OpTag::directory: op.action = Directory{in.get<std::uint32_t>()}; break;
+    }
+    return op;
+}
+
+void put_extent(WireWriter& out, const IdExtent& extent) {
+    out.put(extent.first);
+    out.put(extent.count);
+}
+
+IdExtent get_extent(WireReader& in) {
+    IdExtent extent;
+    extent.first = in.get<std::uint32_t>();
+    extent.count = in.get<std::uint32_t>();
+    return extent;
+}
+
+}  // namespace
+
+std::string encode_plan(const WorldPlan& plan) {
+    WireWriter out;
+    out.put(kMagic);
+    out.put(kVersion);
+    out.put(plan.world_id);
+    out.put(plan.hostname);
+    out.put(plan.user_namespace);
+    out.put_list(plan.uid_map, [&](const IdExtent& extent) { put_extent(out, extent); });
+    out.put_list(plan.gid_map, [&](const IdExtent& extent) { put_extent(out, extent); });
+    out.put(plan.network);
+    out.put(plan.seccomp);
+    out.put_list(plan.mounts, [&](const MountOp& op) { put_op(out, op); });
+    out.put(plan.capture.strategy);
+    out.put(plan.capture.project.str());
+    out.put(plan.capture.project_device);
+    out.put(plan.capture.project_inode);
+    out.put(plan.capture.store.str());
+    out.put(plan.capture.user_xattrs);
+    out.put(plan.capture.fuse_program);
+    out.put_list(plan.capture.masks, [&](const WorldPath& path) { out.put(path.str()); });
+    out.put(plan.capture_record.primary);
+    out.put(plan.capture_record.final);
+    out.put(plan.capture_record.fallback_reason);
+    out.put_list(plan.degradations, [&](const Degradation& degradation) {
+        out.put(degradation.component);
+        out.put(degradation.reason);
+        out.put(degradation.fix);
+    });
+    return out.take();
+}
+
+Result<WorldPlan> decode_plan(std::string_view bytes) {
+    WireReader in(bytes);
+    if (in.get<std::uint32_t>() != kMagic) return fail({Errc::invalid, "not a world plan"});
+    if (const auto version = in.get<std::uint32_t>(); version != kVersion)
+        return fail({Errc::invalid, "world plan of version " + std::to_string(version)});
+    WorldPlan plan;
+    plan.world_id = in.get_string();
+    plan.hostname = in.get_string();
+    plan.user_namespace = in.get<bool>();
+    plan.uid_map = in.get_list<IdExtent>([&] { return get_extent(in); });
+    plan.gid_map = in.get_list<IdExtent>([&] { return get_extent(in); });
+    plan.network = in.get_enum(NetworkMode::host);
+    plan.seccomp = in.get_enum(SeccompMode::off);
+    plan.mounts = in.get_list<MountOp>([&] { return get_op(in); });
+    plan.capture.strategy = in.get_enum(CaptureStrategy::direct);
+    plan.capture.project = HostPath(in.get_string());
+    plan.capture.project_device = in.get<std::uint64_t>();
+    plan.capture.project_inode = in.get<std::uint64_t>();
+    plan.capture.store = HostPath(in.get_string());
+    plan.capture.user_xattrs = in.get<bool>();
+    plan.capture.fuse_program = in.get_string();
+    plan.capture.masks = in.get_list<WorldPath>([&] { return WorldPath(in.get_string()); });
+    plan.capture_record.primary = in.get_enum(CaptureStrategy::direct);
+    plan.capture_record.final = in.get_enum(CaptureStrategy::direct);
+    plan.capture_record.fallback_reason = in.get_string();
+    plan.degradations = in.get_list<Degradation>([&] {
+        Degradation degradation;
+        degradation.component = in.get_string();
+        degradation.reason = in.get_string();
+        degradation.fix = in.get_string();
+        return degradation;
+    });
+    SUB_TRY(in.finish("world plan"));
+    return plan;
+}
+
+}  // namespace substrate::plan

@@ -1,0 +1,180 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "base/text.hpp"
+#include "plan/world_plan.hpp"
+
+namespace substrate::plan {
+namespace {
+
+constexpr std::uint64_t kMiB = 1024 * 1024;
+
+// Host directories at "/" that a world makes anew instead of showing.
+constexpr std::array<std::string_view, 7> kOwn = {"proc", "sys", "dev", "run", "tmp", "lost+found", "boot"};
+
+// What OCI runtimes hide below /proc, and what they make read-only.
+constexpr std::array<std::string_view, 10> kMaskedProc = {
+    "acpi", "asound", "kcore", "keys", "latency_stats", "timer_list", "timer_stats", "sched_debug", "scsi", "interrupts"};
+constexpr std::array<std::string_view, 5> kReadOnlyProc = {"bus", "fs", "irq", "sys", "sysrq-trigger"};
+
+// Secrets of the person's home that no command may read.
+constexpr std::array<std::string_view, 8> kMaskedHome = {
+    ".ssh", ".aws", ".gnupg", ".config/gcloud", ".mozilla", ".config/google-chrome", ".config/chromium", ".kube"};
+
+Result<> check_machine(const WorldSpec& spec, const HostFacts& facts) {
+    if (!facts.kernel_at_least(5, 12))
+        return fail(Error(Errc::unsupported, "kernel " + facts.kernel_release + " lacks mount_setattr(2)")
+                        .hint("Linux 5.12 or newer is needed"));
+    if (!facts.user_namespace.ok && !facts.is_root())
+        return fail(Error(Errc::unsupported, "user namespaces are not available: " + facts.user_namespace.reason)
+                        .hint(facts.user_namespace.fix));
+    if (!facts.proc_mount.ok)
+        return fail(Error(Errc::unsupported, "a fresh /proc cannot be mounted: " + facts.proc_mount.reason)
+                        .hint(facts.proc_mount.fix));
+    const std::string& project = spec.project.str();
+    for (const std::string_view never : {"/proc", "/sys", "/dev", "/usr", "/etc", "/boot"})
+        if (is_within(project, never))
+            return fail(Error(Errc::safety, fmt::format("'{}' cannot be a project: it lies in {}", printable(project), never))
+                            .hint("change to a project directory"));
+    if (project == "/" || std::ranges::count(project, '/') < 1)
+        return fail(Error(Errc::safety, "'/' cannot be a project").hint("change to a project directory"));
+    if (is_within(project, facts.substrate_home))
+        return fail(Error(Errc::safety, fmt::format("'{}' lies in Substrate's own state", printable(project)))
+                        .hint("change to a project directory"));
+    return {};
+}
+
+// overlay → fuse → copy-diff, with the reason for each fall. `direct` is only
+// ever taken when it was asked for.
+Result<CaptureRecord> choose_capture(const WorldSpec& spec, const HostFacts& facts) {
+    CaptureRecord record{.primary = spec.capture, .final = spec.capture, .fallback_reason = {}};
+    const auto fall = [&](CaptureStrategy next, const std::string& reason) {
+        if (!record.fallback_reason.empty()) record.fallback_reason += "; ";
+        record.fallback_reason += fmt::format("{}: {}", to_string(record.final), reason);
+        record.final = next;
+    };
+    if (record.final == CaptureStrategy::overlay && !facts.overlay.ok) fall(CaptureStrategy::fuse, facts.overlay.reason);
+    if (record.final == CaptureStrategy::fuse && !facts.fuse.ok) fall(CaptureStrategy::copy_diff, facts.fuse.reason);
+    if (spec.capture_is_required && record.final != record.primary)
+        return fail(Error(Errc::unsupported, fmt::format("capture '{}' is not available: {}", to_string(spec.capture),
+                                                         record.fallback_reason))
+                        .hint("substrate world doctor shows what this machine can do"));
+    return record;
+}
+
+void add_root(std::vector<MountOp>& ops, const HostFacts& facts) {
+    ops.push_back({WorldPath("/"), Tmpfs{.mode = 0755, .size_bytes = 16 * kMiB, .read_only = true}});
+    for (const RootEntry& entry : facts.root_entries) {
+        if (std::ranges::find(kOwn, entry.name) != kOwn.end()) continue;
+        const WorldPath target = WorldPath("/") / entry.name;
+        if (!entry.link_target.empty()) ops.push_back({target, Symlink{entry.link_target}});
+        else if (entry.directory) ops.push_back({target, Bind{.source = HostPath("/") / entry.name, .optional = true}});
+    }
+    ops.push_back({WorldPath("/tmp"), Tmpfs{.mode = 01777}});
+    ops.push_back({WorldPath("/var/tmp"), Tmpfs{.mode = 01777}});
+    ops.push_back({WorldPath("/run"), Tmpfs{.mode = 0755, .size_bytes = 16 * kMiB}});
+    ops.push_back({WorldPath("/run/lock"), Directory{.mode = 01777}});
+    ops.push_back({WorldPath("/sys"), Directory{.mode = 0555}});
+}
+
+void add_dev(std::vector<MountOp>& ops, const HostFacts& facts) {
+    ops.push_back({WorldPath("/dev"), Tmpfs{.mode = 0755, .size_bytes = kMiB, .read_only = true}});
+    for (const std::string& name : facts.device_nodes)
+        ops.push_back({WorldPath("/dev") / name, Bind{.source = HostPath("/dev") / name, .read_only = false, .device = true}});
+    ops.push_back({WorldPath("/dev/pts"), Devpts{}});
+    ops.push_back({WorldPath("/dev/ptmx"), Symlink{"pts/ptmx"}});
+    ops.push_back({WorldPath("/dev/shm"), Tmpfs{.mode = 01777}});
+    ops.push_back({WorldPath("/dev/fd"), Symlink{"/proc/self/fd"}});
+    ops.push_back({WorldPath("/dev/stdin"), Symlink{"/proc/self/fd/0"}});
+    ops.push_back({WorldPath("/dev/stdout"), Symlink{"/proc/self/fd/1"}});
+    ops.push_back({WorldPath("/dev/stderr"), Symlink{"/proc/self/fd/2"}});
+}
+
+void add_proc(std::vector<MountOp>& ops) {
+    ops.push_back({WorldPath("/proc"), Proc{}});
+    for (const std::string_view name : kMaskedProc) ops.push_back({WorldPath("/proc") / name, Mask{}});
+    for (const std::string_view name : kReadOnlyProc) ops.push_back({WorldPath("/proc") / name, ReadOnly{}});
+}
+
+// Masks come last in the plan's meaning: whatever else shows these paths, they
+// are empty. A project inside a masked directory is refused before.
+void add_masks(std::vector<MountOp>& ops, const HostFacts& facts) {
+    if (facts.home.size() > 1)
+        for (const std::string_view name : kMaskedHome) ops.push_back({WorldPath(facts.home) / name, Mask{}});
+    ops.push_back({WorldPath(facts.substrate_home), Mask{}});
+    for (const std::string_view path : {"/etc/shadow", "/etc/gshadow", "/etc/shadow-", "/etc/gshadow-", "/etc/sudoers",
+                                        "/etc/sudoers.d", "/var/lib/substrate/overlay"})
+        ops.push_back({WorldPath(std::string(path)), Mask{}});
+}
+
+// The capture mount covers the project, and with it every mask below it: those
+// are made again on top of each capture mount. A mask over the project itself
+// or over a parent of it would hide what is captured.
+Result<> set_apart_project_masks(std::vector<MountOp>& ops, CapturePlan& capture) {
+    const std::string& project = capture.project.str();
+    for (const MountOp& op : ops) {
+        if (!std::holds_alternative<Mask>(op.action)) continue;
+        if (is_within(project, op.target.str()))
+            return fail(Error(Errc::safety, fmt::format("'{}' lies in {}, which worlds never show", printable(project),
+                                                        op.target.str()))
+                            .hint("change to a project directory"));
+        if (is_within(op.target.str(), project)) capture.masks.push_back(op.target);
+    }
+    std::erase_if(ops, [&](const MountOp& op) {
+        return std::holds_alternative<Mask>(op.action) && is_within(op.target.str(), project);
+    });
+    std::ranges::sort(capture.masks);
+    return {};
+}
+
+void add_degradations(WorldPlan& plan, const WorldSpec& spec, const HostFacts& facts) {
+    if (!facts.user_namespace.ok)
+        plan.degradations.push_back({"user_namespace", facts.user_namespace.reason, facts.user_namespace.fix});
+    if (plan.capture_record.final != plan.capture_record.primary) {
+        const Capability& wanted = spec.capture == CaptureStrategy::overlay ? facts.overlay : facts.fuse;
+        plan.degradations.push_back({"capture", plan.capture_record.fallback_reason, wanted.fix});
+    }
+    if (spec.network == NetworkMode::loopback && plan.network == NetworkMode::host)
+        plan.degradations.push_back({"network", facts.net_namespace.reason, facts.net_namespace.fix});
+    if (plan.seccomp != SeccompMode::enforce)
+        plan.degradations.push_back({"seccomp", fmt::format("mode '{}' was asked for", to_string(plan.seccomp)), ""});
+}
+
+}  // namespace
+
+Result<WorldPlan> plan_world(const WorldSpec& spec, const HostFacts& facts) {
+    SUB_TRY(check_machine(spec, facts));
+    WorldPlan plan;
+    plan.world_id = spec.world_id;
+    plan.user_namespace = facts.user_namespace.ok;
+    plan.uid_map = facts.uid_extents;
+    plan.gid_map = facts.gid_extents;
+    plan.network = spec.network;
+    plan.seccomp = spec.seccomp;
+    if (spec.network == NetworkMode::loopback && !facts.net_namespace.ok)
+        return fail(Error(Errc::unsupported, "no network namespace for the world: " + facts.net_namespace.reason)
+                        .hint(facts.net_namespace.fix));
+    SUB_TRY_ASSIGN(plan.capture_record, choose_capture(spec, facts));
+    plan.capture = {.strategy = plan.capture_record.final,
+                    .project = spec.project,
+                    .project_device = spec.project_device,
+                    .project_inode = spec.project_inode,
+                    .store = spec.store,
+                    .user_xattrs = plan.user_namespace};
+
+    if (plan.capture.strategy == CaptureStrategy::fuse) plan.capture.fuse_program = facts.fuse_binary;
+
+    std::vector<MountOp> ops;
+    add_root(ops, facts);
+    add_dev(ops, facts);
+    add_proc(ops);
+    add_masks(ops, facts);
+    SUB_TRY(set_apart_project_masks(ops, plan.capture));
+    SUB_TRY_ASSIGN(plan.mounts, normalize(std::move(ops)));
+    add_degradations(plan, spec, facts);
+    return plan;
+}
+
+}  // namespace substrate::plan

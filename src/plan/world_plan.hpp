@@ -1,0 +1,74 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "model/span.hpp"
+#include "plan/host_facts.hpp"
+#include "plan/mount_plan.hpp"
+
+namespace substrate::plan {
+
+enum class NetworkMode : std::uint8_t { loopback, host };
+enum class SeccompMode : std::uint8_t { enforce, log, off };
+const char* to_string(NetworkMode mode);
+const char* to_string(SeccompMode mode);
+
+// What the caller wants of a world.
+struct WorldSpec {
+    std::string world_id;
+    HostPath project;  // canonical, an existing directory
+    std::uint64_t project_device = 0;  // its identity when it was resolved
+    std::uint64_t project_inode = 0;
+    HostPath store;  // capture store of the project
+    CaptureStrategy capture = CaptureStrategy::overlay;
+    bool capture_is_required = false;  // asked for by name: no falling back
+    NetworkMode network = NetworkMode::loopback;
+    SeccompMode seccomp = SeccompMode::enforce;
+    bool operator==(const WorldSpec&) const = default;
+};
+
+// How the project appears at its own path.
+struct CapturePlan {
+    CaptureStrategy strategy = CaptureStrategy::overlay;
+    HostPath project;
+    std::uint64_t project_device = 0;  // world-init refuses another directory at the path
+    std::uint64_t project_inode = 0;
+    HostPath store;
+    bool user_xattrs = true;  // overlay: user.overlay.* instead of trusted.overlay.*
+    std::string fuse_program;  // path of fuse-overlayfs; fuse strategy only
+    std::vector<WorldPath> masks;  // below the project: hidden anew on each capture mount
+    bool operator==(const CapturePlan&) const = default;
+};
+
+// Everything that world-init does, as data.
+struct WorldPlan {
+    std::string world_id;
+    std::string hostname = "substrate";
+    bool user_namespace = true;
+    std::vector<IdExtent> uid_map;  // identity
+    std::vector<IdExtent> gid_map;
+    NetworkMode network = NetworkMode::loopback;
+    SeccompMode seccomp = SeccompMode::enforce;
+    std::vector<MountOp> mounts;  // normalised
+    CapturePlan capture;
+    CaptureRecord capture_record;
+    std::vector<Degradation> degradations;
+    bool operator==(const WorldPlan&) const = default;
+};
+
+// Pure. Errors: Errc::unsupported when this machine cannot give a world at all
+// (no user namespaces for an ordinary user, a kernel before 5.12, …), with the
+// fix; Errc::safety for a project that must not be captured ("/", /proc, …).
+Result<WorldPlan> plan_world(const WorldSpec& spec, const HostFacts& facts);
+
+// The whole plan as text: --explain and the golden tests.
+std::string to_text(const WorldPlan& plan);
+
+// The binary form that travels to world-init in a sealed memfd. decode_plan
+// accepts only what encode_plan of the same version writes.
+std::string encode_plan(const WorldPlan& plan);
+Result<WorldPlan> decode_plan(std::string_view bytes);
+
+}  // namespace substrate::plan

@@ -1,0 +1,166 @@
+#include "process/child_main.hpp"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#if defined(__clang__) && __has_attribute(disable_sanitizer_instrumentation)
+#define SUB_CHILD_SIDE __attribute__((noinline, disable_sanitizer_instrumentation, no_stack_protector))
+#else
+#define SUB_CHILD_SIDE __attribute__((noinline, no_sanitize("address", "undefined", "thread"), no_stack_protector))
+#endif
+
+namespace substrate::process {
+namespace {
+
+// Raw calls: sanitizer runtimes intercept the libc functions, and their _exit
+// flushes buffers that belong to the parent. The result is -errno.
+SUB_CHILD_SIDE long raw_call(long number, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0) noexcept {
+#if defined(__x86_64__)
+    long result = 0;
+    register long r10 __asm__("r10") = d;
+    register long r8 __asm__("r8") = e;
+    __asm__ volatile("syscall"
+                     : "=a"(result)
+                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8)
+                     : "rcx", "r11", "memory");
+    return result;
+#elif defined(__aarch64__)
+    register long x8 __asm__("x8") = number;
+    register long x0 __asm__("x0") = a;
+    register long x1 __asm__("x1") = b;
+    register long x2 __asm__("x2") = c;
+    register long x3 __asm__("x3") = d;
+    register long x4 __asm__("x4") = e;
+    __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4) : "memory");
+    return x0;
+#else
+#error "child_main knows x86_64 and aarch64"
+#endif
+}
+
+SUB_CHILD_SIDE long as_long(const void* pointer) noexcept { return reinterpret_cast<long>(pointer); }
+
+[[noreturn]] SUB_CHILD_SIDE void die(int fd, ChildStep step, long result, const char* detail, unsigned index = 0) noexcept {
+    ChildReport report;
+    report.step = step;
+    report.index = static_cast<std::uint16_t>(index);
+    report.os_errno = static_cast<std::int32_t>(-result);
+    for (unsigned i = 0; detail != nullptr && detail[i] != '\0' && i + 1 < sizeof report.detail; ++i)
+        report.detail[i] = detail[i];
+    raw_call(SYS_write, fd, as_long(&report), sizeof report);
+    for (;;) raw_call(SYS_exit_group, 127);
+}
+
+SUB_CHILD_SIDE void place_descriptors(const ChildPlan& plan, int& report_fd) noexcept {
+    const int first_free = static_cast<int>(plan.placement_count);
+    // First above the range of the targets, so that no dup3 hits a source still needed.
+    report_fd = static_cast<int>(raw_call(SYS_fcntl, report_fd, F_DUPFD_CLOEXEC, 16));
+    if (report_fd < 0) die(plan.report_fd, ChildStep::place_descriptors, report_fd, "report");
+    int lifted[kMaxPlacements] = {};
+    for (unsigned i = 0; i < plan.placement_count; ++i) {
+        const long fd = raw_call(SYS_fcntl, plan.placements[i].source, F_DUPFD_CLOEXEC, 16);
+        if (fd < 0) die(report_fd, ChildStep::place_descriptors, fd, nullptr, i);
+        lifted[i] = static_cast<int>(fd);
+    }
+    for (unsigned i = 0; i < plan.placement_count; ++i) {
+        const long result = raw_call(SYS_dup3, lifted[i], plan.placements[i].target, 0);
+        if (result < 0) die(report_fd, ChildStep::place_descriptors, result, nullptr, i);
+    }
+    long result = raw_call(SYS_close_range, first_free, report_fd - 1, 0);
+    if (result >= 0) result = raw_call(SYS_close_range, report_fd + 1, static_cast<long>(~0U), 0);
+    if (result < 0) die(report_fd, ChildStep::close_descriptors, result, nullptr);
+}
+
+// capabilities(7), "Effect of user ID changes" and "Ambient": an exec by a
+// non-zero uid keeps capabilities only through the ambient set.
+SUB_CHILD_SIDE void raise_ambient(int report_fd) noexcept {
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    __user_cap_data_struct data[2] = {};
+    long result = raw_call(SYS_capget, as_long(&header), as_long(data));
+    if (result < 0) die(report_fd, ChildStep::ambient_capabilities, result, "capget");
+    data[0].inheritable = data[0].permitted;
+    data[1].inheritable = data[1].permitted;
+    result = raw_call(SYS_capset, as_long(&header), as_long(data));
+    if (result < 0) die(report_fd, ChildStep::ambient_capabilities, result, "capset");
+    for (unsigned capability = 0; capability < 64; ++capability) {
+        if ((data[capability / 32].permitted & (1U << (capability % 32))) == 0) continue;
+        result = raw_call(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0);
+        if (result < 0) die(report_fd, ChildStep::ambient_capabilities, result, "prctl", capability);
+    }
+}
+
+SUB_CHILD_SIDE void drop_capabilities(int report_fd) noexcept {
+    for (unsigned capability = 0; capability < 64; ++capability) {
+        const long result = raw_call(SYS_prctl, PR_CAPBSET_DROP, capability, 0, 0, 0);
+        if (result == -EINVAL) break;  // past the last capability of this kernel
+        if (result < 0) die(report_fd, ChildStep::bounding_set, result, nullptr, capability);
+    }
+    long result = raw_call(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+    if (result < 0) die(report_fd, ChildStep::drop_capabilities, result, "ambient");
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    const __user_cap_data_struct none[2] = {};
+    result = raw_call(SYS_capset, as_long(&header), as_long(none));
+    if (result < 0) die(report_fd, ChildStep::drop_capabilities, result, "capset");
+}
+
+SUB_CHILD_SIDE void confine(const ChildPlan& plan, int report_fd) noexcept {
+    if (plan.drop_capabilities) drop_capabilities(report_fd);
+    if (plan.no_new_privs) {
+        const long result = raw_call(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+        if (result < 0) die(report_fd, ChildStep::no_new_privs, result, nullptr);
+    }
+    if (plan.seccomp != nullptr) {
+        // SAFETY: the kernel reads the filter only; its field is not const.
+        const sock_fprog program{plan.seccomp_length, const_cast<sock_filter*>(plan.seccomp)};
+        const long result = raw_call(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, as_long(&program));
+        if (result < 0) die(report_fd, ChildStep::seccomp, result, nullptr);
+    }
+}
+
+}  // namespace
+
+[[noreturn]] SUB_CHILD_SIDE void child_main(const ChildPlan& plan) noexcept {
+    int report_fd = plan.report_fd;
+    if (plan.id_maps_ready_fd >= 0) {
+        char byte = 0;
+        long result = 0;
+        do result = raw_call(SYS_read, plan.id_maps_ready_fd, as_long(&byte), 1);
+        while (result == -EINTR);
+        if (result != 1) die(report_fd, ChildStep::wait_for_id_maps, result < 0 ? result : -EPIPE, nullptr);
+    }
+    if (plan.death_signal != 0) {
+        const long result = raw_call(SYS_prctl, PR_SET_PDEATHSIG, plan.death_signal, 0, 0, 0);
+        if (result < 0) die(report_fd, ChildStep::death_signal, result, nullptr);
+    }
+    if (plan.new_session) {
+        const long result = raw_call(SYS_setsid);
+        if (result < 0) die(report_fd, ChildStep::new_session, result, nullptr);
+    }
+    place_descriptors(plan, report_fd);
+    if (plan.umask >= 0) raw_call(SYS_umask, plan.umask);
+    // Before the working directory: the command must be able to enter it with
+    // its own rights, not with ours.
+    if (plan.raise_ambient_capabilities) raise_ambient(report_fd);
+    confine(plan, report_fd);
+    if (plan.cwd != nullptr) {
+        const long result = raw_call(SYS_chdir, as_long(plan.cwd));
+        if (result < 0) die(report_fd, ChildStep::change_directory, result, plan.cwd);
+    }
+    // The parent blocked every signal around the clone.
+    const std::uint64_t no_signals = 0;
+    raw_call(SYS_rt_sigprocmask, SIG_SETMASK, as_long(&no_signals), 0, sizeof no_signals);
+    long result = raw_call(SYS_execve, as_long(plan.program), as_long(plan.argv), as_long(plan.envp));
+    if (plan.fallback_program != nullptr)
+        result = raw_call(SYS_execve, as_long(plan.fallback_program), as_long(plan.fallback_argv), as_long(plan.envp));
+    die(report_fd, ChildStep::exec, result, plan.fallback_program != nullptr ? plan.fallback_program : plan.program);
+}
+
+}  // namespace substrate::process

@@ -1,0 +1,77 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <climits>
+#include <cstdint>
+#include <type_traits>
+
+struct sock_filter;
+
+namespace substrate::process {
+
+// What a child was doing when it failed. Wire values: never renumber.
+enum class ChildStep : std::uint16_t {
+    none = 0,
+    wait_for_id_maps = 1,
+    death_signal = 2,
+    new_session = 3,
+    place_descriptors = 4,
+    close_descriptors = 5,
+    ambient_capabilities = 6,
+    change_directory = 7,
+    bounding_set = 8,
+    drop_capabilities = 9,
+    no_new_privs = 10,
+    seccomp = 11,
+    exec = 12,
+};
+const char* to_string(ChildStep step);
+
+// Where a descriptor of the parent ends up in the child.
+struct FdPlacement {
+    int source = -1;
+    int target = -1;
+};
+inline constexpr unsigned kMaxPlacements = 6;
+
+// Everything that a child does between clone3(2) and execve(2), prepared by
+// the parent. Borrowed pointers only: the child allocates nothing.
+struct ChildPlan {
+    const char* program = nullptr;
+    char* const* argv = nullptr;
+    char* const* envp = nullptr;
+    // Tried when `program` cannot be executed (not found, not permitted, no
+    // recognised format): a shell then says what is wrong in its own words.
+    const char* fallback_program = nullptr;
+    char* const* fallback_argv = nullptr;
+    const char* cwd = nullptr;
+    int id_maps_ready_fd = -1;  // read one byte first: the parent has written the id maps
+    // Targets are 0, 1, 2, … without gaps; everything above is closed.
+    FdPlacement placements[kMaxPlacements] = {};
+    unsigned placement_count = 0;
+    int death_signal = 0;
+    int umask = -1;
+    bool new_session = false;
+    bool raise_ambient_capabilities = false;  // keep the namespace's capabilities over exec
+    bool drop_capabilities = false;           // bounding, ambient, permitted, effective, inheritable
+    bool no_new_privs = false;
+    const sock_filter* seccomp = nullptr;
+    unsigned short seccomp_length = 0;
+    int report_fd = -1;
+};
+static_assert(std::is_standard_layout_v<ChildPlan> && std::is_trivially_destructible_v<ChildPlan>);
+
+// Written by a failing child with one write(2); at most PIPE_BUF bytes, so it
+// arrives whole or not at all.
+struct ChildReport {
+    static constexpr std::uint32_t kMagic = 0x53554231;  // "SUB1"
+    std::uint32_t magic = kMagic;
+    ChildStep step = ChildStep::none;
+    std::uint16_t index = 0;  // of the descriptor or capability, where there are several
+    std::int32_t os_errno = 0;
+    char detail[116] = {};
+};
+static_assert(std::is_trivially_copyable_v<ChildReport> && sizeof(ChildReport) <= _POSIX_PIPE_BUF);
+
+}  // namespace substrate::process

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <functional>
+
+#include "base/result.hpp"
+#include "process/child_plan.hpp"
+#include "sys/unique_fd.hpp"
+
+namespace substrate::process {
+
+struct Child {
+    sys::UniqueFd pidfd;
+    pid_t pid = -1;
+};
+
+struct SpawnOptions {
+    int namespaces = 0;  // CLONE_NEW* flags of clone(2)
+    // Called in the parent with the child's pid before the child goes on; it
+    // writes the id maps. ChildPlan::id_maps_ready_fd is spawn's to set.
+    std::function<Result<>(pid_t)> write_id_maps;
+};
+
+// Starts a child and waits until it has executed its program. Errors: what
+// clone3 says, or the child's own report as "step 'detail': errno"; the child
+// has then been reaped. The caller reaps a running child by its pidfd.
+Result<Child> spawn(ChildPlan plan, const SpawnOptions& options = {});
+
+// Waits for the child to end and reaps it: the wait status as of wait(2).
+Result<int> wait_for(const Child& child);
+
+}  // namespace substrate::process

@@ -1,0 +1,134 @@
+#include "process/spawn.hpp"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "sys/file.hpp"
+
+namespace substrate::process {
+namespace {
+
+struct Argv {
+    explicit Argv(std::vector<std::string> words) : words_(std::move(words)) {
+        for (auto& word : words_) pointers_.push_back(word.data());
+        pointers_.push_back(nullptr);
+    }
+    char** data() { return pointers_.data(); }
+    std::vector<std::string> words_;
+    std::vector<char*> pointers_;
+};
+
+class SpawnTest : public ::testing::Test {
+  protected:
+    ChildPlan plan(Argv& argv) const {
+        ChildPlan plan;
+        plan.program = argv.words_.front().c_str();
+        plan.argv = argv.data();
+        plan.envp = no_environment_;
+        for (int fd = 0; fd < 3; ++fd) plan.placements[fd] = {fd, fd};
+        plan.placement_count = 3;
+        return plan;
+    }
+    char* no_environment_[1] = {nullptr};
+};
+
+std::string run_and_read(ChildPlan plan, int& status) {
+    int fds[2];
+    EXPECT_EQ(::pipe2(fds, O_CLOEXEC), 0);
+    sys::UniqueFd read(fds[0]), write(fds[1]);
+    plan.placements[1] = {write.get(), 1};
+    auto child = spawn(plan);
+    EXPECT_TRUE(child) << child.error().message();
+    write.reset();
+    auto text = sys::read_to_end(read.get(), 1 << 20);
+    status = wait_for(*child).value();
+    return *text;
+}
+
+TEST_F(SpawnTest, RunsAndReportsTheExitStatus) {
+    Argv argv({"/bin/sh", "-c", "exit 7"});
+    auto child = spawn(plan(argv));
+    ASSERT_TRUE(child) << child.error().message();
+    EXPECT_EQ(WEXITSTATUS(wait_for(*child).value()), 7);
+}
+
+TEST_F(SpawnTest, NamesTheStepThatFailed) {
+    Argv argv({"/no/such/program"});
+    auto missing = spawn(plan(argv));
+    ASSERT_FALSE(missing);
+    EXPECT_EQ(missing.error().os_errno(), ENOENT);
+    EXPECT_EQ(missing.error().message(), "step exec '/no/such/program': No such file or directory");
+
+    Argv shell({"/bin/true"});
+    ChildPlan in_nowhere = plan(shell);
+    in_nowhere.cwd = "/nope";
+    auto nowhere = spawn(in_nowhere);
+    ASSERT_FALSE(nowhere);
+    EXPECT_EQ(nowhere.error().message(), "step change directory '/nope': No such file or directory");
+}
+
+TEST_F(SpawnTest, FallsBackToTheShell) {
+    Argv argv({"/no/such/program"}), shell({"/bin/sh", "-c", "echo fell back"});
+    ChildPlan with_fallback = plan(argv);
+    with_fallback.fallback_program = "/bin/sh";
+    with_fallback.fallback_argv = shell.data();
+    int status = -1;
+    EXPECT_EQ(run_and_read(with_fallback, status), "fell back\n");
+}
+
+TEST_F(SpawnTest, PassesNoDescriptorButThePlacedOnes) {
+    const sys::UniqueFd leak(::open("/dev/null", O_RDONLY));  // without O_CLOEXEC, as a library might
+    ASSERT_TRUE(leak);
+    Argv argv({"/bin/sh", "-c", "ls /proc/self/fd"});
+    int status = -1;
+    // ls itself opens the directory as descriptor 3.
+    EXPECT_EQ(run_and_read(plan(argv), status), "0\n1\n2\n3\n");
+}
+
+TEST_F(SpawnTest, SwapsDescriptorsThatAreEachOthersTargets) {
+    int fds[2];
+    ASSERT_EQ(::pipe2(fds, O_CLOEXEC), 0);
+    sys::UniqueFd read(fds[0]), write(fds[1]);
+    Argv argv({"/bin/sh", "-c", "echo error >&2"});
+    ChildPlan swapped = plan(argv);
+    swapped.placements[1] = {2, 1};
+    swapped.placements[2] = {write.get(), 2};
+    auto child = spawn(swapped);
+    ASSERT_TRUE(child) << child.error().message();
+    write.reset();
+    EXPECT_EQ(sys::read_to_end(read.get(), 100).value(), "error\n");
+    EXPECT_TRUE(wait_for(*child));
+}
+
+TEST_F(SpawnTest, DropsCapabilitiesAndSetsNoNewPrivs) {
+    Argv argv({"/bin/sh", "-c", "grep -E 'Cap|NoNewPrivs' /proc/self/status"});
+    ChildPlan confined = plan(argv);
+    if (::geteuid() == 0) confined.drop_capabilities = true;  // PR_CAPBSET_DROP needs CAP_SETPCAP
+    confined.no_new_privs = true;
+    int status = -1;
+    const std::string text = run_and_read(confined, status);
+    EXPECT_NE(text.find("NoNewPrivs:\t1"), std::string::npos) << text;
+    if (::geteuid() != 0) return;
+    for (const char* set : {"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"})
+        EXPECT_NE(text.find(std::string(set) + ":\t0000000000000000"), std::string::npos) << text;
+}
+
+TEST_F(SpawnTest, WorksBesideBusyThreads) {
+    std::jthread busy([](const std::stop_token& stop) {
+        while (!stop.stop_requested()) std::string(100, 'x').shrink_to_fit();
+    });
+    Argv argv({"/bin/true"});
+    for (int i = 0; i < 50; ++i) {
+        auto child = spawn(plan(argv));
+        ASSERT_TRUE(child) << child.error().message();
+        EXPECT_EQ(wait_for(*child).value(), 0);
+    }
+}
+
+}  // namespace
+}  // namespace substrate::process

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/result.hpp"
+#include "sys/unique_fd.hpp"
+
+// Unix domain sockets and descriptors that travel over them (unix(7)). All are
+// close-on-exec; sending never raises SIGPIPE.
+namespace substrate::sys {
+
+struct SocketPair {
+    UniqueFd ours;
+    UniqueFd theirs;
+};
+// A connected pair of SOCK_SEQPACKET sockets: message boundaries are kept.
+Result<SocketPair> make_seqpacket_pair();
+
+// Listens at `path`, mode 0600, replacing a socket that nobody serves. A path
+// longer than sun_path is reached through its directory's descriptor.
+Result<UniqueFd> listen_stream(const std::string& path, int backlog);
+// Errc::unavailable when nobody listens there.
+Result<UniqueFd> connect_stream(const std::string& path);
+Result<UniqueFd> accept_stream(int listener);
+
+struct PeerCredentials {
+    pid_t pid = 0;
+    std::uint32_t uid = 0;
+    std::uint32_t gid = 0;
+};
+Result<PeerCredentials> peer_credentials(int socket);
+
+inline constexpr std::size_t kMaxPassedFds = 4;
+
+// One sendmsg(2) with the descriptors attached to its first byte. On a stream
+// socket the rest follows until all is sent.
+Result<> send_message(int socket, std::string_view bytes, std::span<const int> fds = {});
+
+struct Received {
+    std::size_t size = 0;  // 0: the peer has closed
+    std::vector<UniqueFd> fds;
+};
+// One recvmsg(2). A message or control data cut short is an error.
+Result<Received> receive_message(int socket, std::span<char> buffer);
+
+// True once `fd` is readable, has an error or was hung up; false after
+// `timeout_ms` (negative: no limit).
+Result<bool> wait_readable(int fd, int timeout_ms);
+
+}  // namespace substrate::sys

@@ -1,0 +1,94 @@
+#include "world/capture_mount.hpp"
+
+#include <fcntl.h>
+
+#include <vector>
+
+#include "sys/file.hpp"
+#include "sys/mount.hpp"
+
+namespace substrate::world {
+namespace {
+
+// Short enough for fsconfig(2), whatever the store's own path is.
+std::string fd_path(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
+
+}  // namespace
+
+Result<sys::UniqueFd> CaptureMount::make_overlay(const CaptureSlot& slot) const {
+    using sys::FsOption;
+    std::vector<FsOption> options;
+    const std::string store = fd_path(staging_.store.get());
+    // The layers' descriptors live until the mount has been made.
+    std::vector<sys::UniqueFd> layers;
+    const auto layer = [&](const std::string& path) -> Result<std::string> {
+        SUB_TRY_ASSIGN(sys::UniqueFd fd, sys::open_beneath(staging_.store.get(), path, O_PATH | O_DIRECTORY));
+        std::string name = fd_path(fd.get());
+        layers.push_back(std::move(fd));
+        return name;
+    };
+    const std::string project = fd_path(staging_.lower.get());
+    if (slot.lowers.empty()) {
+        options.push_back({"lowerdir", project});
+    } else {
+        // KERNEL(6.5): one layer at a time; the colon form is cut at 255 bytes.
+        for (const std::string& lower : slot.lowers) {
+            SUB_TRY_ASSIGN(std::string name, layer(lower));
+            options.push_back({"lowerdir+", std::move(name)});
+        }
+        options.push_back({"lowerdir+", project});
+    }
+    SUB_TRY_ASSIGN(std::string upper, layer(slot.path + "/upper"));
+    SUB_TRY_ASSIGN(std::string work, layer(slot.path + "/work"));
+    options.push_back({"upperdir", std::move(upper)});
+    options.push_back({"workdir", std::move(work)});
+    if (plan_.user_xattrs) options.push_back({.key = "userxattr", .value = {}, .is_flag = true});
+    // Without it every unmount would write back the whole file system that
+    // holds the upper directory. The capture is as durable as the command made it.
+    options.push_back({.key = "volatile", .value = {}, .is_flag = true});
+    return sys::mount_new("overlay", options, sys::kMountNoSuid | sys::kMountNoDev);
+}
+
+Result<sys::UniqueFd> CaptureMount::make(const CaptureSlot& slot) const {
+    switch (plan_.strategy) {
+        case CaptureStrategy::overlay: return make_overlay(slot);
+        case CaptureStrategy::fuse: return sys::clone_tree(staging_.fuse.get(), "", /*recursive=*/false);
+        case CaptureStrategy::copy_diff: return sys::clone_tree(staging_.store.get(), slot.path + "/tree", /*recursive=*/false);
+        case CaptureStrategy::direct: return sys::clone_tree(staging_.lower.get(), "", /*recursive=*/true);
+    }
+    return fail({Errc::internal, "unknown capture strategy"});
+}
+
+Result<> CaptureMount::mount(const CaptureSlot& slot) {
+    auto made = make(slot);
+    if (!made) return fail(std::move(made).error().during("mounting the capture of '" + plan_.project.str() + "'"));
+    SUB_TRY(sys::attach(made->get(), staging_.project.get(), ""));
+    mount_ = std::move(*made);
+    slot_ = slot.path;
+    for (const WorldPath& mask : plan_.masks) {
+        const std::string below = mask.str().substr(plan_.project.str().size() + 1);
+        if (auto masked = mask_path(mount_.get(), below, staging_.empty.get()); !masked) {
+            auto error = std::move(masked).error().during("hiding '" + mask.str() + "'");
+            SUB_TRY(unmount());
+            return fail(std::move(error));
+        }
+    }
+    return {};
+}
+
+Result<> CaptureMount::unmount() {
+    if (!mount_) return {};
+    SUB_TRY_DURING(sys::detach_mount(mount_.get()), "unmounting the capture of '" + plan_.project.str() + "'");
+    mount_.reset();
+    if (plan_.strategy == CaptureStrategy::overlay) {
+        // A volatile overlay leaves a mark that forbids mounting the same upper
+        // directory again after a crash; this was not one. Without the mark
+        // (the kernel made none) there is nothing to remove.
+        const std::string mark = slot_ + "/work/work/incompat/volatile";
+        (void)sys::remove_dir_at(staging_.store.get(), mark);
+    }
+    slot_.clear();
+    return {};
+}
+
+}  // namespace substrate::world

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <string>
+
+#include "base/result.hpp"
+#include "plan/world_plan.hpp"
+#include "world/init_protocol.hpp"
+#include "world/setup.hpp"
+
+namespace substrate::world {
+
+// The mount at the project's own path inside a world. Each command gets a
+// fresh one, because overlayfs leaves it undefined what a mounted overlay shows
+// of later changes beneath it.
+class CaptureMount {
+  public:
+    CaptureMount(const plan::CapturePlan& plan, const Staging& staging) : plan_(plan), staging_(staging) {}
+
+    bool mounted() const { return static_cast<bool>(mount_); }
+    const std::string& slot() const { return slot_; }
+    // Requires !mounted(). On failure nothing stays mounted.
+    Result<> mount(const CaptureSlot& slot);
+    // Detaches the mount; requires that no process lives on it.
+    Result<> unmount();
+
+  private:
+    Result<sys::UniqueFd> make(const CaptureSlot& slot) const;
+    Result<sys::UniqueFd> make_overlay(const CaptureSlot& slot) const;
+
+    const plan::CapturePlan& plan_;
+    const Staging& staging_;
+    sys::UniqueFd mount_;
+    std::string slot_;
+};
+
+}  // namespace substrate::world

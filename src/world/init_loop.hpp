@@ -1,0 +1,20 @@
+#pragma once
+
+#include <linux/filter.h>
+
+#include <vector>
+
+#include "base/result.hpp"
+#include "plan/world_plan.hpp"
+#include "world/setup.hpp"
+
+namespace substrate::world {
+
+// The rest of world-init's life: runs commands one at a time as the supervisor
+// orders, reaps everything, unmounts a capture once nothing lives on it.
+// Returns when the supervisor's end of the socket is gone; the exit of PID 1
+// then ends every process of the world.
+Result<> serve_world(int control, const plan::WorldPlan& plan, const Staging& staging,
+                     const std::vector<sock_filter>& seccomp);
+
+}  // namespace substrate::world

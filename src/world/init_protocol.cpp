@@ -1,0 +1,105 @@
+#include "world/init_protocol.hpp"
+
+#include "plan/wire.hpp"
+
+namespace substrate::world {
+namespace {
+
+using plan::WireReader;
+using plan::WireWriter;
+
+enum class OrderTag : std::uint8_t { exec, signal };
+enum class EventTag : std::uint8_t { ready, failed, exited, quiet };
+
+}  // namespace
+
+std::string encode(const Order& order) {
+    WireWriter out;
+    out.put(static_cast<OrderTag>(order.index()));
+    if (const auto* exec = std::get_if<ExecOrder>(&order)) {
+        out.put(exec->slot.path);
+        out.put_strings(exec->slot.lowers);
+        out.put(exec->program);
+        out.put_strings(exec->argv);
+        out.put(exec->fallback_program);
+        out.put_strings(exec->fallback_argv);
+        out.put_strings(exec->environment);
+        out.put(exec->cwd);
+        out.put(exec->umask);
+    } else if (const auto* signal = std::get_if<SignalOrder>(&order)) {
+        out.put(signal->signal);
+        out.put(signal->everything);
+    }
+    return out.take();
+}
+
+Result<Order> decode_order(std::string_view bytes) {
+    WireReader in(bytes);
+    Order order;
+    if (in.get_enum(OrderTag::signal) == OrderTag::exec) {
+        ExecOrder exec;
+        exec.slot.path = in.get_string();
+        exec.slot.lowers = in.get_strings();
+        exec.program = in.get_string();
+        exec.argv = in.get_strings();
+        exec.fallback_program = in.get_string();
+        exec.fallback_argv = in.get_strings();
+        exec.environment = in.get_strings();
+        exec.cwd = in.get_string();
+        exec.umask = in.get<std::uint32_t>();
+        order = std::move(exec);
+    } else {
+        SignalOrder signal;
+        signal.signal = in.get<std::int32_t>();
+        signal.everything = in.get<bool>();
+        order = signal;
+    }
+    SUB_TRY(in.finish("order"));
+    return order;
+}
+
+std::string encode(const Event& event) {
+    WireWriter out;
+    out.put(static_cast<EventTag>(event.index()));
+    if (const auto* failed = std::get_if<Failed>(&event)) {
+        out.put(failed->message);
+        out.put(failed->os_errno);
+    } else if (const auto* exited = std::get_if<Exited>(&event)) {
+        out.put(exited->wait_status);
+        out.put(exited->cpu_us);
+        out.put(exited->max_rss_kb);
+        out.put(exited->slot);
+        out.put(exited->background);
+    }
+    return out.take();
+}
+
+Result<Event> decode_event(std::string_view bytes) {
+    WireReader in(bytes);
+    Event event;
+    switch (in.get_enum(EventTag::quiet)) {
+        case EventTag::ready: event = Ready{}; break;
+        case EventTag::failed: {
+            Failed failed;
+            failed.message = in.get_string();
+            failed.os_errno = in.get<std::int32_t>();
+            event = std::move(failed);
+            break;
+        }
+        case EventTag::exited: {
+            Exited exited;
+            exited.wait_status = in.get<std::int32_t>();
+            exited.cpu_us = in.get<std::int64_t>();
+            exited.max_rss_kb = in.get<std::int64_t>();
+            exited.slot = in.get_string();
+            exited.background = in.get<bool>();
+            event = std::move(exited);
+            break;
+        }
+        case EventTag::quiet: event = Quiet{}; break;
+    }
+    SUB_TRY(in.finish("event"));
+    return event;
+}
+
+}  // namespace substrate::world

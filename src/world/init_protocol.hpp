@@ -1,0 +1,78 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/result.hpp"
+
+// What the supervisor and a world's init say to each other over their
+// SOCK_SEQPACKET socket, one message a packet. A payload over kMaxInline bytes
+// travels in a memfd.
+namespace substrate::world {
+
+inline constexpr int kControlFd = 3;  // of world-init: the socket
+inline constexpr int kPlanFd = 4;     // a memfd with the encoded plan
+inline constexpr int kFilterFd = 5;   // a memfd with the seccomp program; empty: none
+inline constexpr std::size_t kMaxInline = 64 * 1024;
+inline constexpr std::size_t kMaxMessage = 16u << 20;
+
+// The directories of the project's store that one capture mount uses, relative
+// to the store. What they mean depends on the plan's capture strategy.
+struct CaptureSlot {
+    std::string path;                 // holds `upper` and `work` (overlay) or `tree` (copy-diff)
+    std::vector<std::string> lowers;  // kept captures to show, top first, above the project
+    bool operator==(const CaptureSlot&) const = default;
+};
+
+// Runs one command; its standard streams travel with the message.
+struct ExecOrder {
+    CaptureSlot slot;  // used unless background processes still hold the previous one
+    std::string program;
+    std::vector<std::string> argv;
+    std::string fallback_program;  // empty: none
+    std::vector<std::string> fallback_argv;
+    std::vector<std::string> environment;  // "NAME=value"
+    std::string cwd;                       // in the world
+    std::uint32_t umask = 022;
+    bool operator==(const ExecOrder&) const = default;
+};
+// To the running command's process group; `everything`: to every process of
+// the world but its init.
+struct SignalOrder {
+    std::int32_t signal = 0;
+    bool everything = false;
+    bool operator==(const SignalOrder&) const = default;
+};
+using Order = std::variant<ExecOrder, SignalOrder>;
+
+struct Ready {
+    bool operator==(const Ready&) const = default;
+};
+// Setting up or starting a command failed; after a failed set-up init exits.
+struct Failed {
+    std::string message;
+    std::int32_t os_errno = 0;
+    bool operator==(const Failed&) const = default;
+};
+struct Exited {
+    std::int32_t wait_status = 0;
+    std::int64_t cpu_us = 0;
+    std::int64_t max_rss_kb = 0;
+    std::string slot;       // the slot that captured its changes
+    bool background = false;  // processes live on and hold the slot
+    bool operator==(const Exited&) const = default;
+};
+// The last background process is gone and the capture is unmounted.
+struct Quiet {
+    bool operator==(const Quiet&) const = default;
+};
+using Event = std::variant<Ready, Failed, Exited, Quiet>;
+
+std::string encode(const Order& order);
+std::string encode(const Event& event);
+Result<Order> decode_order(std::string_view bytes);
+Result<Event> decode_event(std::string_view bytes);
+
+}  // namespace substrate::world

@@ -1,0 +1,241 @@
+#include "world/probe.hpp"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <pwd.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+#include "process/spawn.hpp"
+#include "sys/directory.hpp"
+#include "sys/file.hpp"
+#include "sys/landlock.hpp"
+#include "sys/namespace.hpp"
+#include "sys/socket.hpp"
+#include "world/init_protocol.hpp"
+#include "world/packet.hpp"
+#include "world/probe_child.hpp"
+
+namespace substrate::world {
+namespace {
+
+constexpr const char* kUserNamespaceFix =
+    "allow user namespaces: sysctl kernel.unprivileged_userns_clone=1, user.max_user_namespaces>0, "
+    "kernel.apparmor_restrict_unprivileged_userns=0";
+
+std::string first_line(Result<std::string> text) {
+    if (!text) return {};
+    return text->substr(0, text->find('\n'));
+}
+
+Result<std::vector<plan::RootEntry>> read_root_entries() {
+    SUB_TRY_ASSIGN(const sys::UniqueFd root, sys::open_path("/", O_RDONLY | O_DIRECTORY));
+    sys::DirectoryReader reader(root.get());
+    std::vector<plan::RootEntry> entries;
+    for (;;) {
+        SUB_TRY_ASSIGN(const auto* entry, reader.next());
+        if (entry == nullptr) break;
+        SUB_TRY_ASSIGN(const auto st, sys::stat_at(root.get(), entry->name));
+        if (!st) continue;
+        plan::RootEntry found{.name = entry->name, .directory = S_ISDIR(st->stx_mode), .link_target = {}};
+        if (S_ISLNK(st->stx_mode)) {
+            SUB_TRY_ASSIGN(found.link_target, sys::read_link_at(root.get(), entry->name));
+        }
+        entries.push_back(std::move(found));
+    }
+    std::ranges::sort(entries, {}, &plan::RootEntry::name);
+    return entries;
+}
+
+std::vector<std::string> existing_device_nodes() {
+    std::vector<std::string> nodes;
+    for (const char* name : {"full", "null", "random", "tty", "urandom", "zero"}) {
+        struct ::stat st {};
+        if (::stat((std::string("/dev/") + name).c_str(), &st) == 0 && S_ISCHR(st.st_mode)) nodes.emplace_back(name);
+    }
+    return nodes;
+}
+
+// Whether we may map more ids than our own: CAP_SETUID in our user namespace.
+bool may_map_all_ids() {
+    const auto status = sys::read_file("/proc/self/status");
+    if (!status) return false;
+    const auto at = status->find("CapEff:\t");
+    if (at == std::string::npos) return false;
+    unsigned long long effective = 0;
+    const char* begin = status->data() + at + 8;
+    std::from_chars(begin, begin + 16, effective, 16);
+    constexpr auto bit = [](int capability) { return 1ull << capability; };
+    return (effective & bit(CAP_SETUID)) != 0 && (effective & bit(CAP_SETGID)) != 0;
+}
+
+Result<std::vector<plan::IdExtent>> id_extents(bool all, const char* map_file, std::uint32_t own) {
+    if (!all) return std::vector<plan::IdExtent>{{own, 1}};
+    SUB_TRY_ASSIGN(const auto ranges, sys::own_id_ranges(map_file));
+    std::vector<plan::IdExtent> extents;
+    for (const sys::IdRange& range : ranges) extents.push_back({range.first, range.count});
+    return extents;
+}
+
+std::string find_program(const Env& env, std::string_view name) {
+    const std::string path = env.variable("PATH").value_or("/usr/local/bin:/usr/bin:/bin") + ":/usr/bin:/bin";
+    for (std::size_t begin = 0; begin < path.size();) {
+        const std::size_t end = std::min(path.find(':', begin), path.size());
+        std::string candidate = path.substr(begin, end - begin) + "/" + std::string(name);
+        if (candidate.front() == '/' && ::access(candidate.c_str(), X_OK) == 0) return candidate;
+        begin = end + 1;
+    }
+    return {};
+}
+
+// Starts the init as a probe in the given namespaces and returns its answer.
+Result<ProbeAnswer> ask(const ProbeOptions& options, const plan::HostFacts& facts, int namespaces,
+                        const std::string& scratch) {
+    SUB_TRY_ASSIGN(sys::SocketPair control, sys::make_seqpacket_pair());
+    const ProbeQuestion question{.scratch = scratch,
+                                 .fuse_program = facts.fuse_binary,
+                                 .user_xattrs = (namespaces & CLONE_NEWUSER) != 0,
+                                 .own_network = (namespaces & CLONE_NEWNET) != 0};
+    SUB_TRY_ASSIGN(const sys::UniqueFd question_fd, sys::make_memfd("substrate-probe", encode(question)));
+    SUB_TRY_ASSIGN(const sys::UniqueFd null, sys::open_path("/dev/null", O_RDWR));
+    std::string program = options.init_program;
+    std::array<char*, 2> argv = {program.data(), nullptr};
+    std::array<char*, 1> no_environment = {nullptr};
+    process::ChildPlan child;
+    child.program = program.c_str();
+    child.argv = argv.data();
+    child.envp = no_environment.data();
+    for (const int source : {null.get(), null.get(), null.get(), control.theirs.get(), question_fd.get(), null.get()}) {
+        child.placements[child.placement_count] = {source, static_cast<int>(child.placement_count)};
+        ++child.placement_count;
+    }
+    child.raise_ambient_capabilities = true;
+    process::SpawnOptions spawn_options{.namespaces = namespaces, .write_id_maps = {}};
+    if ((namespaces & CLONE_NEWUSER) != 0)
+        spawn_options.write_id_maps = [&](pid_t pid) {
+            std::vector<sys::IdRange> uids, gids;
+            for (const auto& extent : facts.uid_extents) uids.push_back({extent.first, extent.count});
+            for (const auto& extent : facts.gid_extents) gids.push_back({extent.first, extent.count});
+            return sys::write_identity_maps(pid, uids, gids);
+        };
+    SUB_TRY_ASSIGN(const process::Child init, process::spawn(child, spawn_options));
+    control.theirs.reset();
+    auto packet = receive_packet(control.ours.get());
+    (void)process::wait_for(init);
+    if (!packet) return fail(std::move(packet).error());
+    if (packet->closed) return fail({Errc::internal, "the probe ended without an answer"});
+    return decode_probe_answer(packet->payload);
+}
+
+plan::Capability from(const std::string& failure, std::string fix) {
+    if (failure.empty()) return {.ok = true, .reason = {}, .fix = {}};
+    return {.ok = false, .reason = failure, .fix = std::move(fix)};
+}
+
+void take_answer(plan::HostFacts& facts, const ProbeAnswer& answer) {
+    facts.proc_mount = from(answer.proc, "run outside a container that masks /proc, or unmask it (docker: --security-opt systempaths=unconfined)");
+    facts.overlay = from(answer.overlay, "use a kernel of at least 5.11 and keep SUBSTRATE_HOME on ext4, xfs or btrfs");
+    if (facts.fuse_binary.empty())
+        facts.fuse = {.ok = false, .reason = "fuse-overlayfs is not installed", .fix = "apt-get install fuse-overlayfs fuse3"};
+    else
+        facts.fuse = from(answer.fuse, "give this user access to /dev/fuse");
+}
+
+// The scratch tree of one probe; removed whatever happens.
+class Scratch {
+  public:
+    static Result<Scratch> make(const std::string& parent) {
+        SUB_TRY(sys::make_dirs(parent, 0700));
+        std::string path = parent + "/probe-XXXXXX";
+        if (::mkdtemp(path.data()) == nullptr) return fail(Error::last_os("mkdtemp", path));
+        Scratch scratch(std::move(path));
+        for (const char* name : {"root", "lower", "upper", "work", "merged"})
+            SUB_TRY(sys::make_dirs(scratch.path_ + "/" + name, 0700));
+        return scratch;
+    }
+    Scratch(Scratch&& other) noexcept : path_(std::exchange(other.path_, {})) {}
+    Scratch& operator=(Scratch&&) = delete;
+    ~Scratch() {
+        if (!path_.empty()) (void)sys::remove_tree_at(AT_FDCWD, path_);
+    }
+    const std::string& path() const { return path_; }
+
+  private:
+    explicit Scratch(std::string path) : path_(std::move(path)) {}
+    std::string path_;
+};
+
+Result<> probe_namespaces(plan::HostFacts& facts, const ProbeOptions& options) {
+    constexpr int kBase = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
+    SUB_TRY_ASSIGN(const Scratch scratch, Scratch::make(options.scratch));
+    auto answer = ask(options, facts, kBase | CLONE_NEWUSER | CLONE_NEWNET, scratch.path());
+    if (answer) {
+        facts.user_namespace.ok = true;
+        facts.net_namespace = from(answer->network, "load the loopback driver");
+        take_answer(facts, *answer);
+        return {};
+    }
+    const std::string why = answer.error().message();
+    const auto without_net = ask(options, facts, kBase | CLONE_NEWUSER, scratch.path());
+    if (without_net) {
+        facts.user_namespace.ok = true;
+        facts.net_namespace = {.ok = false, .reason = why, .fix = "raise user.max_net_namespaces"};
+        take_answer(facts, *without_net);
+        return {};
+    }
+    facts.user_namespace = {.ok = false, .reason = without_net.error().message(), .fix = kUserNamespaceFix};
+    if (!facts.is_root()) return {};
+    // Root can do without a user namespace, which is then one layer less.
+    auto as_root = ask(options, facts, kBase | CLONE_NEWNET, scratch.path());
+    if (!as_root) {
+        facts.proc_mount = {.ok = false, .reason = as_root.error().message(), .fix = "run with CAP_SYS_ADMIN"};
+        return {};
+    }
+    facts.net_namespace = from(as_root->network, "load the loopback driver");
+    take_answer(facts, *as_root);
+    return {};
+}
+
+}  // namespace
+
+std::string home_of(const Env& env, unsigned uid) {
+    if (auto home = env.variable("HOME"); home && home->starts_with('/')) return *home;
+    passwd entry{};
+    passwd* found = nullptr;
+    std::array<char, 4096> buffer{};
+    if (::getpwuid_r(uid, &entry, buffer.data(), buffer.size(), &found) == 0 && found != nullptr) return found->pw_dir;
+    return "/";
+}
+
+Result<plan::HostFacts> probe_host(const Env& env, const ProbeOptions& options) {
+    plan::HostFacts facts;
+    facts.uid = ::geteuid();
+    facts.gid = ::getegid();
+    facts.home = home_of(env, facts.uid);
+    facts.substrate_home = options.substrate_home;
+    facts.boot_id = first_line(sys::read_file("/proc/sys/kernel/random/boot_id"));
+    utsname name{};
+    if (::uname(&name) != 0) return fail(Error::last_os("uname"));
+    facts.kernel_release = name.release;
+    const char* const end = name.release + std::string_view(name.release).size();
+    const auto major = std::from_chars(name.release, end, facts.kernel_major);
+    if (major.ptr < end) std::from_chars(major.ptr + 1, end, facts.kernel_minor);
+    facts.landlock_abi = sys::landlock_abi();
+    SUB_TRY_ASSIGN(facts.root_entries, read_root_entries());
+    facts.device_nodes = existing_device_nodes();
+    const bool all_ids = may_map_all_ids();
+    SUB_TRY_ASSIGN(facts.uid_extents, id_extents(all_ids, "uid_map", facts.uid));
+    SUB_TRY_ASSIGN(facts.gid_extents, id_extents(all_ids, "gid_map", facts.gid));
+    facts.fuse_binary = find_program(env, "fuse-overlayfs");
+    SUB_TRY(probe_namespaces(facts, options));
+    return facts;
+}
+
+}  // namespace substrate::world

@@ -1,0 +1,246 @@
+#include "world/setup.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <array>
+#include <cstdio>
+
+#include "sys/file.hpp"
+#include "sys/mount.hpp"
+#include "sys/namespace.hpp"
+#include "world/fuse_capture.hpp"
+
+namespace substrate::world {
+namespace {
+
+using sys::FsOption;
+using sys::UniqueFd;
+
+constexpr const char* kStaging = "/.substrate";
+
+std::string octal(std::uint32_t mode) {
+    char text[16];
+    std::snprintf(text, sizeof text, "%o", mode);
+    return text;
+}
+
+// The new root while it is being built: every target is resolved inside it.
+class RootBuilder {
+  public:
+    explicit RootBuilder(std::string mount_point) : mount_point_(std::move(mount_point)) {}
+
+    Result<> start(const plan::Tmpfs& tmpfs);
+    Result<> apply(const plan::MountOp& op);
+    // An empty directory at `path`, for mounting something there.
+    Result<UniqueFd> directory(const std::string& path, mode_t mode = 0755);
+    Result<> make_empty_directory();
+    // Read-only from here on: the file systems that were marked so.
+    Result<> seal();
+    int root() const { return root_.get(); }
+    UniqueFd take_empty() { return std::move(empty_); }
+
+  private:
+    Result<UniqueFd> file(const std::string& path);
+    Result<> bind(const std::string& target, const plan::Bind& bind);
+    Result<> mount_fresh(const std::string& target, const char* type, std::span<const FsOption> options,
+                         std::uint64_t attributes);
+    Result<> tmpfs(const std::string& target, const plan::Tmpfs& tmpfs);
+
+    std::string mount_point_;
+    UniqueFd root_;
+    UniqueFd empty_;
+    std::vector<UniqueFd> to_seal_;
+};
+
+std::vector<FsOption> tmpfs_options(const plan::Tmpfs& tmpfs) {
+    std::vector<FsOption> options = {{"mode", octal(tmpfs.mode)}};
+    if (tmpfs.size_bytes != 0) options.push_back({"size", std::to_string(tmpfs.size_bytes)});
+    return options;
+}
+
+Result<> RootBuilder::start(const plan::Tmpfs& tmpfs) {
+    SUB_TRY_ASSIGN(root_, sys::mount_new("tmpfs", tmpfs_options(tmpfs), sys::kMountNoSuid | sys::kMountNoDev));
+    return sys::attach(root_.get(), AT_FDCWD, mount_point_);
+}
+
+Result<UniqueFd> RootBuilder::directory(const std::string& path, mode_t mode) {
+    auto opened = sys::open_in_root(root_.get(), path, O_PATH | O_DIRECTORY);
+    if (opened || opened.error().os_errno() != ENOENT) return opened;
+    SUB_TRY_ASSIGN(const UniqueFd parent, directory(std::string(parent_of(path)), 0755));
+    const std::string name = path.substr(path.find_last_of('/') + 1);
+    if (::mkdirat(parent.get(), name.c_str(), mode) != 0) return fail(Error::last_os("mkdir", path));
+    if (::fchmodat(parent.get(), name.c_str(), mode, 0) != 0) return fail(Error::last_os("chmod", path));
+    return sys::open_at(parent.get(), name, O_PATH | O_DIRECTORY | O_NOFOLLOW);
+}
+
+Result<UniqueFd> RootBuilder::file(const std::string& path) {
+    SUB_TRY_ASSIGN(const UniqueFd parent, directory(std::string(parent_of(path))));
+    const std::string name = path.substr(path.find_last_of('/') + 1);
+    SUB_TRY_ASSIGN(const UniqueFd created, sys::open_at(parent.get(), name, O_WRONLY | O_CREAT | O_NOFOLLOW, 0666));
+    return sys::open_at(parent.get(), name, O_PATH | O_NOFOLLOW);
+}
+
+Result<> RootBuilder::bind(const std::string& target, const plan::Bind& bind) {
+    auto cloned = sys::clone_tree(AT_FDCWD, bind.source.str(), /*recursive=*/!bind.device);
+    if (!cloned && bind.optional && cloned.error().os_errno() == ENOENT) return {};
+    SUB_TRY_ASSIGN(const UniqueFd tree, std::move(cloned));
+    std::uint64_t attributes = sys::kMountNoSuid;
+    if (bind.read_only) attributes |= sys::kMountReadOnly;
+    if (bind.device) attributes |= sys::kMountNoExec;
+    else attributes |= sys::kMountNoDev;
+    SUB_TRY(sys::set_attributes(tree.get(), attributes, /*recursive=*/!bind.device));
+    SUB_TRY_ASSIGN(const auto st, sys::stat_fd(tree.get()));
+    SUB_TRY_ASSIGN(const UniqueFd point, S_ISDIR(st.stx_mode) ? directory(target) : file(target));
+    return sys::attach(tree.get(), point.get(), "");
+}
+
+Result<> RootBuilder::mount_fresh(const std::string& target, const char* type, std::span<const FsOption> options,
+                                  std::uint64_t attributes) {
+    SUB_TRY_ASSIGN(const UniqueFd mount, sys::mount_new(type, options, attributes));
+    SUB_TRY_ASSIGN(const UniqueFd point, directory(target));
+    return sys::attach(mount.get(), point.get(), "");
+}
+
+Result<> RootBuilder::tmpfs(const std::string& target, const plan::Tmpfs& tmpfs) {
+    SUB_TRY_ASSIGN(UniqueFd mount,
+                   sys::mount_new("tmpfs", tmpfs_options(tmpfs), sys::kMountNoSuid | sys::kMountNoDev));
+    SUB_TRY_ASSIGN(const UniqueFd point, directory(target));
+    SUB_TRY(sys::attach(mount.get(), point.get(), ""));
+    if (tmpfs.read_only) to_seal_.push_back(std::move(mount));
+    return {};
+}
+
+Result<> RootBuilder::make_empty_directory() {
+    const std::string path = std::string(kStaging) + "/empty";
+    const std::array options = {FsOption{"mode", "555"}, FsOption{"size", "4096"}};
+    SUB_TRY(mount_fresh(path, "tmpfs", options,
+                        sys::kMountReadOnly | sys::kMountNoSuid | sys::kMountNoDev | sys::kMountNoExec));
+    SUB_TRY_ASSIGN(empty_, sys::open_in_root(root_.get(), path, O_PATH | O_DIRECTORY));
+    return {};
+}
+
+Result<> read_only_over(int root, const std::string& path) {
+    auto point = sys::open_in_root(root, path, O_PATH);
+    if (!point && point.error().os_errno() == ENOENT) return {};
+    if (!point) return fail(std::move(point).error());
+    SUB_TRY_ASSIGN(const UniqueFd tree, sys::clone_tree(point->get(), "", /*recursive=*/true));
+    SUB_TRY(sys::set_attributes(tree.get(), sys::kMountReadOnly, /*recursive=*/true));
+    return sys::attach(tree.get(), point->get(), "");
+}
+
+Result<> RootBuilder::apply(const plan::MountOp& op) {
+    const std::string& target = op.target.str();
+    constexpr std::uint64_t kKernelFs = sys::kMountNoSuid | sys::kMountNoDev | sys::kMountNoExec;
+    if (const auto* bind_op = std::get_if<plan::Bind>(&op.action)) return bind(target, *bind_op);
+    if (const auto* tmpfs_op = std::get_if<plan::Tmpfs>(&op.action)) return tmpfs(target, *tmpfs_op);
+    if (std::holds_alternative<plan::Proc>(op.action)) {
+        const std::array options = {FsOption{"hidepid", "invisible"}};  // KERNEL(5.8)
+        return mount_fresh(target, "proc", options, kKernelFs);
+    }
+    if (std::holds_alternative<plan::Devpts>(op.action)) {
+        const std::array options = {FsOption{"ptmxmode", "0666"}, FsOption{"mode", "0620"}};
+        return mount_fresh(target, "devpts", options, sys::kMountNoSuid | sys::kMountNoExec);
+    }
+    if (std::holds_alternative<plan::Mask>(op.action)) return mask_path(root_.get(), target, empty_.get());
+    if (std::holds_alternative<plan::ReadOnly>(op.action)) return read_only_over(root_.get(), target);
+    if (const auto* link = std::get_if<plan::Symlink>(&op.action)) {
+        SUB_TRY_ASSIGN(const UniqueFd parent, directory(std::string(parent_of(target))));
+        const std::string name = target.substr(target.find_last_of('/') + 1);
+        if (::symlinkat(link->to.c_str(), parent.get(), name.c_str()) != 0)
+            return fail(Error::last_os("symlink", target));
+        return {};
+    }
+    SUB_TRY(directory(target, std::get<plan::Directory>(op.action).mode));
+    return {};
+}
+
+Result<> RootBuilder::seal() {
+    for (const UniqueFd& mount : to_seal_) SUB_TRY(sys::set_attributes(mount.get(), sys::kMountReadOnly, /*recursive=*/false));
+    return sys::set_attributes(root_.get(), sys::kMountReadOnly, /*recursive=*/false);
+}
+
+Result<> check_identity(int project, const plan::CapturePlan& capture) {
+    SUB_TRY_ASSIGN(const auto st, sys::stat_fd(project));
+    if (st.stx_ino != capture.project_inode || sys::device_of(st) != capture.project_device)
+        return fail(Error(Errc::safety, "'" + capture.project.str() + "' was replaced while the world was being made")
+                        .hint("run the command again"));
+    return {};
+}
+
+// Binds what captures are made of below the staging directory. They must stay
+// mounted in this namespace: overlayfs takes its layers from nowhere else.
+Result<> stage(RootBuilder& root, const plan::WorldPlan& plan) {
+    const auto put = [&](const HostPath& source, const char* name, std::uint64_t attributes) -> Result<> {
+        SUB_TRY_ASSIGN(const UniqueFd tree, sys::clone_tree(AT_FDCWD, source.str(), /*recursive=*/true));
+        if (source == plan.capture.project) SUB_TRY(check_identity(tree.get(), plan.capture));
+        SUB_TRY(sys::set_attributes(tree.get(), attributes, /*recursive=*/true));
+        SUB_TRY_ASSIGN(const UniqueFd point, root.directory(std::string(kStaging) + "/" + name));
+        return sys::attach(tree.get(), point.get(), "");
+    };
+    const bool writable = plan.capture.strategy == CaptureStrategy::direct;
+    constexpr std::uint64_t kBase = sys::kMountNoSuid | sys::kMountNoDev;
+    SUB_TRY(put(plan.capture.project, "lower", writable ? kBase : kBase | sys::kMountReadOnly));
+    return put(plan.capture.store, "store", kBase);
+}
+
+// Inside the new root: open what was staged, then cover the staging directory,
+// so that its mounts exist but cannot be named.
+Result<Staging> open_staging(const plan::WorldPlan& plan, UniqueFd empty) {
+    Staging staging;
+    const std::string base = kStaging;
+    SUB_TRY_ASSIGN(staging.lower, sys::open_path(base + "/lower", O_PATH | O_DIRECTORY));
+    SUB_TRY_ASSIGN(staging.store, sys::open_path(base + "/store", O_PATH | O_DIRECTORY));
+    if (plan.capture.strategy == CaptureStrategy::fuse) {
+        SUB_TRY_ASSIGN(staging.fuse, sys::open_path(base + "/fuse", O_PATH | O_DIRECTORY));
+    }
+    SUB_TRY_ASSIGN(staging.project, sys::open_path(plan.capture.project.str(), O_PATH | O_DIRECTORY));
+    SUB_TRY_ASSIGN(const UniqueFd cover, sys::clone_tree(empty.get(), "", /*recursive=*/false));
+    SUB_TRY(sys::attach(cover.get(), AT_FDCWD, base));
+    staging.empty = std::move(empty);
+    return staging;
+}
+
+}  // namespace
+
+Result<> mask_path(int root, const std::string& path, int empty_directory) {
+    auto point = sys::open_in_root(root, path, O_PATH);
+    if (!point && (point.error().os_errno() == ENOENT || point.error().os_errno() == EACCES)) return {};
+    if (!point) return fail(std::move(point).error());
+    SUB_TRY_ASSIGN(const auto st, sys::stat_fd(point->get()));
+    if (S_ISDIR(st.stx_mode)) {
+        SUB_TRY_ASSIGN(const UniqueFd empty, sys::clone_tree(empty_directory, "", /*recursive=*/false));
+        return sys::attach(empty.get(), point->get(), "");
+    }
+    SUB_TRY_ASSIGN(const UniqueFd null, sys::clone_tree(AT_FDCWD, "/dev/null", /*recursive=*/false));
+    return sys::attach(null.get(), point->get(), "");
+}
+
+Result<Staging> set_up_world(const plan::WorldPlan& plan) {
+    // Must come first: without it every mount below would appear on the host.
+    SUB_TRY_DURING(sys::make_all_private(), "making mounts private");
+    SUB_TRY_DURING(sys::set_hostname(plan.hostname), "setting the host name");
+    if (plan.network == plan::NetworkMode::loopback) SUB_TRY_DURING(sys::raise_loopback(), "raising loopback");
+
+    const std::string mount_point = plan.capture.store.str() + "/worlds/" + plan.world_id + "/root";
+    RootBuilder root(mount_point);
+    if (plan.mounts.empty() || plan.mounts.front().target.str() != "/")
+        return fail({Errc::internal, "the plan does not begin with the root"});
+    SUB_TRY_DURING(root.start(std::get<plan::Tmpfs>(plan.mounts.front().action)), "mounting the root");
+    SUB_TRY_DURING(root.make_empty_directory(), "mounting the empty directory");
+    SUB_TRY_DURING(stage(root, plan), "staging the project");
+    for (std::size_t i = 1; i < plan.mounts.size(); ++i)
+        SUB_TRY_DURING(root.apply(plan.mounts[i]), "mount plan, " + plan::to_text(plan.mounts[i]));
+    SUB_TRY_DURING(root.directory(plan.capture.project.str()), "making the project's directory");
+    if (plan.capture.strategy == CaptureStrategy::fuse) {
+        SUB_TRY_DURING(root.directory(std::string(kStaging) + "/fuse"), "making the FUSE directory");
+        SUB_TRY_DURING(mount_fuse_capture(plan, mount_point + kStaging), "mounting fuse-overlayfs");
+    }
+    SUB_TRY_DURING(root.seal(), "making the root read-only");
+    SUB_TRY_DURING(sys::pivot_into(mount_point), "entering the new root");
+    auto staging = open_staging(plan, root.take_empty());
+    if (!staging) return fail(std::move(staging).error().during("opening what captures need"));
+    return staging;
+}
+
+}  // namespace substrate::world

@@ -1,0 +1,113 @@
+#include "world/world.hpp"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+
+#include <array>
+
+#include "sys/file.hpp"
+#include "sys/namespace.hpp"
+#include "sys/signals.hpp"
+#include "sys/socket.hpp"
+#include "world/packet.hpp"
+
+namespace substrate::world {
+namespace {
+
+std::vector<sys::IdRange> to_ranges(const std::vector<plan::IdExtent>& extents) {
+    std::vector<sys::IdRange> ranges;
+    for (const plan::IdExtent& extent : extents) ranges.push_back({extent.first, extent.count});
+    return ranges;
+}
+
+std::string_view filter_bytes(const SeccompProgram* program) {
+    if (program == nullptr) return {};
+    return {reinterpret_cast<const char*>(program->instructions.data()),
+            program->instructions.size() * sizeof(sock_filter)};
+}
+
+int namespaces_of(const plan::WorldPlan& plan) {
+    int flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
+    if (plan.user_namespace) flags |= CLONE_NEWUSER;
+    if (plan.network == plan::NetworkMode::loopback) flags |= CLONE_NEWNET;
+    return flags;
+}
+
+}  // namespace
+
+Result<World> World::launch(const plan::WorldPlan& plan, const LaunchOptions& options) {
+    SUB_TRY_ASSIGN(sys::SocketPair control, sys::make_seqpacket_pair());
+    SUB_TRY_ASSIGN(const sys::UniqueFd plan_fd, sys::make_memfd("substrate-plan", plan::encode_plan(plan)));
+    SUB_TRY_ASSIGN(const sys::UniqueFd filter_fd, sys::make_memfd("substrate-seccomp", filter_bytes(options.seccomp)));
+    SUB_TRY_ASSIGN(const sys::UniqueFd null, sys::open_path("/dev/null", O_RDWR));
+
+    std::string program = options.init_program;
+    std::array<char*, 2> argv = {program.data(), nullptr};
+    std::array<char*, 1> no_environment = {nullptr};
+    process::ChildPlan child;
+    child.program = program.c_str();
+    child.argv = argv.data();
+    child.envp = no_environment.data();
+    const int sources[] = {null.get(), null.get(), null.get(), control.theirs.get(), plan_fd.get(), filter_fd.get()};
+    for (const int source : sources) {
+        child.placements[child.placement_count] = {source, static_cast<int>(child.placement_count)};
+        ++child.placement_count;
+    }
+    child.death_signal = SIGKILL;
+    child.new_session = true;
+    child.raise_ambient_capabilities = true;
+    process::SpawnOptions spawn_options{.namespaces = namespaces_of(plan), .write_id_maps = {}};
+    if (plan.user_namespace)
+        spawn_options.write_id_maps = [&](pid_t pid) {
+            return sys::write_identity_maps(pid, to_ranges(plan.uid_map), to_ranges(plan.gid_map));
+        };
+    auto init = process::spawn(child, spawn_options);
+    if (!init) return fail(std::move(init).error().during("starting a world"));
+    control.theirs.reset();
+
+    World world(std::move(*init), std::move(control.ours));
+    auto first = world.receive();
+    if (!first) return fail(std::move(first).error().during("starting a world"));
+    if (const auto* failed = std::get_if<Failed>(&*first))
+        return fail(Error(Errc::os, failed->message).during("setting up a world").hint("substrate world doctor"));
+    if (!std::holds_alternative<Ready>(*first)) return fail({Errc::internal, "world-init spoke out of turn"});
+    return world;
+}
+
+World& World::operator=(World&& other) noexcept {
+    if (this != &other) {
+        end();
+        init_ = std::move(other.init_);
+        control_ = std::move(other.control_);
+    }
+    return *this;
+}
+
+World::~World() { end(); }
+
+void World::end() {
+    if (!init_.pidfd) return;
+    // The init ends at the end of its socket; the signal is for one that hangs.
+    control_.reset();
+    const auto ended = sys::wait_readable(init_.pidfd.get(), 1'000);
+    if (!ended || !*ended) (void)sys::send_signal(init_.pid, SIGKILL);
+    (void)process::wait_for(init_);
+    init_.pidfd.reset();
+}
+
+Result<> World::exec(const ExecOrder& order, const int (&stdio)[3]) {
+    return send_packet(control_.get(), encode(Order(order)), stdio);
+}
+
+Result<> World::signal(int number, bool everything) {
+    return send_packet(control_.get(), encode(Order(SignalOrder{number, everything})), {});
+}
+
+Result<Event> World::receive() {
+    SUB_TRY_ASSIGN(const Packet packet, receive_packet(control_.get()));
+    if (packet.closed) return fail({Errc::unavailable, "the world has ended"});
+    return decode_event(packet.payload);
+}
+
+}  // namespace substrate::world

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+#include "base/result.hpp"
+#include "plan/world_plan.hpp"
+#include "process/spawn.hpp"
+#include "sys/unique_fd.hpp"
+#include "world/init_protocol.hpp"
+#include "world/seccomp.hpp"
+
+namespace substrate::world {
+
+struct LaunchOptions {
+    std::string init_program;  // path of substrate-world-init
+    const SeccompProgram* seccomp = nullptr;
+};
+
+// A running world: its init process and the socket to it. Not thread-safe; one
+// command at a time. Destruction ends every process of the world and waits for
+// the init to be gone.
+class World {
+  public:
+    // Requires `<store>/worlds/<id>/root`, an empty directory. Must be called from
+    // a thread that lives as long as the world: the kernel ends the init with
+    // the thread that started it.
+    static Result<World> launch(const plan::WorldPlan& plan, const LaunchOptions& options);
+
+    World(World&&) noexcept = default;
+    World& operator=(World&& other) noexcept;
+    ~World();
+
+    pid_t init_pid() const { return init_.pid; }
+    // Readable when an event can be received or the init is gone.
+    int event_fd() const { return control_.get(); }
+
+    Result<> exec(const ExecOrder& order, const int (&stdio)[3]);
+    Result<> signal(int number, bool everything);
+    // The next event. Errc::unavailable when the init is gone.
+    Result<Event> receive();
+
+  private:
+    World(process::Child init, sys::UniqueFd control) : init_(std::move(init)), control_(std::move(control)) {}
+    void end();
+
+    process::Child init_;
+    sys::UniqueFd control_;
+};
+
+}  // namespace substrate::world

@@ -1,0 +1,175 @@
+#include "world/world.hpp"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <cstdlib>
+
+#include "base/ids.hpp"
+#include "sys/file.hpp"
+#include "sys/host_env.hpp"
+#include "sys/socket.hpp"
+#include "world/probe.hpp"
+#include "world/seccomp.hpp"
+
+namespace substrate::world {
+namespace {
+
+// The init that was built with this test: SUBSTRATE_TEST_BIN is set by CTest.
+std::string init_program() {
+    const char* bin = std::getenv("SUBSTRATE_TEST_BIN");
+    return std::string(bin != nullptr ? bin : SUBSTRATE_TEST_BIN_DIR) + "/substrate-world-init";
+}
+
+class WorldTest : public ::testing::Test {
+  protected:
+    void SetUp() override {
+        std::string path = "/var/tmp/substrate-world-test-XXXXXX";
+        ASSERT_NE(::mkdtemp(path.data()), nullptr);
+        base_ = path;
+        for (const char* name : {"/project", "/store", "/home"}) ASSERT_TRUE(sys::make_dirs(base_ + name, 0755));
+        auto facts = probe_host(env_, {init_program(), base_ + "/home", base_ + "/store"});
+        ASSERT_TRUE(facts) << facts.error().message();
+        facts_ = *facts;
+        if (!facts_.user_namespace.ok) GTEST_SKIP() << "no user namespaces: " << facts_.user_namespace.reason;
+        auto seccomp = compile_seccomp(plan::SeccompMode::enforce);
+        ASSERT_TRUE(seccomp) << seccomp.error().message();
+        seccomp_ = *seccomp;
+    }
+    void TearDown() override { EXPECT_TRUE(sys::remove_tree_at(AT_FDCWD, base_)); }
+
+    plan::WorldPlan make_plan(CaptureStrategy capture = CaptureStrategy::overlay) {
+        plan::WorldSpec spec;
+        spec.world_id = make_world_id(env_);
+        spec.project = HostPath(base_ + "/project");
+        const auto st = sys::stat_at(AT_FDCWD, spec.project.c_str()).value().value();
+        spec.project_device = sys::device_of(st);
+        spec.project_inode = st.stx_ino;
+        spec.store = HostPath(base_ + "/store");
+        spec.capture = capture;
+        spec.capture_is_required = true;
+        auto plan = plan::plan_world(spec, facts_);
+        EXPECT_TRUE(plan) << plan.error().describe();
+        world_ = "worlds/" + spec.world_id;
+        EXPECT_TRUE(sys::make_dirs(base_ + "/store/" + world_ + "/root", 0700));
+        make_slot("0");
+        return *plan;
+    }
+    std::string make_slot(const std::string& name) {
+        const std::string slot = world_ + "/slots/" + name;
+        for (const char* part : {"/upper", "/work", "/tree"})
+            EXPECT_TRUE(sys::make_dirs(base_ + "/store/" + slot + part, 0755));
+        return slot;
+    }
+    struct Run {
+        int exit = -1;
+        std::string output;
+        Exited exited;
+    };
+    Run run(World& world, const std::string& line, const std::string& slot) {
+        int fds[2];
+        EXPECT_EQ(::pipe2(fds, O_CLOEXEC), 0);
+        sys::UniqueFd read(fds[0]), write(fds[1]);
+        const sys::UniqueFd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+        ExecOrder order;
+        order.slot.path = slot;
+        order.program = "/bin/bash";
+        order.argv = {"bash", "-c", line};
+        order.environment = {"PATH=/usr/bin:/bin"};
+        order.cwd = base_ + "/project";
+        EXPECT_TRUE(world.exec(order, {null.get(), write.get(), write.get()}));
+        write.reset();
+        Run result;
+        result.output = sys::read_to_end(read.get(), 1 << 20).value();
+        auto event = world.receive();
+        EXPECT_TRUE(event) << event.error().message();
+        if (const auto* failed = std::get_if<Failed>(&*event)) ADD_FAILURE() << failed->message;
+        if (const auto* exited = std::get_if<Exited>(&*event)) {
+            result.exited = *exited;
+            result.exit = WEXITSTATUS(exited->wait_status);
+        }
+        return result;
+    }
+
+    sys::HostEnv env_;
+    std::string base_, world_;
+    plan::HostFacts facts_;
+    SeccompProgram seccomp_;
+};
+
+TEST_F(WorldTest, RunsCommandsAndCapturesTheirWrites) {
+    const plan::WorldPlan plan = make_plan();
+    auto world = World::launch(plan, {init_program(), &seccomp_});
+    ASSERT_TRUE(world) << world.error().message();
+    const Run first = run(*world, "echo hello; echo data > file; exit 3", world_ + "/slots/0");
+    EXPECT_EQ(first.output, "hello\n");
+    EXPECT_EQ(first.exit, 3);
+    EXPECT_FALSE(first.exited.background);
+    EXPECT_EQ(sys::read_file(base_ + "/store/" + world_ + "/slots/0/upper/file").value(), "data\n");
+    EXPECT_FALSE(sys::stat_at(AT_FDCWD, (base_ + "/project/file").c_str()).value()) << "reached the host";
+    // The next command gets a fresh mount: it sees the host's tree as it is now.
+    ASSERT_TRUE(sys::replace_file(base_ + "/project/edited", "by hand\n", 0644));
+    EXPECT_EQ(run(*world, "cat edited; test ! -e file", make_slot("1")).output, "by hand\n");
+}
+
+TEST_F(WorldTest, ShowsNothingOfTheHostAndGivesNoPower) {
+    auto world = World::launch(make_plan(), {init_program(), &seccomp_});
+    ASSERT_TRUE(world) << world.error().message();
+    const auto output = [&](const std::string& line) {
+        const std::string slot = world_ + "/slots/0";
+        return run(*world, line, slot).output;
+    };
+    EXPECT_EQ(output("hostname"), "substrate\n");
+    // Only bash itself: the init is hidden, the host is elsewhere.
+    EXPECT_EQ(output("set -- /proc/[0-9]*; echo $#"), "1\n");
+    EXPECT_EQ(output("grep -c Cap....:.0000000000000000 /proc/self/status"), "5\n");
+    EXPECT_EQ(output("ls -A /sys /run/dbus 2>/dev/null | grep -c dbus"), "0\n");
+    EXPECT_EQ(output("touch /usr/x /etc/x /x 2>&1 | grep -c 'Read-only\\|denied'"), "3\n");
+    EXPECT_EQ(output("cat /proc/net/dev | tail -n +3 | cut -d: -f1 | tr -d ' '"), "lo\n");
+    EXPECT_EQ(output("ls /proc/self/fd | tr '\\n' ' '"), "0 1 2 3 ");
+    EXPECT_EQ(output("unshare -r true 2>&1; mount -t tmpfs x /tmp 2>&1 | grep -c denied"),
+              "unshare: unshare failed: Operation not permitted\n1\n");
+    EXPECT_EQ(output("cat /proc/1/environ 2>&1 | grep -c denied; kill -9 1; echo $?"), "1\n0\n");
+}
+
+TEST_F(WorldTest, OtherCapturesWorkToo) {
+    for (const CaptureStrategy strategy : {CaptureStrategy::direct, CaptureStrategy::copy_diff}) {
+        auto world = World::launch(make_plan(strategy), {init_program(), &seccomp_});
+        ASSERT_TRUE(world) << world.error().message();
+        const std::string file = std::string("by-") + to_string(strategy);
+        EXPECT_EQ(run(*world, "echo x > " + file + "; cat " + file, world_ + "/slots/0").output, "x\n");
+        const std::string where = strategy == CaptureStrategy::direct ? "/project/" : "/store/" + world_ + "/slots/0/tree/";
+        EXPECT_EQ(sys::read_file(base_ + where + file).value(), "x\n");
+    }
+    if (!facts_.fuse.ok) GTEST_SKIP() << "no fuse-overlayfs: " << facts_.fuse.reason;
+    auto world = World::launch(make_plan(CaptureStrategy::fuse), {init_program(), &seccomp_});
+    ASSERT_TRUE(world) << world.error().message();
+    EXPECT_EQ(run(*world, "echo x > fused; cat fused", world_ + "/slots/0").output, "x\n");
+    EXPECT_EQ(sys::read_file(base_ + "/store/" + world_ + "/slots/0/upper/fused").value(), "x\n");
+}
+
+TEST_F(WorldTest, BackgroundProcessesKeepTheCaptureUntilTheyEnd) {
+    auto world = World::launch(make_plan(), {init_program(), &seccomp_});
+    ASSERT_TRUE(world) << world.error().message();
+    const Run first = run(*world, "mkfifo gate; (read line < gate; echo late > late) >/dev/null 2>&1 & echo started",
+                          world_ + "/slots/0");
+    EXPECT_TRUE(first.exited.background);
+    const Run second = run(*world, "echo > gate", make_slot("1"));
+    EXPECT_EQ(second.exited.slot, world_ + "/slots/0") << "the live capture is kept";
+    if (second.exited.background) {
+        EXPECT_TRUE(std::holds_alternative<Quiet>(world->receive().value()));
+    }
+    EXPECT_EQ(sys::read_file(base_ + "/store/" + world_ + "/slots/0/upper/late").value(), "late\n");
+}
+
+TEST_F(WorldTest, AReplacedProjectIsRefused) {
+    plan::WorldPlan plan = make_plan();
+    plan.capture.project_inode += 1;
+    auto world = World::launch(plan, {init_program(), &seccomp_});
+    ASSERT_FALSE(world);
+    EXPECT_NE(world.error().message().find("was replaced"), std::string::npos) << world.error().message();
+}
+
+}  // namespace
+}  // namespace substrate::world
