@@ -146,11 +146,6 @@ Result<UniqueFd> open_private_dir(const std::string& path) {
     return fd;
 }
 
-Result<> remove_dir_at(int dir, const std::string& name) {
-    if (::unlinkat(dir, name.c_str(), AT_REMOVEDIR) != 0) return fail(Error::last_os("rmdir", name));
-    return {};
-}
-
 Result<> remove_tree_at(int dir, const std::string& name) {
     if (::unlinkat(dir, name.c_str(), 0) == 0 || errno == ENOENT) return {};
     if (errno != EISDIR && errno != EPERM) return fail(Error::last_os("unlink", name));

@@ -59,8 +59,6 @@ Result<> make_dirs(const std::string& path, mode_t mode);
 // A directory that belongs to us and nobody else can write: created 0700 when
 // missing; a link, a foreign owner or group/other write bits are Errc::safety.
 Result<UniqueFd> open_private_dir(const std::string& path);
-// unlinkat(2) with AT_REMOVEDIR.
-Result<> remove_dir_at(int dir, const std::string& name);
 // Removes the tree `name` below `dir` without following links; directories
 // that are not searchable are made so first. Missing is success.
 Result<> remove_tree_at(int dir, const std::string& name);

@@ -85,7 +85,7 @@ Result<> CaptureMount::unmount() {
         // directory again after a crash; this was not one. Without the mark
         // (the kernel made none) there is nothing to remove.
         const std::string mark = slot_ + "/work/work/incompat/volatile";
-        (void)sys::remove_dir_at(staging_.store.get(), mark);
+        (void)sys::remove_tree_at(staging_.store.get(), mark);
     }
     slot_.clear();
     return {};
