@@ -1,4 +1,5 @@
 // The words by which the model's enumerations appear in traces and on screen.
+#include "model/exec.hpp"
 #include "model/exit_codes.hpp"
 #include "model/fs_diff.hpp"
 #include "model/span.hpp"
@@ -50,6 +51,22 @@ const char* to_string(CaptureStrategy strategy) {
         case CaptureStrategy::direct: return "direct";
     }
     return "direct";
+}
+
+const char* to_string(CommitMode mode) {
+    switch (mode) {
+        case CommitMode::automatic: return "auto";
+        case CommitMode::ask: return "ask";
+        case CommitMode::manual: return "manual";
+        case CommitMode::discard: return "discard";
+    }
+    return "manual";
+}
+
+std::optional<CommitMode> parse_commit_mode(std::string_view text) {
+    for (const auto mode : {CommitMode::automatic, CommitMode::ask, CommitMode::manual, CommitMode::discard})
+        if (text == to_string(mode)) return mode;
+    return std::nullopt;
 }
 
 std::optional<CaptureStrategy> parse_capture_strategy(std::string_view text) {

@@ -28,6 +28,14 @@ Result<std::optional<int>> read_signal(int signal_fd) {
     return std::nullopt;
 }
 
+Result<> ignore_signals(std::initializer_list<int> signals) {
+    struct sigaction ignore {};
+    ignore.sa_handler = SIG_IGN;
+    for (const int signal : signals)
+        if (::sigaction(signal, &ignore, nullptr) != 0) return fail(Error::last_os("sigaction"));
+    return {};
+}
+
 std::optional<Reaped> reap_any() {
     Reaped reaped;
     rusage usage{};

@@ -17,6 +17,9 @@ Result<UniqueFd> open_signal_fd(std::initializer_list<int> signals);
 // The next signal's number; nullopt when none is pending.
 Result<std::optional<int>> read_signal(int signal_fd);
 
+// SIG_IGN for each.
+Result<> ignore_signals(std::initializer_list<int> signals);
+
 struct Reaped {
     pid_t pid = 0;
     int wait_status = 0;       // as of wait(2)

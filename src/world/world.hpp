@@ -29,6 +29,9 @@ class World {
     // the thread that started it.
     static Result<World> launch(const plan::WorldPlan& plan, const LaunchOptions& options);
 
+    // One that has already ended: assigning it ends the other.
+    static World ended() { return World({}, {}); }
+
     World(World&&) noexcept = default;
     World& operator=(World&& other) noexcept;
     ~World();

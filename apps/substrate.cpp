@@ -1,0 +1,212 @@
+// The command line. Parses, and leaves the work to src/shell.
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+
+#include "base/text.hpp"
+#include "codec/json_value.hpp"
+#include "model/exit_codes.hpp"
+#include "shell/commands.hpp"
+#include "shell/run.hpp"
+#include "sys/host_env.hpp"
+#include "sys/process.hpp"
+
+namespace {
+
+using namespace substrate;
+using namespace substrate::shell;
+
+// Options of the program itself, the form that runs a command.
+struct MainOptions {
+    std::string line;
+    std::vector<std::string> argv;
+    std::string commit = "auto";
+    std::string capture;
+    std::string shell = "/bin/bash";
+    std::string replay_id;
+    std::vector<std::string> env;
+    double timeout_seconds = 0;
+    bool replay_verbose = false;
+    bool ephemeral = false;
+    bool direct = false;
+    bool explain = false;
+    bool no_world = false;
+    bool world = false;
+    bool share_network = false;
+};
+
+void add_main_options(CLI::App& app, MainOptions& options) {
+    app.add_option("-c", options.line, "Run LINE as `bash -c LINE` would, in a world")->type_name("LINE")->expected(1);
+    app.add_option("command", options.argv, "Or: run this program with these arguments, without a shell (after --)");
+    app.add_flag("--ephemeral", options.ephemeral, "In a fresh world that ends with the command");
+    app.add_option("--commit", options.commit, "When changes reach the host: auto, ask or manual")
+        ->check(CLI::IsMember({"auto", "ask", "manual"}));
+    app.add_option("--capture", options.capture, "Insist on one way of capturing changes")
+        ->check(CLI::IsMember({"overlay", "fuse", "copy-diff", "direct"}));
+    app.add_flag("--direct", options.direct, "The project itself is writable: for programs that watch files");
+    app.add_option("--env", options.env, "Pass a variable into the world: NAME or NAME=VALUE")->type_name("NAME[=VALUE]");
+    app.add_option("--shell", options.shell, "The shell that runs the line");
+    app.add_option("--timeout", options.timeout_seconds, "End the command after this many seconds");
+    app.add_flag("--share-network", options.share_network, "Use the host's network; the span says so");
+    app.add_flag("--explain", options.explain, "Show what would be done, and run nothing");
+    app.add_flag("--no-world", options.no_world, "Run on the host, unconfined; recorded as such");
+    app.add_flag("--world", options.world, "Run in a world, whatever SUBSTRATE_WORLD says");
+    app.add_option("--replay", options.replay_id, "The same as `replay ID`")->type_name("ID");
+    app.add_flag("--replay-verbose", options.replay_verbose, "With --replay: each step is a line");
+    app.set_version_flag("--version", SUBSTRATE_VERSION);
+    app.positionals_at_end();
+}
+
+bool use_host(const Console& console, const char* variable, bool no_world, bool world) {
+    if (no_world || world) return no_world;
+    const auto value = console.env.variable(variable);
+    return value && (*value == "disabled" || *value == "0");
+}
+
+Result<> pass_variables(const Console& console, const std::vector<std::string>& wanted, ExecRequest& request) {
+    for (const std::string& item : wanted) {
+        const auto equals = item.find('=');
+        const std::string name = item.substr(0, equals);
+        if (name.empty()) return fail({Errc::invalid, "--env '" + item + "' names no variable"});
+        if (equals != std::string::npos) request.env[name] = item.substr(equals + 1);
+        else if (auto value = console.env.variable(name)) request.env[name] = *value;
+        else return fail(Error(Errc::invalid, "--env " + name + ": no such variable here").hint("set it, or write " + name + "=VALUE"));
+    }
+    return {};
+}
+
+int run_main(const Console& console, const MainOptions& options) {
+    RunOptions run;
+    ExecRequest& request = run.request;
+    request.cmd = options.line;
+    request.argv = options.argv;
+    request.shell = options.shell;
+    request.ephemeral = options.ephemeral;
+    request.commit = *parse_commit_mode(options.commit);
+    request.host_network = options.share_network;
+    request.timeout_ms = static_cast<std::int64_t>(options.timeout_seconds * 1000);
+    if (!options.capture.empty()) request.capture = parse_capture_strategy(options.capture);
+    if (options.direct) request.capture = CaptureStrategy::direct;
+    if (auto filled = fill_from_process(console, request); !filled) return console.fail_with(filled.error());
+    if (auto passed = pass_variables(console, options.env, request); !passed) return console.fail_with(passed.error());
+    if (options.explain) return explain_command(console, request);
+    return run_command(console, std::move(run), use_host(console, "SUBSTRATE_WORLD", options.no_world, options.world));
+}
+
+// The first word that names a command decides which parser is built: parsing is
+// part of every command's latency.
+int run_subcommand(const Console& console, int argc, char** argv) {
+    CLI::App app{"Secure execution of commands", "substrate"};
+    app.require_subcommand(1);
+    int exit = 0;
+
+    TraceOptions trace;
+    auto* trace_app = app.add_subcommand("trace", "Show what was recorded");
+    trace_app->add_option("span", trace.span_id, "A span's id; without it, a list");
+    trace_app->add_flag("--last", trace.last, "The newest span");
+    trace_app->add_flag("--follow", trace.follow, "Spans as they are recorded");
+    trace_app->add_flag("--json", trace.json);
+    trace_app->add_option("--session", trace.session);
+    trace_app->add_option("--agent", trace.agent);
+    trace_app->add_option("--outcome", trace.outcome, "ok, failed, denied, timeout, killed, …");
+    trace_app->add_option("--since", trace.since, "15m, 2h, 3d or a time");
+    trace_app->add_option("-n", trace.count, "How many, at most");
+    trace_app->callback([&] { exit = trace_command(console, trace); });
+
+    ReplayOptions replay;
+    auto* replay_app = app.add_subcommand("replay", "Run a recorded command again, in a fresh world, and compare");
+    replay_app->add_option("span", replay.span_id)->required();
+    replay_app->add_flag("--verbose,-v", replay.verbose, "Each step is a line");
+    replay_app->add_flag("--verify", replay.verify, "Exit 1 on any difference");
+    replay_app->add_flag("--json", replay.json);
+    replay_app->add_flag("--no-world", replay.no_world, "On the host, unconfined");
+    replay_app->callback([&] {
+        replay.no_world = use_host(console, "SUBSTRATE_REPLAY_USE_WORLD", replay.no_world, false);
+        exit = replay_command(console, replay);
+    });
+
+    ChangeOptions change;
+    const auto add_change = [&](const char* name, const char* help, int (*run)(const Console&, const ChangeOptions&)) {
+        auto* sub = app.add_subcommand(name, help);
+        sub->add_option("target", change.target, "A span or world; without it, what is pending here");
+        sub->callback([&, run] { exit = run(console, change); });
+        return sub;
+    };
+    auto* diff = add_change("diff", "Show what a command changed", diff_command);
+    diff->add_flag("--stat", change.stat, "Counts only");
+    diff->add_flag("--json", change.json);
+    diff->add_flag("--patch", change.patch, "Contents too, where the change is kept");
+    auto* apply = add_change("apply", "Bring kept changes to the host", apply_command);
+    apply->add_option("paths", change.paths, "Only these paths and what is below them");
+    apply->add_flag("--force", change.force, "Even where the host has changed since");
+    add_change("discard", "Drop kept changes", discard_command);
+
+    WorldOptions world;
+    auto* world_app = app.add_subcommand("world", "Worlds and this machine");
+    world_app->require_subcommand(1);
+    const auto add_world = [&](const char* name, const char* help, std::function<int()> run) {
+        auto* sub = world_app->add_subcommand(name, help);
+        sub->add_flag("--json", world.json);
+        sub->callback([&exit, run] { exit = run(); });
+        return sub;
+    };
+    add_world("status", "The agent, its worlds, and what is kept", [&] { return world_status(console, world); });
+    add_world("doctor", "What this machine can do, and how to mend the rest", [&] { return world_doctor(console, world); });
+    add_world("warm", "Start the agent and a world for this project", [&] { return world_warm(console, world); });
+    add_world("restart", "Stop the agent and its worlds, and warm anew", [&] { return world_restart(console, world); });
+    add_world("stop", "Stop the agent and its worlds", [&] { return world_stop(console); });
+    add_world("gc", "Remove what dead worlds have left", [&] { return world_gc(console, world); })
+        ->add_flag("--dry-run", world.dry_run, "Only say what would be removed");
+
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        const int code = app.exit(error);
+        return code == 0 ? 0 : to_int(ExitCode::usage);
+    }
+    return exit;
+}
+
+int run(const Console& console, int argc, char** argv) {
+    const std::string_view first = argc > 1 ? argv[1] : "";
+    if (first == "internal-relay") return relay_command();
+    for (const std::string_view name : {"trace", "replay", "diff", "apply", "discard", "world"})
+        if (first == name) return run_subcommand(console, argc, argv);
+
+    MainOptions options;
+    CLI::App app{"Runs commands in worlds: sandboxes whose changes are captured, recorded and replayable.\n\n"
+                 "Commands: trace, replay, diff, apply, discard, world (each has --help)",
+                 "substrate"};
+    add_main_options(app, options);
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        const int code = app.exit(error);
+        return code == 0 ? 0 : to_int(ExitCode::usage);
+    }
+    if (!options.replay_id.empty()) {
+        ReplayOptions replay{.span_id = options.replay_id, .verbose = options.replay_verbose, .verify = false, .json = false, .no_world = options.no_world};
+        replay.no_world = use_host(console, "SUBSTRATE_REPLAY_USE_WORLD", options.no_world, options.world);
+        return replay_command(console, replay);
+    }
+    if (options.line.empty() == options.argv.empty()) {
+        console.note(options.argv.empty() ? "nothing to run (substrate -c 'LINE', or substrate -- PROGRAM ARGUMENTS; substrate --help)"
+                                          : "either -c LINE or -- PROGRAM, not both");
+        return to_int(ExitCode::usage);
+    }
+    return run_main(console, options);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    sys::ensure_standard_streams();
+    const sys::HostEnv env;
+    std::vector<std::string> environment;
+    for (char** variable = ::environ; *variable != nullptr; ++variable) environment.emplace_back(*variable);
+    Console console{.env = env, .home = {}, .environment = std::move(environment)};
+    auto home = supervisor::locate_home(env);
+    if (!home) return console.fail_with(home.error());
+    console.home = std::move(*home);
+    return run(console, argc, argv);
+}

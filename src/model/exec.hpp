@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model/span.hpp"
+
+namespace substrate {
+
+// When a command's captured changes reach the host.
+enum class CommitMode : std::uint8_t {
+    automatic,  // at the end of the command
+    ask,        // shown first; kept where nobody can be asked
+    manual,     // kept until `substrate apply`
+    discard,    // never: replays
+};
+const char* to_string(CommitMode mode);  // "auto", "ask", "manual", "discard"
+std::optional<CommitMode> parse_commit_mode(std::string_view text);
+
+// One command to run in a world.
+struct ExecRequest {
+    std::string cmd;                         // a line for the shell
+    std::vector<std::string> argv;           // or: exactly this, without a shell
+    std::string cwd;                         // on the host, absolute
+    std::map<std::string, std::string> env;  // already selected
+    std::string env_hash;                    // of what was not passed on
+    std::uint32_t umask = 022;
+    std::string shell = "/bin/bash";
+    bool login_shell = false;
+    bool ephemeral = false;
+    CommitMode commit = CommitMode::automatic;
+    std::optional<CaptureStrategy> capture;  // this one and no other
+    bool host_network = false;
+    std::int64_t timeout_ms = 0;  // 0: none
+    std::string session_id;       // empty: the project's own
+    std::string parent_span;
+    std::string agent_id = "human";
+    std::int64_t as_of_ns = 0;     // show the project as it was then; 0: as it is
+    bool observes_output = false;  // the client reports hashes of the output
+};
+
+struct ExecResult {
+    Span span;
+    std::vector<std::string> notices;  // one line each, for standard error
+};
+
+}  // namespace substrate

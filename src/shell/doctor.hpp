@@ -1,0 +1,46 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "codec/json_value.hpp"
+#include "plan/host_facts.hpp"
+#include "shell/console.hpp"
+
+namespace substrate::shell {
+
+enum class Verdict { pass, warn, fail, info };
+
+// One row of `substrate world doctor`.
+struct Finding {
+    Verdict verdict = Verdict::info;
+    std::string what;
+    std::string detail;
+    std::string fix;  // one line; empty when there is nothing to do
+};
+
+// What is asked of the machine besides HostFacts.
+struct MachineNotes {
+    std::string distribution;
+    int cgroup_version = 0;  // 0: none
+    std::string cgroup_detail;
+    std::string nft;  // "nft --version"'s place in the file system, or empty
+    std::string dmesg_restrict;
+    std::string selinux;
+    std::string apparmor_userns;
+    std::string capabilities;
+    bool kvm = false;
+    bool fuse_device = false;
+    bool docker = false;
+    bool agent_running = false;
+    std::vector<std::string> capture_roots;
+};
+
+// Pure: rows and JSON from what was found out.
+std::vector<Finding> judge(const plan::HostFacts& facts, const MachineNotes& notes);
+Json doctor_json(const plan::HostFacts& facts, const MachineNotes& notes, const std::vector<Finding>& findings);
+
+// Where a probe may try things when no agent has made a capture root yet: below the home.
+std::string probe_scratch(const Console& console);
+
+}  // namespace substrate::shell

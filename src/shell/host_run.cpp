@@ -1,0 +1,107 @@
+// A command on the bare host: only ever because the person asked for it.
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+
+#include "base/ids.hpp"
+#include "base/text.hpp"
+#include "capture/diff_builder.hpp"
+#include "capture/snapshot.hpp"
+#include "process/spawn.hpp"
+#include "shell/run.hpp"
+#include "supervisor/command_line.hpp"
+#include "supervisor/session_world.hpp"
+#include "sys/file.hpp"
+#include "sys/signals.hpp"
+#include "trace/writer.hpp"
+#include "world/probe.hpp"
+
+namespace substrate::shell {
+namespace {
+
+std::vector<char*> pointers(std::vector<std::string>& strings) {
+    std::vector<char*> result;
+    for (std::string& text : strings) result.push_back(text.data());
+    result.push_back(nullptr);
+    return result;
+}
+
+Result<int> run_and_wait(std::vector<std::string> argv, std::vector<std::string> environment, const ExecRequest& request) {
+    std::vector<char*> argv_pointers = pointers(argv), environment_pointers = pointers(environment);
+    const std::string program = request.argv.empty() ? request.shell : "/usr/bin/env";
+    process::ChildPlan plan;
+    plan.program = program.c_str();
+    plan.argv = argv_pointers.data();
+    plan.envp = environment_pointers.data();
+    plan.cwd = request.cwd.c_str();
+    for (int fd = 0; fd < 3; ++fd) plan.placements[fd] = {fd, fd};
+    plan.placement_count = 3;
+    // As any shell does while it waits: the terminal's signals are the command's.
+    SUB_TRY(sys::ignore_signals({SIGINT, SIGQUIT}));
+    SUB_TRY_ASSIGN(const process::Child child, process::spawn(plan));
+    return process::wait_for(child);
+}
+
+}  // namespace
+
+Result<ExecResult> run_on_host(const Console& console, RunOptions options) {
+    const ExecRequest& request = options.request;
+    console.note("no world: the command runs on the host with all of your rights");
+    ExecResult result;
+    Span& span = result.span;
+    span.span_id = make_span_id(console.env);
+    span.started_ns = console.env.realtime_ns();
+    span.component = "shell";
+    span.session_id = request.session_id.empty() ? make_session_id(console.env) : request.session_id;
+    span.parent_span = request.parent_span;
+    span.agent_id = request.agent_id;
+    span.cmd = request.cmd.empty() ? shell_join(request.argv) : request.cmd;
+    span.cwd = request.cwd;
+    span.project = supervisor::find_project(request.cwd, world::home_of(console.env, ::geteuid()));
+    span.capture = {CaptureStrategy::direct, CaptureStrategy::direct, {}};
+    span.degraded.push_back({"world", "the command ran on the host because that was asked for", "leave out --no-world"});
+    span.decision.reason = "no policy is configured";
+
+    SUB_TRY(supervisor::create_home(console.home));
+    SUB_TRY_ASSIGN(trace::TraceWriter trace, trace::TraceWriter::open(console.home.path));
+    SUB_TRY_ASSIGN(const sys::UniqueFd project, sys::open_path(span.project, O_RDONLY | O_DIRECTORY));
+    SUB_TRY_ASSIGN(const capture::Snapshot before, capture::Snapshot::take(project.get()));
+    std::vector<std::string> argv = request.argv.empty()
+                                        ? std::vector<std::string>{request.shell.substr(request.shell.rfind('/') + 1),
+                                                                   request.login_shell ? "-lc" : "-c", request.cmd}
+                                        : request.argv;
+    span.argv = argv;
+    if (!request.argv.empty()) argv.insert(argv.begin(), "env");
+    SUB_TRY_ASSIGN(const int status, run_and_wait(std::move(argv), console.environment, request));
+    span.ts_ns = console.env.realtime_ns();
+    span.duration_ms = static_cast<double>(span.ts_ns - span.started_ns) / 1e6;
+    span.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    span.exit = span.signal != 0 ? 128 + span.signal : WEXITSTATUS(status);
+    span.outcome = span.signal != 0 ? Outcome::killed : span.exit == 0 ? Outcome::ok : Outcome::failed;
+    capture::DiffBuilder builder;
+    SUB_TRY(before.compare(project.get(), [&](const capture::Change& change) { return builder.add(change); }));
+    span.fs_diff = builder.finish();
+    span.commit = span.fs_diff.empty() ? "none" : "applied";
+    span.replay = {.path = {},
+                   .env = request.env,
+                   .env_hash = request.env_hash,
+                   .umask = request.umask,
+                   .locale = {},
+                   .cwd = request.cwd,
+                   .policy_id = "default",
+                   .policy_hash = {},
+                   .policy_commit = {},
+                   .world_image_version = SUBSTRATE_VERSION,
+                   .root_provider = "host",
+                   .hostname = {},
+                   .argv = request.argv,
+                   .tool_path = {},
+                   .tool_hash = {}};
+    if (auto written = trace.append(span); !written) result.notices.push_back("the span was not recorded: " + written.error().describe());
+    return result;
+}
+
+}  // namespace substrate::shell

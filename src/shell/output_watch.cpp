@@ -1,0 +1,219 @@
+#include "shell/output_watch.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+
+#include "sys/file.hpp"
+#include "sys/pipe.hpp"
+#include "sys/socket.hpp"
+
+namespace substrate::shell {
+
+struct OutputWatch::Stream {
+    enum class Kind { untouched, relayed, file };
+    struct HashState {
+        HashState() { XXH3_128bits_reset(state); }
+        ~HashState() { XXH3_freeState(state); }
+        HashState(const HashState&) = delete;
+        HashState& operator=(const HashState&) = delete;
+        XXH3_state_t* state = XXH3_createState();
+    };
+
+    explicit Stream(int of) : target(of) {}
+
+    int target;
+    Kind kind = Kind::untouched;
+    bool target_is_pipe = false;
+    bool target_gone = false;
+    bool target_full = false;
+    sys::Pipe pipe;
+    off_t file_start = 0;
+    std::uint64_t bytes = 0;
+    HashState hash;
+
+    Result<> open(Terminals terminals);
+    Result<> open_pipe();
+    Result<bool> move_some();
+    Result<> hash_bytes(std::size_t count);
+    Result<> hash_file();
+    std::string digest() const;
+};
+
+Result<> OutputWatch::Stream::open(Terminals terminals) {
+    struct ::stat st {};
+    if (::fstat(target, &st) != 0) return {};  // closed: the command gets what there is
+    if (S_ISREG(st.st_mode)) {
+        kind = Kind::file;
+        const int flags = ::fcntl(target, F_GETFL);
+        file_start = (flags & O_APPEND) != 0 ? st.st_size : ::lseek(target, 0, SEEK_CUR);
+        return {};
+    }
+    const bool terminal = S_ISCHR(st.st_mode) && ::isatty(target) == 1;
+    if (!S_ISFIFO(st.st_mode) && !S_ISSOCK(st.st_mode) && !(terminal && terminals == Terminals::relay)) return {};
+    target_is_pipe = S_ISFIFO(st.st_mode);
+    return open_pipe();
+}
+
+Result<> OutputWatch::Stream::open_pipe() {
+    kind = Kind::relayed;
+    SUB_TRY_ASSIGN(pipe, sys::make_pipe());
+    // The command's end blocks as any pipe does; ours does not.
+    if (::fcntl(pipe.read.get(), F_SETFL, O_NONBLOCK) != 0) return fail(Error::last_os("fcntl"));
+    return {};
+}
+
+Result<> OutputWatch::Stream::hash_bytes(std::size_t count) {
+    std::array<char, 64 * 1024> buffer;
+    while (count > 0) {
+        SUB_TRY_ASSIGN(const std::size_t n, sys::read_some(pipe.read.get(), std::span(buffer).first(std::min(count, buffer.size()))));
+        if (n == 0) return fail({Errc::internal, "a pipe lost what was in it"});
+        XXH3_128bits_update(hash.state, buffer.data(), n);
+        bytes += n;
+        count -= n;
+    }
+    return {};
+}
+
+// False when there is nothing to move now: empty, ended, or the target is full.
+Result<bool> OutputWatch::Stream::move_some() {
+    if (kind != Kind::relayed || !pipe.read) return false;
+    target_full = false;
+    if (target_is_pipe && !target_gone) {
+        const sys::TeeResult teed = sys::tee_pipe(pipe.read.get(), target, 1 << 20);
+        if (teed.moved > 0) {
+            SUB_TRY(hash_bytes(teed.moved));
+            return true;
+        }
+        if (teed.os_errno == EAGAIN) {
+            SUB_TRY_ASSIGN(const bool waiting, sys::wait_readable(pipe.read.get(), 0));
+            target_full = waiting;
+            return false;
+        }
+        if (teed.os_errno == 0) {  // every writer is gone
+            pipe.read.reset();
+            return false;
+        }
+        target_gone = true;
+    }
+    if (target_gone) {
+        pipe.read.reset();  // the command's next write meets the same end
+        return false;
+    }
+    std::array<char, 64 * 1024> buffer;
+    auto n = sys::read_some(pipe.read.get(), buffer);
+    if (!n) {
+        if (n.error().os_errno() == EAGAIN) return false;
+        return fail(std::move(n).error());
+    }
+    if (*n == 0) {
+        pipe.read.reset();
+        return false;
+    }
+    XXH3_128bits_update(hash.state, buffer.data(), *n);
+    bytes += *n;
+    if (auto written = sys::write_all(target, {buffer.data(), *n}); !written) target_gone = true;
+    return true;
+}
+
+Result<> OutputWatch::Stream::hash_file() {
+    struct ::stat st {};
+    if (::fstat(target, &st) != 0) return fail(Error::last_os("fstat"));
+    if (st.st_size <= file_start) return {};
+    // The descriptor may be open for writing only.
+    SUB_TRY_ASSIGN(const sys::UniqueFd file, sys::open_path("/proc/self/fd/" + std::to_string(target), O_RDONLY));
+    if (::lseek(file.get(), file_start, SEEK_SET) < 0) return fail(Error::last_os("lseek"));
+    std::array<char, 64 * 1024> buffer;
+    for (auto left = static_cast<std::uint64_t>(st.st_size - file_start); left > 0;) {
+        SUB_TRY_ASSIGN(const std::size_t n,
+                       sys::read_some(file.get(), std::span(buffer).first(std::min<std::uint64_t>(left, buffer.size()))));
+        if (n == 0) break;
+        XXH3_128bits_update(hash.state, buffer.data(), n);
+        bytes += n;
+        left -= n;
+    }
+    return {};
+}
+
+std::string OutputWatch::Stream::digest() const {
+    const XXH128_hash_t value = XXH3_128bits_digest(hash.state);
+    return fmt::format("xxh3:{:016x}{:016x}", value.high64, value.low64);
+}
+
+OutputWatch::OutputWatch() : out_(std::make_unique<Stream>(STDOUT_FILENO)), err_(std::make_unique<Stream>(STDERR_FILENO)) {}
+OutputWatch::OutputWatch(OutputWatch&&) noexcept = default;
+OutputWatch::~OutputWatch() = default;
+
+Result<OutputWatch> OutputWatch::make(Terminals terminals, bool force_merged) {
+    OutputWatch watch;
+    struct ::stat out {}, err {};
+    // One pipe behind both streams: through two of ours, their order would be lost.
+    const bool same = ::fstat(STDOUT_FILENO, &out) == 0 && ::fstat(STDERR_FILENO, &err) == 0 && out.st_dev == err.st_dev &&
+                      out.st_ino == err.st_ino && !S_ISCHR(out.st_mode);
+    SUB_TRY(watch.out_->open(terminals));
+    watch.merged_ = watch.out_->kind != Stream::Kind::untouched && (same || force_merged);
+    if (!watch.merged_) SUB_TRY(watch.err_->open(terminals));
+    return watch;
+}
+
+bool OutputWatch::observes() const {
+    return out_->kind != Stream::Kind::untouched || err_->kind != Stream::Kind::untouched;
+}
+
+int OutputWatch::stdout_fd() const { return out_->kind == Stream::Kind::relayed ? out_->pipe.write.get() : out_->target; }
+
+int OutputWatch::stderr_fd() const {
+    if (merged_ && out_->kind == Stream::Kind::relayed) return stdout_fd();
+    return err_->kind == Stream::Kind::relayed ? err_->pipe.write.get() : err_->target;
+}
+
+void OutputWatch::close_command_ends() {
+    out_->pipe.write.reset();
+    err_->pipe.write.reset();
+}
+
+void OutputWatch::add_to(std::vector<pollfd>& polled) const {
+    for (const Stream* stream : {out_.get(), err_.get()}) {
+        if (!stream->pipe.read) continue;
+        if (stream->target_full) polled.push_back({stream->target, POLLOUT, 0});
+        else polled.push_back({stream->pipe.read.get(), POLLIN, 0});
+    }
+}
+
+Result<> OutputWatch::move() {
+    for (Stream* stream : {out_.get(), err_.get()}) SUB_TRY(stream->move_some());
+    return {};
+}
+
+Result<OutputRecord> OutputWatch::finish() {
+    for (Stream* stream : {out_.get(), err_.get()}) {
+        for (;;) {
+            SUB_TRY_ASSIGN(const bool moved, stream->move_some());
+            if (moved) continue;
+            if (!stream->pipe.read || !stream->target_full) break;
+            pollfd target{stream->target, POLLOUT, 0};
+            (void)::poll(&target, 1, -1);
+        }
+        if (stream->kind == Stream::Kind::file) SUB_TRY(stream->hash_file());
+    }
+    OutputRecord record;
+    record.merged = merged_;
+    if (out_->kind != Stream::Kind::untouched) record.stdout_hash = out_->digest();
+    if (err_->kind != Stream::Kind::untouched) record.stderr_hash = err_->digest();
+    record.stdout_bytes = out_->bytes;
+    record.stderr_bytes = err_->bytes;
+    return record;
+}
+
+std::vector<OutputWatch::Leftover> OutputWatch::leftovers() const {
+    std::vector<Leftover> left;
+    for (const Stream* stream : {out_.get(), err_.get()})
+        if (stream->pipe.read) left.push_back({stream->pipe.read.get(), stream->target});
+    return left;
+}
+
+}  // namespace substrate::shell

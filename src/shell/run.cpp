@@ -1,0 +1,217 @@
+#include "shell/run.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <signal.h>
+#include <termios.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include <array>
+
+#include "base/ids.hpp"
+#include "base/text.hpp"
+#include "codec/fs_diff_json.hpp"
+#include "codec/span_json.hpp"
+#include "plan/command.hpp"
+#include "process/spawn.hpp"
+#include "shell/render.hpp"
+#include "supervisor/client.hpp"
+#include "supervisor/protocol.hpp"
+#include "sys/file.hpp"
+#include "sys/process.hpp"
+#include "sys/signals.hpp"
+
+namespace substrate::shell {
+namespace {
+
+namespace message = supervisor::message;
+
+// The terminal as it was: a command that was killed may leave it raw.
+class TerminalGuard {
+  public:
+    TerminalGuard() : saved_(::tcgetattr(STDIN_FILENO, &settings_) == 0) {}
+    void restore() const {
+        if (saved_) (void)::tcsetattr(STDIN_FILENO, TCSADRAIN, &settings_);
+    }
+
+  private:
+    termios settings_{};
+    bool saved_;
+};
+
+// One command's conversation with the agent.
+class Conversation {
+  public:
+    Conversation(const Console& console, RunOptions& options, supervisor::Client client, OutputWatch watch)
+        : console_(console), options_(options), client_(std::move(client)), watch_(std::move(watch)) {}
+
+    Result<ExecResult> run();
+
+  private:
+    Result<> start();
+    Result<Json> wait_for_message();
+    Result<> pass_on(int signal);
+    Result<> answer_ended();
+    Result<> answer_commit(const Json& question);
+    void relay_leftovers();
+
+    const Console& console_;
+    RunOptions& options_;
+    supervisor::Client client_;
+    OutputWatch watch_;
+    sys::UniqueFd signals_;
+};
+
+Result<> Conversation::start() {
+    SUB_TRY_ASSIGN(signals_, sys::open_signal_fd({SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT, SIGWINCH, SIGUSR1,
+                                                  SIGUSR2, SIGPIPE}));
+    options_.request.observes_output = watch_.observes();
+    Json request = supervisor::to_json(options_.request);
+    request["type"] = message::kExec;
+    request["want_span"] = options_.want_span;
+    const std::array stdio = {STDIN_FILENO, watch_.stdout_fd(), watch_.stderr_fd()};
+    SUB_TRY(client_.send(std::move(request), stdio));
+    return {};
+}
+
+Result<> Conversation::pass_on(int signal) {
+    if (signal == SIGPIPE) return {};
+    // The command's process group is nobody's foreground job in the world, so the
+    // kernel would ignore its SIGTSTP.
+    const int passed = signal == SIGTSTP ? SIGSTOP : signal;
+    SUB_TRY(client_.channel().send({{"type", message::kSignal}, {"signal", passed}}));
+    if (signal == SIGTSTP) (void)::raise(SIGSTOP);
+    return {};
+}
+
+Result<Json> Conversation::wait_for_message() {
+    for (;;) {
+        if (client_.channel().has_buffered()) return client_.receive();
+        std::vector<pollfd> polled = {{client_.channel().fd(), POLLIN, 0}, {signals_.get(), POLLIN, 0}};
+        watch_.add_to(polled);
+        if (::poll(polled.data(), polled.size(), -1) < 0 && errno != EINTR) return fail(Error::last_os("poll"));
+        if (polled[1].revents != 0) {
+            SUB_TRY_ASSIGN(const auto signal, sys::read_signal(signals_.get()));
+            if (signal) SUB_TRY(pass_on(*signal));
+        }
+        for (std::size_t i = 2; i < polled.size(); ++i)
+            if (polled[i].revents != 0) SUB_TRY(watch_.move());
+        if (polled[0].revents != 0) return client_.receive();
+    }
+}
+
+Result<> Conversation::answer_ended() {
+    watch_.close_command_ends();
+    SUB_TRY_ASSIGN(const OutputRecord output, watch_.finish());
+    Json answer = supervisor::to_json(output);
+    answer["type"] = message::kOutput;
+    return client_.channel().send(answer);
+}
+
+Result<> Conversation::answer_commit(const Json& question) {
+    bool now = false;
+    const sys::UniqueFd terminal(::open("/dev/tty", O_RDWR | O_CLOEXEC));
+    if (terminal) {
+        SUB_TRY_ASSIGN(const FsDiff diff, fs_diff_from_json(question.at("fs_diff")));
+        (void)sys::write_all(terminal.get(), render_changes(diff) + "Apply these changes? [y/N] ");
+        std::array<char, 16> line{};
+        const auto n = sys::read_some(terminal.get(), line);
+        now = n && *n > 0 && (line[0] == 'y' || line[0] == 'Y');
+    }
+    return client_.channel().send({{"type", message::kCommit}, {"now", now}});
+}
+
+// Background processes still write to our pipes: another process goes on
+// relaying, so that we can end as the command has.
+void Conversation::relay_leftovers() {
+    for (const OutputWatch::Leftover& left : watch_.leftovers()) {
+        std::string program = "/proc/self/exe", name = "substrate", word = "internal-relay";
+        std::array<char*, 3> argv = {name.data(), word.data(), nullptr};
+        std::array<char*, 1> envp = {nullptr};
+        const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+        process::ChildPlan plan;
+        plan.program = program.c_str();
+        plan.argv = argv.data();
+        plan.envp = envp.data();
+        plan.new_session = true;
+        for (const int source : {left.source, left.target, null}) {
+            plan.placements[plan.placement_count] = {source, static_cast<int>(plan.placement_count)};
+            ++plan.placement_count;
+        }
+        if (auto started = process::spawn(plan); !started) console_.complain(started.error());
+        ::close(null);
+    }
+}
+
+Result<ExecResult> Conversation::run() {
+    const TerminalGuard terminal;
+    SUB_TRY(start());
+    for (;;) {
+        SUB_TRY_ASSIGN(const Json reply, wait_for_message());
+        const std::string type = supervisor::text_of(reply, "type");
+        if (type == message::kEnded) {
+            SUB_TRY(answer_ended());
+        } else if (type == message::kAskCommit) {
+            SUB_TRY(answer_commit(reply));
+        } else if (type == message::kDone) {
+            ExecResult result;
+            if (reply.contains("span")) {
+                SUB_TRY_ASSIGN(result.span, span_from_json(reply.at("span")));
+            } else {
+                result.span.span_id = supervisor::text_of(reply, "span_id");
+                result.span.exit = static_cast<int>(supervisor::number_of(reply, "exit"));
+            }
+            result.notices = supervisor::texts_of(reply, "notices");
+            if (result.span.exit > 128) terminal.restore();
+            relay_leftovers();
+            return result;
+        } else {
+            return fail({Errc::internal, "unexpected reply '" + type + "'"});
+        }
+    }
+}
+
+}  // namespace
+
+Result<> fill_from_process(const Console& console, ExecRequest& request) {
+    std::array<char, 4096> cwd{};
+    if (::getcwd(cwd.data(), cwd.size()) == nullptr) {
+        Error error = Error::last_os("getcwd");
+        return fail(std::move(error).as(Errc::invalid).during("finding the current directory").hint("change to a directory that exists"));
+    }
+    if (cwd[0] != '/') return fail({Errc::invalid, "the current directory is not reachable from the root"});
+    request.cwd = cwd.data();
+    const plan::SelectedEnvironment selected = plan::select_environment(console.environment);
+    for (const auto& [name, value] : selected.passed) request.env.emplace(name, value);
+    std::string withheld;
+    for (const std::string& variable : selected.withheld) withheld += variable + '\n';
+    const XXH128_hash_t hash = XXH3_128bits(withheld.data(), withheld.size());
+    request.env_hash = fmt::format("xxh3:{:016x}{:016x}", hash.high64, hash.low64);
+    request.umask = sys::current_umask();
+    if (const auto session = console.env.variable("SUBSTRATE_SESSION_ID"); session && is_id(*session, "ses"))
+        request.session_id = *session;
+    if (const auto parent = console.env.variable("SUBSTRATE_SPAN_ID"); parent && is_id(*parent, "spn"))
+        request.parent_span = *parent;
+    if (const auto agent = console.env.variable("SUBSTRATE_AGENT_ID"); agent && !agent->empty() && agent->size() <= 128)
+        request.agent_id = printable(*agent);
+    return {};
+}
+
+Result<ExecResult> run_in_world(const Console& console, RunOptions options) {
+    SUB_TRY_ASSIGN(supervisor::Client client, supervisor::Client::connect(console.env, console.home));
+    SUB_TRY_ASSIGN(OutputWatch watch, OutputWatch::make(options.terminals, options.merge_output));
+    return Conversation(console, options, std::move(client), std::move(watch)).run();
+}
+
+int run_command(const Console& console, RunOptions options, bool on_host) {
+    const bool quiet = options.quiet;
+    auto result = on_host ? run_on_host(console, std::move(options)) : run_in_world(console, std::move(options));
+    if (!result) return console.fail_with(result.error());
+    if (!quiet)
+        for (const std::string& notice : result->notices) console.note(notice);
+    return result->span.exit;
+}
+
+}  // namespace substrate::shell

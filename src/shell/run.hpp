@@ -1,0 +1,31 @@
+#pragma once
+
+#include "model/exec.hpp"
+#include "shell/console.hpp"
+#include "shell/output_watch.hpp"
+
+namespace substrate::shell {
+
+struct RunOptions {
+    ExecRequest request;
+    OutputWatch::Terminals terminals = OutputWatch::Terminals::leave_alone;
+    bool merge_output = false;
+    bool want_span = false;
+    bool quiet = false;  // notices are the caller's to show
+};
+
+// Everything of a request that comes from this process: working directory,
+// selected environment, umask.
+Result<> fill_from_process(const Console& console, ExecRequest& request);
+
+// Runs one command in a world by way of the agent, with our standard streams
+// as the command's own. Signals that reach us are passed on.
+Result<ExecResult> run_in_world(const Console& console, RunOptions options);
+
+// Runs it on the host, unconfined, because that was asked for; recorded as such.
+Result<ExecResult> run_on_host(const Console& console, RunOptions options);
+
+// `substrate -c`: runs, shows notices, returns the command's exit code.
+int run_command(const Console& console, RunOptions options, bool on_host);
+
+}  // namespace substrate::shell

@@ -1,0 +1,151 @@
+#include "supervisor/agent.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+
+#include "supervisor/captured.hpp"
+#include "supervisor/executor.hpp"
+#include "supervisor/gc.hpp"
+#include "sys/file.hpp"
+#include "sys/file_lock.hpp"
+#include "sys/socket.hpp"
+#include "sys/tree_ops.hpp"
+#include "world/probe.hpp"
+
+namespace substrate::supervisor {
+namespace {
+
+constexpr int kTidyIntervalMs = 1'000;
+
+}  // namespace
+
+Result<std::unique_ptr<Agent>> Agent::start(const Env& env, const Home& home, const AgentOptions& options) {
+    SUB_TRY(create_home(home));
+    SUB_TRY_ASSIGN(sys::UniqueFd lock, sys::open_path(home.agent_lock(), O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
+    SUB_TRY_ASSIGN(const bool locked, sys::try_lock(lock.get()));
+    if (!locked) return fail({Errc::conflict, "another agent serves " + home.path});
+
+    Machine machine{.env = env, .facts = {}, .seccomp = {}, .init_program = options.init_program,
+                    .capture_roots = capture_roots(env, home)};
+    SUB_TRY_ASSIGN(machine.facts, world::probe_host(env, {options.init_program, home.path, machine.capture_roots.front()}));
+    SUB_TRY_ASSIGN(machine.seccomp, world::compile_seccomp(plan::SeccompMode::enforce));
+    SUB_TRY_ASSIGN(trace::TraceWriter trace, trace::TraceWriter::open(home.path));
+    // What an earlier agent left behind, before anybody can make more of it.
+    GcReport ignored = collect_garbage(env, machine.capture_roots, /*dry_run=*/false);
+
+    std::unique_ptr<Agent> agent(new Agent(std::move(machine), std::move(trace), home, options));
+    agent->lock_ = std::move(lock);
+    agent->wake_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (!agent->wake_) return fail(Error::last_os("eventfd"));
+    SUB_TRY_ASSIGN(agent->listener_, sys::listen_stream(home.control_socket(), 128));
+    agent->started_ns_ = agent->last_request_ns_ = env.monotonic_ns();
+    return agent;
+}
+
+Agent::~Agent() = default;
+
+Result<std::shared_ptr<Project>> Agent::project(const std::string& path) {
+    const std::scoped_lock lock(mutex_);
+    if (const auto it = projects_.find(path); it != projects_.end()) return it->second;
+    SUB_TRY_ASSIGN(std::shared_ptr<Project> opened, Project::open(machine_, path));
+    projects_.emplace(path, opened);
+    return opened;
+}
+
+std::vector<std::shared_ptr<Project>> Agent::projects() {
+    const std::scoped_lock lock(mutex_);
+    std::vector<std::shared_ptr<Project>> all;
+    for (const auto& [path, project] : projects_) all.push_back(project);
+    return all;
+}
+
+void Agent::count_command(bool warm) {
+    ++commands_;
+    if (warm) ++reused_;
+}
+
+void Agent::request_stop() {
+    stopping_ = true;
+    (void)sys::write_all(wake_.get(), std::string_view("\1\0\0\0\0\0\0\0", 8));
+}
+
+// The thread that accepts a connection serves it: no hand-over. Before it
+// does, it makes sure that another one waits for the next.
+void Agent::serve() {
+    for (;;) {
+        {
+            const std::scoped_lock lock(mutex_);
+            ++waiting_;
+        }
+        auto accepted = sys::accept_stream(listener_.get());
+        {
+            const std::scoped_lock lock(mutex_);
+            --waiting_;
+            if (stopping_ || !accepted) return;
+            ++busy_;
+            if (waiting_ == 0) add_server();
+        }
+        serve_connection(*this, Channel(std::move(*accepted)));
+        const std::scoped_lock lock(mutex_);
+        --busy_;
+        last_request_ns_ = machine_.env.monotonic_ns();
+    }
+}
+
+void Agent::add_server() {
+    servers_.emplace_back([this] { serve(); });
+}
+
+bool Agent::idle_for_long() const {
+    const std::scoped_lock lock(mutex_);
+    return busy_ == 0 && machine_.env.monotonic_ns() - last_request_ns_ > options_.idle_exit_ns;
+}
+
+// Off the path of any command: worlds that have been idle for long, captures
+// that were used up, background work that has ended.
+void Agent::tidy(bool everything) {
+    const std::int64_t now = machine_.env.realtime_ns();
+    for (const auto& project : projects()) {
+        for (auto& world : project->take_idle(everything ? INT64_MAX : now - options_.world_idle_ns)) {
+            const bool working = world->background && !everything;
+            if (working) project->release(std::move(world));
+            else end_world(machine_, trace_, *project, std::move(world));
+        }
+        settle_quiet_worlds(machine_, trace_, *project);
+        project->store().empty_trash();
+    }
+}
+
+Result<> Agent::run(int stop_fd) {
+    {
+        const std::scoped_lock lock(mutex_);
+        for (int i = 0; i < 2; ++i) add_server();
+    }
+    while (!stopping_ && !idle_for_long()) {
+        std::array<pollfd, 2> polled = {pollfd{stop_fd, POLLIN, 0}, pollfd{wake_.get(), POLLIN, 0}};
+        const int n = ::poll(polled.data(), polled.size(), kTidyIntervalMs);
+        if (n < 0 && errno != EINTR) return fail(Error::last_os("poll"));
+        if (n > 0 && (polled[0].revents != 0 || polled[1].revents != 0)) break;
+        tidy(/*everything=*/false);
+    }
+    // Nobody new: the socket goes first, so that the next client starts a new agent.
+    stopping_ = true;
+    (void)::unlink(home_.control_socket().c_str());
+    (void)::shutdown(listener_.get(), SHUT_RDWR);
+    std::vector<std::jthread> servers;
+    {
+        const std::scoped_lock lock(mutex_);
+        servers.swap(servers_);
+    }
+    servers.clear();  // waits for the commands that are still running
+    tidy(/*everything=*/true);
+    return {};
+}
+
+}  // namespace substrate::supervisor

@@ -1,0 +1,87 @@
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/result.hpp"
+#include "supervisor/channel.hpp"
+#include "supervisor/home.hpp"
+#include "supervisor/session_world.hpp"
+#include "trace/writer.hpp"
+
+namespace substrate::supervisor {
+
+struct AgentOptions {
+    std::string init_program;
+    std::int64_t idle_exit_ns = 600'000'000'000;   // the agent, without any request
+    std::int64_t world_idle_ns = 300'000'000'000;  // a world, without a command
+    std::string identity;  // of the agent's own program file; see program_identity
+};
+
+// The per-user daemon: listens on control.sock and serves each connection in a
+// thread of its own. Threads live as long as the agent, because worlds end with
+// the thread that started them.
+class Agent {
+  public:
+    // Probes the machine, completes what a crash interrupted, listens.
+    // Errc::conflict when another agent serves this home.
+    static Result<std::unique_ptr<Agent>> start(const Env& env, const Home& home, const AgentOptions& options);
+    ~Agent();
+    Agent(const Agent&) = delete;
+    Agent& operator=(const Agent&) = delete;
+
+    // Serves until it has been idle for long enough, is asked to stop, or
+    // `stop_fd` becomes readable. Ends all worlds.
+    Result<> run(int stop_fd);
+
+    // For the request handlers.
+    const Machine& machine() const { return machine_; }
+    trace::TraceWriter& trace() { return trace_; }
+    const Home& home() const { return home_; }
+    const AgentOptions& options() const { return options_; }
+    Result<std::shared_ptr<Project>> project(const std::string& path);
+    std::vector<std::shared_ptr<Project>> projects();
+    void request_stop();
+    std::int64_t started_ns() const { return started_ns_; }
+    std::uint64_t commands() const { return commands_.load(); }
+    std::uint64_t reused() const { return reused_.load(); }
+    void count_command(bool warm);
+
+  private:
+    Agent(Machine machine, trace::TraceWriter trace, Home home, AgentOptions options)
+        : machine_(std::move(machine)), trace_(std::move(trace)), home_(std::move(home)), options_(std::move(options)) {}
+    void serve();
+    void add_server();
+    void tidy(bool everything);
+    bool idle_for_long() const;
+
+    Machine machine_;
+    trace::TraceWriter trace_;
+    Home home_;
+    AgentOptions options_;
+    sys::UniqueFd lock_;
+    sys::UniqueFd listener_;
+    sys::UniqueFd wake_;  // eventfd: stop was asked for
+    std::int64_t started_ns_ = 0;
+
+    mutable std::mutex mutex_;
+    std::map<std::string, std::shared_ptr<Project>> projects_;
+    std::vector<std::jthread> servers_;
+    int waiting_ = 0;  // servers in accept
+    int busy_ = 0;
+    std::int64_t last_request_ns_ = 0;
+    std::atomic<bool> stopping_ = false;
+    std::atomic<std::uint64_t> commands_ = 0;
+    std::atomic<std::uint64_t> reused_ = 0;
+};
+
+// Handles the requests of one connection until it closes.
+void serve_connection(Agent& agent, Channel channel);
+
+}  // namespace substrate::supervisor

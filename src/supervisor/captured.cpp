@@ -1,0 +1,268 @@
+#include "supervisor/captured.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "base/text.hpp"
+#include "capture/copy_walk.hpp"
+#include "capture/diff_builder.hpp"
+#include "capture/overlay_walk.hpp"
+#include "sys/file.hpp"
+#include "sys/file_lock.hpp"
+#include "sys/tree_ops.hpp"
+
+namespace substrate::supervisor {
+namespace {
+
+// The descriptors of a capture's directories, open as long as they are used.
+struct OpenCapture {
+    sys::UniqueFd project;
+    sys::UniqueFd source;
+    std::vector<sys::UniqueFd> lowers;
+
+    capture::OverlayLayers layers(const Captured& captured) const {
+        capture::OverlayLayers layers;
+        layers.upper = source.get();
+        for (const sys::UniqueFd& lower : lowers) layers.lowers.push_back(lower.get());
+        layers.lowers.push_back(project.get());
+        layers.xattrs = captured.user_xattrs ? capture::XattrNamespace::user : capture::XattrNamespace::trusted;
+        return layers;
+    }
+    capture::CopyTrees trees(const Captured& captured) const {
+        return {.work = source.get(),
+                .base = project.get(),
+                .excluded = captured.excluded,
+                .compare_owner = sys::effective_uid() == 0,
+                .copied_at_ns = captured.captured_ns};
+    }
+};
+
+const char* source_name(CaptureStrategy strategy) { return strategy == CaptureStrategy::copy_diff ? "tree" : "upper"; }
+
+Result<OpenCapture> open_capture(const Store& store, const Captured& captured) {
+    OpenCapture open;
+    constexpr int kFlags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
+    SUB_TRY_ASSIGN(open.project, sys::open_path(store.project(), kFlags));
+    if (captured.strategy == CaptureStrategy::direct) return open;
+    SUB_TRY_ASSIGN(open.source, sys::open_at(store.fd(), captured.dir + "/" + source_name(captured.strategy), kFlags));
+    for (const std::string& lower : captured.lowers) {
+        SUB_TRY_ASSIGN(sys::UniqueFd fd, sys::open_at(store.fd(), lower, kFlags));
+        open.lowers.push_back(std::move(fd));
+    }
+    return open;
+}
+
+Result<> walk(const OpenCapture& open, const Captured& captured, const capture::ChangeSink& sink) {
+    switch (captured.strategy) {
+        case CaptureStrategy::overlay:
+        case CaptureStrategy::fuse: return capture::walk_overlay(open.layers(captured), sink);
+        case CaptureStrategy::copy_diff: return capture::walk_copy(open.trees(captured), sink);
+        case CaptureStrategy::direct:
+            if (captured.before == nullptr) return {};
+            return captured.before->compare(open.project.get(), sink);
+    }
+    return {};
+}
+
+Manifest manifest_of(const Store& store, const Env& env, const Captured& captured, const std::string& span_id,
+                     const std::string& world_id, KeptState state) {
+    return {.span_id = span_id,
+            .project = store.project(),
+            .world_id = world_id,
+            .state = state,
+            .strategy = captured.strategy,
+            .user_xattrs = captured.user_xattrs,
+            .captured_ns = captured.captured_ns,
+            .settled_ns = env.realtime_ns(),
+            .dir = captured.dir,
+            .excluded = captured.excluded};
+}
+
+std::vector<std::string> conflict_notices(const capture::ApplyReport& report) {
+    std::vector<std::string> notices;
+    notices.push_back(fmt::format("{} of the changed paths also changed on the host; nothing was applied", report.conflict_count));
+    constexpr std::size_t kShown = 5;
+    for (std::size_t i = 0; i < std::min(kShown, report.conflicts.size()); ++i)
+        notices.push_back(fmt::format("  conflict: {} ({})", printable(report.conflicts[i].path), report.conflicts[i].reason));
+    if (report.conflict_count > kShown) notices.push_back(fmt::format("  and {} more", report.conflict_count - kShown));
+    return notices;
+}
+
+// A directory for the previous content that nothing is in yet: an interrupted
+// apply has left its own.
+Result<std::string> make_before(Store& store, const std::string& span_dir) {
+    for (unsigned number = 0;; ++number) {
+        const std::string name = span_dir + "/before" + (number == 0 ? "" : "." + std::to_string(number));
+        auto made = sys::make_dir_at(store.fd(), name.c_str(), 0700);
+        if (made) return name;
+        if (made.error().os_errno() != EEXIST) return fail(std::move(made).error());
+    }
+}
+
+}  // namespace
+
+Result<FsDiff> diff_captured(const Store& store, const Captured& captured) {
+    SUB_TRY_ASSIGN(const OpenCapture open, open_capture(store, captured));
+    capture::DiffBuilder builder({}, captured.user_xattrs ? capture::XattrNamespace::user : capture::XattrNamespace::trusted);
+    SUB_TRY_DURING(walk(open, captured, [&](const capture::Change& change) { return builder.add(change); }),
+                   "comparing the capture with '" + printable(store.project()) + "'");
+    return builder.finish();
+}
+
+Result<> keep_captured(Store& store, const Env& env, const Captured& captured, const std::string& span_id,
+                       const std::string& world_id, KeptState state) {
+    const std::string dir = Store::span_dir(span_id);
+    // The manifest first: a directory without one would belong to nobody.
+    Manifest manifest = manifest_of(store, env, captured, span_id, world_id, state);
+    manifest.dir = dir;
+    SUB_TRY(store.save(manifest));
+    if (captured.dir == dir) return {};
+    return sys::rename_at(store.fd(), (captured.dir + "/" + source_name(captured.strategy)).c_str(), store.fd(),
+                          (dir + "/" + source_name(captured.strategy)).c_str());
+}
+
+Result<CommitReport> apply_captured(Store& store, const Env& env, const Captured& captured, const std::string& span_id,
+                                    const std::string& world_id, bool movable, const std::vector<std::string>& only) {
+    const std::string span_dir = Store::span_dir(span_id);
+    // Against a collector that would complete what it takes for interrupted.
+    SUB_TRY_ASSIGN(const sys::FileLock lock, sys::FileLock::exclusive(store.fd()));
+    Manifest manifest = manifest_of(store, env, captured, span_id, world_id, KeptState::applying);
+    SUB_TRY(store.save(manifest));
+    SUB_TRY_ASSIGN(const std::string before, make_before(store, span_dir));
+    SUB_TRY_ASSIGN(const sys::UniqueFd before_fd, sys::open_at(store.fd(), before, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+    SUB_TRY_ASSIGN(const OpenCapture open, open_capture(store, captured));
+
+    capture::ApplyRequest request;
+    request.project = open.project.get();
+    if (captured.strategy == CaptureStrategy::copy_diff) request.source = open.trees(captured);
+    else request.source = open.layers(captured);
+    request.movable = movable;
+    request.unchanged_since_ns = captured.captured_ns;
+    request.before_dir = before_fd.get();
+    request.only = only;
+    request.keep_owner = sys::effective_uid() == 0;
+    auto applied = capture::apply_changes(request);
+
+    CommitReport report;
+    const auto keep = [&](KeptState state) -> Result<> {
+        if (movable) return keep_captured(store, env, captured, span_id, world_id, state);
+        manifest.state = state;
+        return store.save(manifest);
+    };
+    if (!applied) {
+        SUB_TRY(keep(KeptState::pending));
+        return fail(std::move(applied).error().during("applying " + span_id));
+    }
+    for (const capture::PathNote& note : applied->skipped)
+        report.notices.push_back(fmt::format("not applied: {} ({})", printable(note.path), note.reason));
+    switch (applied->outcome) {
+        case capture::ApplyOutcome::applied: break;
+        case capture::ApplyOutcome::conflicts:
+            SUB_TRY(keep(KeptState::conflict));
+            report.state = "conflict";
+            report.notices = conflict_notices(*applied);
+            return report;
+        case capture::ApplyOutcome::rolled_back:
+        case capture::ApplyOutcome::partly_applied:
+            SUB_TRY(keep(KeptState::pending));
+            report.state = "pending";
+            report.notices.push_back(fmt::format("the change could not be applied: {}", applied->failure));
+            for (const capture::PathNote& note : applied->unrestored)
+                report.notices.push_back(fmt::format("  not put back: {} ({}); its previous content is in {}/{}",
+                                                     printable(note.path), note.reason, printable(store.path()), before));
+            return report;
+    }
+    report.state = "applied";
+    if (!only.empty()) {
+        SUB_TRY(keep(KeptState::pending));
+        return report;
+    }
+    manifest.state = KeptState::applied;
+    manifest.settled_ns = env.realtime_ns();
+    SUB_TRY(store.save(manifest));
+    if (movable && captured.dir == span_dir) SUB_TRY(store.discard(span_dir + "/" + source_name(captured.strategy)));
+    return report;
+}
+
+Result<> note_direct_change(Store& store, const Env& env, const Captured& captured, const std::string& span_id,
+                            const std::string& world_id) {
+    Manifest manifest = manifest_of(store, env, captured, span_id, world_id, KeptState::applied);
+    manifest.dir.clear();
+    return store.save(manifest);
+}
+
+Captured captured_from(const Manifest& manifest, const std::vector<Manifest>& all) {
+    Captured captured;
+    captured.dir = manifest.dir;
+    captured.strategy = manifest.strategy;
+    captured.user_xattrs = manifest.user_xattrs;
+    captured.captured_ns = manifest.captured_ns;
+    captured.excluded = manifest.excluded;
+    for (const Manifest& other : all)
+        if (other.state == KeptState::pending && other.captured_ns < manifest.captured_ns &&
+            other.strategy != CaptureStrategy::copy_diff)
+            captured.lowers.insert(captured.lowers.begin(), Store::span_dir(other.span_id) + "/upper");
+    return captured;
+}
+
+std::string captured_path(const Store& store, const Manifest& manifest) {
+    return store.path() + "/" + manifest.dir + "/" + source_name(manifest.strategy);
+}
+
+Result<> finish_interrupted_applies(Store& store, const Env& env) {
+    std::vector<Manifest> all;
+    {
+        // Waits until an apply that is under way has reached its end.
+        SUB_TRY_ASSIGN(const sys::FileLock lock, sys::FileLock::exclusive(store.fd()));
+        SUB_TRY_ASSIGN(all, store.list());
+    }
+    for (const Manifest& manifest : all) {
+        if (manifest.state != KeptState::applying) continue;
+        Captured captured = captured_from(manifest, all);
+        // The check was passed before the crash, and what has been written since
+        // then was written by us.
+        captured.captured_ns = std::numeric_limits<std::int64_t>::max();
+        SUB_TRY(apply_captured(store, env, captured, manifest.span_id, manifest.world_id, /*movable=*/true));
+    }
+    return {};
+}
+
+Result<std::optional<std::vector<std::string>>> layers_back_to(const Store& store, std::int64_t time_ns, std::string& why) {
+    SUB_TRY_ASSIGN(std::vector<Manifest> all, store.list());
+    std::erase_if(all, [&](const Manifest& manifest) {
+        return manifest.state != KeptState::applied || manifest.settled_ns < time_ns;
+    });
+    std::ranges::sort(all, {}, &Manifest::settled_ns);
+    if (store.forgotten_until_ns() >= time_ns) {
+        why = "the previous content of a later change is no longer kept";
+        return std::optional<std::vector<std::string>>();
+    }
+    std::vector<std::string> layers;
+    for (const Manifest& manifest : all) {
+        if (manifest.strategy == CaptureStrategy::direct) {
+            why = manifest.span_id + " changed the project directly";
+            return std::optional<std::vector<std::string>>();
+        }
+        for (unsigned number = 0;; ++number) {
+            const std::string name = Store::span_dir(manifest.span_id) + "/before" + (number == 0 ? "" : "." + std::to_string(number));
+            SUB_TRY_ASSIGN(const auto st, sys::stat_at(store.fd(), name.c_str()));
+            if (!st && number > 0) break;
+            if (!st) {
+                why = "the previous content of " + manifest.span_id + " is no longer kept";
+                return std::optional<std::vector<std::string>>();
+            }
+            layers.push_back(name);
+        }
+    }
+    constexpr std::size_t kMaxLayers = 400;  // overlayfs takes 500
+    if (layers.size() > kMaxLayers) {
+        why = fmt::format("{} later changes lie in between", layers.size());
+        return std::optional<std::vector<std::string>>();
+    }
+    return std::optional(std::move(layers));
+}
+
+}  // namespace substrate::supervisor

@@ -1,0 +1,95 @@
+#include "supervisor/command_line.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "plan/command.hpp"
+#include "sys/file.hpp"
+
+namespace substrate::supervisor {
+namespace {
+
+constexpr const char* kDefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+// The file that execvp(3) would take; empty when there is none.
+std::string find_in_path(const std::string& program, const std::string& path) {
+    if (program.contains('/')) return program;
+    for (std::size_t begin = 0; begin <= path.size();) {
+        const std::size_t end = std::min(path.find(':', begin), path.size());
+        std::string candidate = path.substr(begin, end - begin) + "/" + program;
+        struct ::stat st {};
+        // Relative entries depend on where the command is by then: the shell's work.
+        if (candidate.front() == '/' && ::stat(candidate.c_str(), &st) == 0 && S_ISREG(st.st_mode) &&
+            ::access(candidate.c_str(), X_OK) == 0)
+            return candidate;
+        begin = end + 1;
+    }
+    return {};
+}
+
+void use_shell(world::ExecOrder& order, const ExecRequest& request) {
+    order.program = request.shell;
+    const std::string name = request.shell.substr(request.shell.find_last_of('/') + 1);
+    order.argv = {name, request.login_shell ? "-lc" : "-c", request.cmd};
+}
+
+void use_program(world::ExecOrder& order, const ExecRequest& request, std::vector<std::string> argv, std::string path) {
+    world::ExecOrder by_shell;
+    if (request.argv.empty()) {
+        use_shell(by_shell, request);
+    } else {
+        // The shell says what is wrong with a program that cannot be executed.
+        by_shell.argv = {request.shell.substr(request.shell.find_last_of('/') + 1), "-c", "exec \"$0\" \"$@\""};
+        by_shell.argv.insert(by_shell.argv.end(), argv.begin(), argv.end());
+    }
+    order.fallback_program = request.shell;
+    order.fallback_argv = std::move(by_shell.argv);
+    // What a shell would export to the program.
+    order.environment.push_back("_=" + path);
+    order.environment.push_back("SHLVL=0");
+    order.program = std::move(path);
+    order.argv = std::move(argv);
+}
+
+}  // namespace
+
+void set_command(world::ExecOrder& order, const ExecRequest& request, const std::string& world_id,
+                 const std::string& span_id) {
+    order.cwd = request.cwd;
+    order.umask = request.umask;
+    for (const auto& [name, value] : request.env) order.environment.push_back(name + "=" + value);
+    if (!request.env.contains("PATH")) order.environment.push_back(std::string("PATH=") + kDefaultPath);
+    order.environment.push_back("PWD=" + request.cwd);
+    order.environment.push_back("SUBSTRATE=1");
+    order.environment.push_back("SUBSTRATE_WORLD_ID=" + world_id);
+    order.environment.push_back("SUBSTRATE_SPAN_ID=" + span_id);
+
+    const auto path = request.env.find("PATH");
+    const std::string search = path == request.env.end() ? kDefaultPath : path->second;
+    std::vector<std::string> argv = request.argv;
+    if (argv.empty() && !request.login_shell)
+        if (auto simple = plan::simple_command(request.cmd)) argv = std::move(*simple);
+    if (!argv.empty()) {
+        std::string program = find_in_path(argv.front(), search);
+        if (!program.empty() || !request.argv.empty()) {
+            if (program.empty()) program = argv.front();
+            use_program(order, request, std::move(argv), std::move(program));
+            return;
+        }
+    }
+    use_shell(order, request);
+}
+
+std::string program_identity(const std::string& path) {
+    struct ::stat st {};
+    if (::stat(path.c_str(), &st) != 0) return {};
+    const std::uint64_t words[] = {static_cast<std::uint64_t>(st.st_ino), static_cast<std::uint64_t>(st.st_size),
+                                   static_cast<std::uint64_t>(st.st_mtim.tv_sec),
+                                   static_cast<std::uint64_t>(st.st_mtim.tv_nsec)};
+    return fmt::format("stat:{:016x}", XXH3_64bits(words, sizeof words));
+}
+
+}  // namespace substrate::supervisor

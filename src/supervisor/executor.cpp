@@ -1,0 +1,392 @@
+#include "supervisor/executor.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include <array>
+
+#include "base/ids.hpp"
+#include "base/text.hpp"
+#include "capture/copy_walk.hpp"
+#include "supervisor/captured.hpp"
+#include "supervisor/command_line.hpp"
+#include "supervisor/span_facts.hpp"
+#include "sys/directory.hpp"
+#include "sys/file.hpp"
+#include "sys/socket.hpp"
+#include "sys/tree_ops.hpp"
+
+namespace substrate::supervisor {
+namespace {
+
+constexpr std::int64_t kGraceNs = 2'000'000'000;  // from TERM to KILL
+
+// What changes on the host from now on conflicts with the capture. File stamps
+// of older kernels are those of the last clock tick: an edit just before would
+// seem to come after its own tick's stamp, so there the exact clock is taken,
+// and an edit in the rest of the tick is not noticed (its content is kept all the same).
+Result<std::int64_t> capture_time(const Machine& machine, const Store& store) {
+    if (machine.facts.kernel_at_least(6, 13)) return sys::stamp_now(store.fd());
+    return machine.env.realtime_ns();
+}
+
+// One execution from plan to span, step by step.
+class Execution {
+  public:
+    Execution(const Machine& machine, trace::TraceWriter& trace, Project& project, const ExecRequest& request,
+              Caller& caller)
+        : machine_(machine), trace_(trace), project_(project), request_(request), caller_(caller) {}
+    Execution(const Execution&) = delete;
+    Execution& operator=(const Execution&) = delete;
+    ~Execution() { give_back(); }
+
+    Result<ExecResult> run(const int (&stdio)[3]);
+
+  private:
+    Result<> acquire();
+    Result<> prepare_capture();
+    Result<> choose_lowers();
+    Result<> start(const int (&stdio)[3]);
+    Result<> wait();
+    Result<> hear_caller();
+    Result<> take_event();
+    void stop_command(Outcome outcome);
+    void kill_command();
+    Result<> conclude_capture();
+    Result<> commit(const FsDiff& diff);
+    Result<> keep(KeptState state, const char* word);
+    void give_back();
+    Span& span() { return result_.span; }
+    Store& store() { return project_.store(); }
+    SessionWorld& session_world() { return *lease_.world; }
+
+    const Machine& machine_;
+    trace::TraceWriter& trace_;
+    Project& project_;
+    const ExecRequest& request_;
+    Caller& caller_;
+
+    ExecResult result_;
+    Project::Lease lease_;
+    world::ExecOrder order_;
+    Captured captured_;
+    capture::Snapshot snapshot_;
+    bool had_background_ = false;
+    bool caller_gone_ = false;
+    bool slot_used_up_ = false;
+    std::int64_t started_mono_ = 0;
+    std::int64_t kill_at_ = 0;  // monotonic; 0: not being stopped
+    std::optional<world::Exited> exited_;
+    bool world_died_ = false;
+    std::optional<Outcome> stopped_as_;
+};
+
+Result<ExecResult> Execution::run(const int (&stdio)[3]) {
+    started_mono_ = machine_.env.monotonic_ns();
+    span().started_ns = machine_.env.realtime_ns();
+    span().span_id = make_span_id(machine_.env);
+    SUB_TRY(acquire());
+    SUB_TRY(prepare_capture());
+    SUB_TRY(start(stdio));
+    SUB_TRY(wait());
+    span().duration_ms = static_cast<double>(machine_.env.monotonic_ns() - started_mono_) / 1e6;
+    fill_span(span(), machine_, project_, request_, order_, session_world().plan, lease_.warm);
+    fill_outcome(span(), exited_, stopped_as_);
+    if (world_died_) result_.notices.push_back("the world ended unexpectedly while the command ran");
+
+    // From here on the command has happened: whatever fails is told and the span is written.
+    if (auto concluded = conclude_capture(); !concluded) {
+        span().commit = "pending";
+        result_.notices.push_back("the command's changes were not brought to the host: " + concluded.error().describe());
+        (void)keep(KeptState::interrupted, "interrupted");
+    }
+    if (request_.observes_output && !caller_gone_) {
+        if (auto output = caller_.ask_output(span().exit)) span().output = *output;
+    }
+    span().ts_ns = machine_.env.realtime_ns();
+    if (auto written = trace_.append(span()); !written)
+        result_.notices.push_back("the span was not recorded: " + written.error().describe());
+    give_back();
+    return std::move(result_);
+}
+
+Result<> Execution::acquire() {
+    const Project::Wanted wanted{request_.capture, request_.host_network,
+                                 request_.ephemeral || request_.commit == CommitMode::discard};
+    for (;;) {
+        SUB_TRY_ASSIGN(lease_, project_.acquire(machine_, wanted));
+        // What the world said while it was idle: its background work is done, or it has died.
+        bool alive = true;
+        while (alive) {
+            SUB_TRY_ASSIGN(const bool more, sys::wait_readable(session_world().world.event_fd(), 0));
+            if (!more) return {};
+            const auto event = session_world().world.receive();
+            alive = event.has_value();
+            if (alive && std::holds_alternative<world::Quiet>(*event))
+                SUB_TRY(settle_background(machine_, trace_, project_, session_world()));
+        }
+        const bool was_new = !lease_.warm;
+        end_world(machine_, trace_, project_, std::move(lease_.world));
+        if (was_new) return fail({Errc::unavailable, "a new world ended at once"});
+    }
+}
+
+Result<> Execution::prepare_capture() {
+    SessionWorld& sw = session_world();
+    had_background_ = sw.background;
+    captured_.strategy = sw.plan.capture.strategy;
+    captured_.user_xattrs = sw.plan.capture.user_xattrs;
+    if (had_background_) {
+        captured_.dir = sw.live_slot;
+        captured_.captured_ns = sw.live_since_ns;
+        span().degraded.push_back({"capture",
+                                   "background processes of an earlier command hold the capture: their changes are in this diff",
+                                   "end them, or use --ephemeral"});
+    } else {
+        SUB_TRY_ASSIGN(captured_.dir, sw.prepare_slot(store()));
+        SUB_TRY(choose_lowers());
+    }
+    order_.slot = {captured_.dir, captured_.lowers};
+    if (captured_.strategy == CaptureStrategy::copy_diff && !had_background_) {
+        SUB_TRY_ASSIGN(const sys::UniqueFd base, sys::open_path(project_.path(), O_RDONLY | O_DIRECTORY));
+        SUB_TRY_ASSIGN(const sys::UniqueFd tree, sys::open_at(store().fd(), captured_.dir + "/tree", O_RDONLY | O_DIRECTORY));
+        SUB_TRY_ASSIGN(capture::CopyReport copied,
+                       capture::make_copy(base.get(), tree.get(), {}, /*keep_owner=*/sys::effective_uid() == 0));
+        captured_.excluded = std::move(copied.skipped);
+        if (!captured_.excluded.empty())
+            result_.notices.push_back(fmt::format("{} sockets, devices or unreadable files are not in the copy",
+                                                  captured_.excluded.size()));
+    }
+    if (captured_.strategy == CaptureStrategy::direct) {
+        SUB_TRY_ASSIGN(const sys::UniqueFd base, sys::open_path(project_.path(), O_RDONLY | O_DIRECTORY));
+        SUB_TRY_ASSIGN(snapshot_, capture::Snapshot::take(base.get()));
+        captured_.before = &snapshot_;
+    }
+    return {};
+}
+
+Result<> Execution::choose_lowers() {
+    const bool layered = captured_.strategy == CaptureStrategy::overlay;
+    if (request_.as_of_ns == 0) {
+        if (layered) captured_.lowers = project_.pending_layers();
+        return {};
+    }
+    std::string why = fmt::format("the capture is {}", to_string(captured_.strategy));
+    std::optional<std::vector<std::string>> layers;
+    if (layered) {
+        SUB_TRY_ASSIGN(layers, layers_back_to(store(), request_.as_of_ns, why));
+    }
+    if (layers) captured_.lowers = std::move(*layers);
+    else result_.notices.push_back("warn: the project cannot be shown as it was then: " + why);
+    return {};
+}
+
+Result<> Execution::start(const int (&stdio)[3]) {
+    set_command(order_, request_, session_world().id(), span().span_id);
+    if (!had_background_) {
+        SUB_TRY_ASSIGN(captured_.captured_ns, capture_time(machine_, store()));
+    }
+    return session_world().world.exec(order_, stdio);
+}
+
+Result<> Execution::wait() {
+    while (!exited_ && !world_died_) {
+        std::array<pollfd, 2> polled = {pollfd{session_world().world.event_fd(), POLLIN, 0},
+                                        pollfd{caller_gone_ ? -1 : caller_.fd(), POLLIN, 0}};
+        const std::int64_t now = machine_.env.monotonic_ns();
+        std::int64_t deadline = kill_at_;
+        if (deadline == 0 && request_.timeout_ms > 0 && !stopped_as_)
+            deadline = started_mono_ + request_.timeout_ms * 1'000'000;
+        const std::int64_t left_ms = deadline == 0 ? -1 : std::max<std::int64_t>(0, (deadline - now + 999'999) / 1'000'000);
+        const int n = ::poll(polled.data(), polled.size(), static_cast<int>(std::min<std::int64_t>(left_ms, 3'600'000)));
+        if (n < 0 && errno != EINTR) return fail(Error::last_os("poll"));
+        if (n <= 0) {
+            if (deadline != 0 && machine_.env.monotonic_ns() >= deadline) {
+                if (kill_at_ != 0) kill_command();
+                else stop_command(Outcome::timeout);
+            }
+            continue;
+        }
+        if (polled[0].revents != 0) SUB_TRY(take_event());
+        else if (polled[1].revents != 0) SUB_TRY(hear_caller());
+    }
+    return {};
+}
+
+Result<> Execution::take_event() {
+    auto event = session_world().world.receive();
+    if (!event) {
+        world_died_ = true;
+        stopped_as_ = Outcome::killed;
+        return {};
+    }
+    if (auto* exited = std::get_if<world::Exited>(&*event)) exited_ = std::move(*exited);
+    if (const auto* failed = std::get_if<world::Failed>(&*event))
+        return fail(Error(Errc::os, failed->message).during("starting the command"));
+    return {};
+}
+
+Result<> Execution::hear_caller() {
+    auto word = caller_.hear();
+    if (!word || word->gone) {
+        caller_gone_ = true;
+        stop_command(Outcome::killed);
+    } else if (word->signal != 0) {
+        (void)session_world().world.signal(word->signal, /*everything=*/false);
+    }
+    return {};
+}
+
+void Execution::stop_command(Outcome outcome) {
+    stopped_as_ = outcome;
+    kill_at_ = machine_.env.monotonic_ns() + kGraceNs;
+    // A failed send means that the world is gone, which its socket says too.
+    (void)session_world().world.signal(SIGTERM, /*everything=*/false);
+}
+
+void Execution::kill_command() {
+    // Everything the command has left behind goes too, unless it may belong to
+    // an earlier one.
+    (void)session_world().world.signal(SIGKILL, /*everything=*/!had_background_);
+    kill_at_ = machine_.env.monotonic_ns() + kGraceNs;
+}
+
+Result<> Execution::keep(KeptState state, const char* word) {
+    span().commit = word;
+    SUB_TRY(keep_captured(store(), machine_.env, captured_, span().span_id, session_world().id(), state));
+    slot_used_up_ = true;
+    project_.reload_pending();
+    return {};
+}
+
+Result<> Execution::conclude_capture() {
+    SUB_TRY_ASSIGN(span().fs_diff, diff_captured(store(), captured_));
+    span().scopes_used = scopes_of(span().fs_diff, project_.path());
+    if (world_died_) return keep(KeptState::interrupted, "interrupted");
+    return commit(span().fs_diff);
+}
+
+Result<> Execution::commit(const FsDiff& diff) {
+    const bool background = exited_ && exited_->background;
+    if (diff.empty()) {
+        span().commit = "none";
+        return {};
+    }
+    slot_used_up_ = !background;
+    if (request_.commit == CommitMode::discard) {
+        span().commit = "discarded";
+        return {};
+    }
+    if (captured_.strategy == CaptureStrategy::direct) {
+        span().commit = "applied";
+        return note_direct_change(store(), machine_.env, captured_, span().span_id, session_world().id());
+    }
+    const std::scoped_lock lock(project_.commit_mutex());
+    if (!captured_.lowers.empty()) {
+        result_.notices.push_back(fmt::format("kept: {} earlier changes are pending (substrate apply, substrate discard)",
+                                              captured_.lowers.size()));
+        return keep(KeptState::pending, "pending");
+    }
+    bool now = request_.commit == CommitMode::automatic;
+    if (request_.commit == CommitMode::ask && !caller_gone_) {
+        const auto answer = caller_.ask_commit(diff);
+        now = answer && *answer;
+    }
+    if (!now && !background) {
+        result_.notices.push_back(fmt::format("kept: {} changed paths (substrate apply {})", diff.files + diff.dirs, span().span_id));
+        return keep(KeptState::pending, "pending");
+    }
+    if (!now) {
+        span().commit = "pending";
+        result_.notices.push_back("background processes hold the capture: its changes are kept with the world");
+        return {};
+    }
+    SUB_TRY_ASSIGN(CommitReport report, apply_captured(store(), machine_.env, captured_, span().span_id,
+                                                       session_world().id(), /*movable=*/!background));
+    span().commit = report.state;
+    for (std::string& notice : report.notices) result_.notices.push_back(std::move(notice));
+    if (report.state != "applied")
+        result_.notices.push_back(fmt::format("kept: substrate diff {0}, substrate apply {0}, substrate discard {0}", span().span_id));
+    return {};
+}
+
+// Also the way out of an execution that failed half-way.
+void Execution::give_back() {
+    if (!lease_.world) return;
+    SessionWorld& sw = session_world();
+    ++sw.commands;
+    sw.last_used_ns = machine_.env.realtime_ns();
+    const bool single_use = captured_.strategy == CaptureStrategy::fuse || request_.ephemeral ||
+                            request_.commit == CommitMode::discard;
+    const bool finished = exited_.has_value();
+    sw.background = finished && exited_->background;
+    if (sw.background) {
+        sw.background_span = span().span_id;
+        sw.live_slot = captured_.dir;
+        sw.live_since_ns = machine_.env.realtime_ns();
+    } else if (slot_used_up_ || captured_.strategy == CaptureStrategy::copy_diff) {
+        if (auto retired = sw.retire_slot(store(), captured_.dir); !retired)
+            result_.notices.push_back("a used capture stays behind: " + retired.error().describe());
+    }
+    if (!finished || world_died_ || (single_use && !sw.background))
+        end_world(machine_, trace_, project_, std::move(lease_.world));
+    else project_.release(std::move(lease_.world));
+}
+
+}  // namespace
+
+Result<ExecResult> execute(const Machine& machine, trace::TraceWriter& trace, Project& project, const ExecRequest& request,
+                           const int (&stdio)[3], Caller& caller) {
+    return Execution(machine, trace, project, request, caller).run(stdio);
+}
+
+Result<> settle_background(const Machine& machine, trace::TraceWriter& trace, Project& project, SessionWorld& world) {
+    if (!world.background) return {};
+    world.background = false;
+    Captured captured;
+    captured.dir = world.live_slot;
+    captured.strategy = world.plan.capture.strategy;
+    captured.user_xattrs = world.plan.capture.user_xattrs;
+    captured.captured_ns = world.live_since_ns;
+    if (captured.strategy == CaptureStrategy::direct) return {};
+    SUB_TRY_ASSIGN(const FsDiff diff, diff_captured(project.store(), captured));
+    if (!diff.empty()) {
+        const std::scoped_lock lock(project.commit_mutex());
+        const std::string settled = make_span_id(machine.env);
+        SUB_TRY_ASSIGN(const CommitReport report, apply_captured(project.store(), machine.env, captured, settled,
+                                                                 world.id(), /*movable=*/true));
+        SUB_TRY(trace.append(settled_event(machine, project, world, settled, diff, report.state)));
+    }
+    return world.retire_slot(project.store(), captured.dir);
+}
+
+void settle_quiet_worlds(const Machine& machine, trace::TraceWriter& trace, Project& project) {
+    for (auto& world : project.take_speaking()) {
+        const auto event = world->world.receive();
+        if (!event) {
+            end_world(machine, trace, project, std::move(world));
+            continue;
+        }
+        if (auto settled = settle_background(machine, trace, project, *world); !settled)
+            (void)trace.append(warning_event(machine, project, "background changes of " + world->id() +
+                                                                   " were not settled: " + settled.error().describe()));
+        project.release(std::move(world));
+    }
+}
+
+void end_world(const Machine& machine, trace::TraceWriter& trace, Project& project, std::unique_ptr<SessionWorld> world) {
+    const std::string id = world->id();
+    // The processes first: only then is the capture what it will stay.
+    world->world = world::World::ended();
+    if (auto settled = settle_background(machine, trace, project, *world); !settled)
+        (void)trace.append(warning_event(machine, project, "background changes of " + id + " were not settled: " +
+                                                               settled.error().describe()));
+    world.reset();
+    if (auto removed = project.store().discard("worlds/" + id); !removed)
+        (void)trace.append(warning_event(machine, project, "world " + id + " left its directory: " + removed.error().describe()));
+}
+
+}  // namespace substrate::supervisor

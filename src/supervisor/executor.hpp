@@ -1,0 +1,49 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/result.hpp"
+#include "model/exec.hpp"
+#include "supervisor/session_world.hpp"
+#include "trace/writer.hpp"
+
+namespace substrate::supervisor {
+
+// How a running command hears from whoever asked for it.
+class Caller {
+  public:
+    virtual ~Caller() = default;
+    // Readable when there is something to hear.
+    virtual int fd() const = 0;
+    struct Word {
+        bool gone = false;  // nobody waits for the command any more
+        int signal = 0;     // to be passed on
+    };
+    virtual Result<Word> hear() = 0;
+    // The command has ended; what it wrote, where the caller observed it.
+    virtual Result<OutputRecord> ask_output(int exit) = 0;
+    // Whether to bring this change to the host now.
+    virtual Result<bool> ask_commit(const FsDiff& diff) = 0;
+};
+
+// Runs one command of `project` from plan to span: acquires a world, executes,
+// computes the change, commits it as the request says, writes the span.
+// The span is written whatever happens once the command has started.
+Result<ExecResult> execute(const Machine& machine, trace::TraceWriter& trace, Project& project, const ExecRequest& request,
+                           const int (&stdio)[3], Caller& caller);
+
+// Brings what background processes have changed since their command ended to
+// the host, once they are gone or their world ends.
+Result<> settle_background(const Machine& machine, trace::TraceWriter& trace, Project& project, SessionWorld& world);
+
+// Hears what idle worlds have said: settles those whose background work has
+// ended, ends those that have died.
+void settle_quiet_worlds(const Machine& machine, trace::TraceWriter& trace, Project& project);
+
+// Ends a world: settles what it holds and removes its directory.
+void end_world(const Machine& machine, trace::TraceWriter& trace, Project& project, std::unique_ptr<SessionWorld> world);
+
+}  // namespace substrate::supervisor

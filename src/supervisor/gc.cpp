@@ -1,0 +1,125 @@
+#include "supervisor/gc.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+
+#include "base/ids.hpp"
+#include "supervisor/captured.hpp"
+#include "supervisor/store.hpp"
+#include "sys/directory.hpp"
+#include "sys/file.hpp"
+#include "sys/file_lock.hpp"
+
+namespace substrate::supervisor {
+namespace {
+
+Result<std::vector<std::string>> names_in(int dir, const std::string& path) {
+    SUB_TRY_ASSIGN(const sys::UniqueFd fd, sys::open_at(dir, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+    sys::DirectoryReader reader(fd.get());
+    std::vector<std::string> names;
+    for (;;) {
+        SUB_TRY_ASSIGN(const auto* entry, reader.next());
+        if (entry == nullptr) return names;
+        names.emplace_back(entry->name);
+    }
+}
+
+// One store's collection.
+class Collector {
+  public:
+    Collector(const Env& env, Store& store, GcReport& report, bool dry_run, const GcLimits& limits)
+        : env_(env), store_(store), report_(report), dry_run_(dry_run), limits_(limits) {}
+
+    Result<> run() {
+        if (!dry_run_) SUB_TRY(finish_interrupted_applies(store_, env_));
+        SUB_TRY_ASSIGN(const auto worlds, names_in(store_.fd(), "worlds"));
+        for (const std::string& world : worlds)
+            if (auto done = collect_world(world); !done) note_error("world " + world, done.error());
+        SUB_TRY(collect_spans());
+        if (!dry_run_) store_.empty_trash();
+        return {};
+    }
+
+  private:
+    void note_error(std::string name, const Error& error) {
+        report_.errors.push_back({std::move(name), error.describe()});
+    }
+
+    Result<> collect_world(const std::string& id) {
+        const std::string dir = "worlds/" + id;
+        const auto lock = sys::open_at(store_.fd(), dir + "/lock", O_RDWR | O_NOFOLLOW);
+        if (lock) {
+            SUB_TRY_ASSIGN(const bool dead, sys::try_lock(lock->get()));
+            if (!dead) {
+                report_.kept.push_back({id, "its agent lives"});
+                return {};
+            }
+        }
+        const auto slots = names_in(store_.fd(), dir + "/slots");
+        if (slots)
+            for (const std::string& slot : *slots) SUB_TRY(rescue(id, dir + "/slots/" + slot));
+        report_.removed.push_back(store_.path() + "/" + dir);
+        return dry_run_ ? Result<>{} : store_.discard(dir);
+    }
+
+    // A capture with changes that were never decided about becomes a kept span.
+    Result<> rescue(const std::string& world_id, const std::string& slot) {
+        Captured captured;
+        captured.dir = slot;
+        captured.captured_ns = env_.realtime_ns();
+        SUB_TRY_ASSIGN(const auto upper, sys::stat_at(store_.fd(), (slot + "/upper").c_str()));
+        if (!upper) return {};  // a copy of the project, or nothing
+        SUB_TRY_ASSIGN(const FsDiff diff, diff_captured(store_, captured));
+        if (diff.empty()) return {};
+        const std::string span_id = make_span_id(env_);
+        report_.kept.push_back({span_id, fmt::format("{} changed paths of a world that ended unexpectedly, in '{}'",
+                                                     diff.files + diff.dirs, store_.project())});
+        if (dry_run_) return {};
+        return keep_captured(store_, env_, captured, span_id, world_id, KeptState::interrupted);
+    }
+
+    Result<> collect_spans() {
+        SUB_TRY_ASSIGN(const std::vector<Manifest> all, store_.list());
+        const std::int64_t oldest = env_.realtime_ns() - limits_.kept_ns;
+        std::size_t applied = 0;
+        for (auto it = all.rbegin(); it != all.rend(); ++it) {
+            if (it->state != KeptState::applied) {
+                report_.kept.push_back({it->span_id, std::string(to_string(it->state)) + " changes of " + store_.project()});
+                continue;
+            }
+            if (++applied <= limits_.kept_spans && it->settled_ns >= oldest) continue;
+            report_.removed.push_back(store_.path() + "/" + Store::span_dir(it->span_id));
+            if (!dry_run_) SUB_TRY(store_.forget(*it));
+        }
+        return {};
+    }
+
+    const Env& env_;
+    Store& store_;
+    GcReport& report_;
+    bool dry_run_;
+    const GcLimits& limits_;
+};
+
+}  // namespace
+
+GcReport collect_garbage(const Env& env, const std::vector<std::string>& roots, bool dry_run, const GcLimits& limits) {
+    GcReport report;
+    const auto stores = list_stores(roots);
+    if (!stores) {
+        report.errors.push_back({"stores", stores.error().describe()});
+        return report;
+    }
+    for (const std::string& path : *stores) {
+        auto store = Store::open_existing(path);
+        if (!store) {
+            report.errors.push_back({path, store.error().describe()});
+            continue;
+        }
+        if (auto done = Collector(env, *store, report, dry_run, limits).run(); !done)
+            report.errors.push_back({path, done.error().describe()});
+    }
+    return report;
+}
+
+}  // namespace substrate::supervisor

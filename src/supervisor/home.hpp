@@ -1,0 +1,31 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/env.hpp"
+#include "base/result.hpp"
+
+namespace substrate::supervisor {
+
+// Where one account's Substrate keeps things.
+struct Home {
+    std::string path;  // $SUBSTRATE_HOME, default ~/.substrate; absolute
+    bool is_default = true;
+
+    std::string control_socket() const { return path + "/sock/control.sock"; }
+    std::string agent_lock() const { return path + "/sock/agent.lock"; }
+    std::string agent_log() const { return path + "/agent.log"; }
+};
+
+// Reads SUBSTRATE_HOME and HOME; creates nothing.
+Result<Home> locate_home(const Env& env);
+// Creates the directory and what lies in it, 0700.
+Result<> create_home(const Home& home);
+
+// Where captures may lie, the preferred place first: $SUBSTRATE_HOME/overlay
+// (for root with the default home: /var/lib/substrate/overlay), then
+// $XDG_RUNTIME_DIR/substrate, then /tmp/substrate-$UID.
+std::vector<std::string> capture_roots(const Env& env, const Home& home);
+
+}  // namespace substrate::supervisor

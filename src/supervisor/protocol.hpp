@@ -1,0 +1,51 @@
+#pragma once
+
+#include <string>
+
+#include "base/result.hpp"
+#include "codec/json_value.hpp"
+#include "model/exec.hpp"
+
+// The control protocol between our own programs and the agent: frames of a u32
+// length and a CBOR object with a member "type".
+namespace substrate::supervisor {
+
+// The protocol of this build. Another one on the other side is told apart at
+// the first message; see message::kHello.
+inline constexpr std::string_view kProtocolVersion = "1/" SUBSTRATE_VERSION;
+
+namespace message {
+// Client to agent. Each request carries "version".
+inline constexpr std::string_view kExec = "exec";      // with three descriptors
+inline constexpr std::string_view kSignal = "signal";  // "signal": number, to the running command
+inline constexpr std::string_view kOutput = "output";  // answer to "ended"
+inline constexpr std::string_view kCommit = "commit";  // answer to "ask_commit": "now": bool
+inline constexpr std::string_view kDiff = "diff";
+inline constexpr std::string_view kApply = "apply";
+inline constexpr std::string_view kDiscard = "discard";
+inline constexpr std::string_view kStatus = "status";
+inline constexpr std::string_view kWarm = "warm";
+inline constexpr std::string_view kGc = "gc";
+inline constexpr std::string_view kStop = "stop";
+// Agent to client.
+inline constexpr std::string_view kEnded = "ended";  // the command has; its output is asked for
+inline constexpr std::string_view kAskCommit = "ask_commit";
+inline constexpr std::string_view kDone = "done";
+inline constexpr std::string_view kError = "error";
+inline constexpr std::string_view kOtherVersion = "other_version";
+}  // namespace message
+
+Json to_json(const ExecRequest& request);
+Result<ExecRequest> exec_request_from_json(const Json& json);
+Json to_json(const OutputRecord& output);
+OutputRecord output_from_json(const Json& json);
+Json to_json(const Error& error);
+Error error_from_json(const Json& json);
+
+// Members of a message that may be missing or of another type.
+std::string text_of(const Json& json, const char* key);
+std::int64_t number_of(const Json& json, const char* key);
+bool flag_of(const Json& json, const char* key);
+std::vector<std::string> texts_of(const Json& json, const char* key);
+
+}  // namespace substrate::supervisor

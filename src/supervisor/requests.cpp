@@ -1,0 +1,225 @@
+// What each request of the control protocol does.
+#include <fmt/format.h>
+
+#include <map>
+
+#include "base/ids.hpp"
+#include "base/text.hpp"
+#include "codec/fs_diff_json.hpp"
+#include "codec/span_json.hpp"
+#include "supervisor/agent.hpp"
+#include "supervisor/captured.hpp"
+#include "supervisor/executor.hpp"
+#include "supervisor/gc.hpp"
+#include "supervisor/protocol.hpp"
+#include "supervisor/status.hpp"
+#include "sys/file.hpp"
+#include "sys/socket.hpp"
+
+namespace substrate::supervisor {
+namespace {
+
+// The client of an `exec` request, while its command runs.
+class ChannelCaller final : public Caller {
+  public:
+    explicit ChannelCaller(Channel& channel) : channel_(channel) {}
+    int fd() const override { return channel_.fd(); }
+
+    Result<Word> hear() override {
+        SUB_TRY_ASSIGN(const auto message, channel_.receive());
+        if (!message) return Word{.gone = true, .signal = 0};
+        if (text_of(*message, "type") != message::kSignal) return fail({Errc::invalid, "unexpected message"});
+        return Word{.gone = false, .signal = static_cast<int>(number_of(*message, "signal"))};
+    }
+    Result<OutputRecord> ask_output(int exit) override {
+        SUB_TRY_ASSIGN(const Json answer, ask({{"type", message::kEnded}, {"exit", exit}}, message::kOutput));
+        return output_from_json(answer);
+    }
+    Result<bool> ask_commit(const FsDiff& diff) override {
+        SUB_TRY_ASSIGN(const Json answer, ask({{"type", message::kAskCommit}, {"fs_diff", to_json(diff)}}, message::kCommit));
+        return flag_of(answer, "now");
+    }
+
+  private:
+    // Signals that cross with a question have missed their command.
+    Result<Json> ask(const Json& question, std::string_view expected) {
+        SUB_TRY(channel_.send(question));
+        for (;;) {
+            SUB_TRY_ASSIGN(auto message, channel_.receive());
+            if (!message) return fail({Errc::unavailable, "the client has gone"});
+            if (text_of(*message, "type") == expected) return std::move(*message);
+            if (text_of(*message, "type") != message::kSignal) return fail({Errc::invalid, "unexpected message"});
+        }
+    }
+    Channel& channel_;
+};
+
+Result<std::shared_ptr<Project>> project_of(Agent& agent, const Json& request) {
+    const std::string path = text_of(request, "project");
+    if (path.empty() || path.front() != '/') return fail({Errc::invalid, "the project is not an absolute path"});
+    return agent.project(path);
+}
+
+Result<Json> run_exec(Agent& agent, Channel& channel, const Json& request) {
+    const std::vector<sys::UniqueFd> fds = channel.take_fds();
+    if (fds.size() != 3) return fail({Errc::invalid, "three descriptors are needed"});
+    SUB_TRY_ASSIGN(const ExecRequest exec, exec_request_from_json(request));
+    SUB_TRY_ASSIGN(const auto project, agent.project(find_project(exec.cwd, agent.machine().facts.home)));
+    ChannelCaller caller(channel);
+    SUB_TRY_ASSIGN(ExecResult result, execute(agent.machine(), agent.trace(), *project, exec,
+                                              {fds[0].get(), fds[1].get(), fds[2].get()}, caller));
+    agent.count_command(result.span.warm);
+    Json done = {{"type", message::kDone},
+                 {"exit", result.span.exit},
+                 {"span_id", result.span.span_id},
+                 {"notices", result.notices}};
+    if (flag_of(request, "want_span")) done["span"] = to_json(result.span);
+    return done;
+}
+
+// The kept captures that a request means: one span, a world's, or the project's pending ones.
+Result<std::vector<Manifest>> targets(const Store& store, const std::string& target) {
+    SUB_TRY_ASSIGN(std::vector<Manifest> all, store.list());
+    std::erase_if(all, [&](const Manifest& manifest) {
+        if (is_id(target, "spn")) return manifest.span_id != target;
+        if (is_id(target, "wld")) return manifest.world_id != target || manifest.state == KeptState::applied;
+        return manifest.state != KeptState::pending;
+    });
+    if (all.empty() && !target.empty())
+        return fail(Error(Errc::not_found, "no changes are kept for " + printable(target))
+                        .hint("substrate world status lists what is kept"));
+    return all;
+}
+
+Result<Json> run_apply(Agent& agent, const Json& request) {
+    SUB_TRY_ASSIGN(const auto project, project_of(agent, request));
+    const std::scoped_lock lock(project->commit_mutex());
+    Store& store = project->store();
+    SUB_TRY_ASSIGN(const std::vector<Manifest> chosen, targets(store, text_of(request, "target")));
+    Json done = {{"type", message::kDone}, {"applied", Json::array()}, {"notices", Json::array()}};
+    std::int64_t exit = 0;
+    for (const Manifest& manifest : chosen) {
+        if (manifest.state == KeptState::applied) {
+            done["notices"].push_back(manifest.span_id + " is applied already");
+            continue;
+        }
+        SUB_TRY_ASSIGN(const std::vector<Manifest> all, store.list());
+        Captured captured = captured_from(manifest, all);
+        if (!captured.lowers.empty() && chosen.size() == 1)
+            return fail(Error(Errc::conflict, fmt::format("{} builds on {} earlier pending changes", manifest.span_id,
+                                                          captured.lowers.size()))
+                            .hint("apply those first, or all by `substrate apply`"));
+        if (flag_of(request, "force")) captured.captured_ns = INT64_MAX;
+        SUB_TRY_ASSIGN(const CommitReport report, apply_captured(store, agent.machine().env, captured, manifest.span_id,
+                                                                 manifest.world_id, /*movable=*/true,
+                                                                 texts_of(request, "paths")));
+        for (const std::string& notice : report.notices) done["notices"].push_back(notice);
+        done["applied"].push_back({{"span_id", manifest.span_id}, {"state", report.state}});
+        Event event{.type = std::string(event_type::kApply), .ts_ns = agent.machine().env.realtime_ns(),
+                    .session_id = project->session_id(), .span_id = manifest.span_id, .fields = Json::object()};
+        event.fields["commit"] = report.state;
+        SUB_TRY(agent.trace().append(event));
+        if (report.state != "applied") {
+            exit = 5;
+            break;  // what builds on it must wait
+        }
+    }
+    project->reload_pending();
+    done["exit"] = exit;
+    return done;
+}
+
+Result<Json> run_discard(Agent& agent, const Json& request) {
+    SUB_TRY_ASSIGN(const auto project, project_of(agent, request));
+    const std::scoped_lock lock(project->commit_mutex());
+    Store& store = project->store();
+    SUB_TRY_ASSIGN(const std::vector<Manifest> chosen, targets(store, text_of(request, "target")));
+    Json done = {{"type", message::kDone}, {"discarded", Json::array()}, {"exit", 0}};
+    for (const Manifest& manifest : chosen) {
+        if (manifest.state == KeptState::applied)
+            return fail({Errc::conflict, manifest.span_id + " is applied already: there is nothing to discard"});
+        SUB_TRY(store.discard(Store::span_dir(manifest.span_id)));
+        done["discarded"].push_back(manifest.span_id);
+    }
+    project->reload_pending();
+    return done;
+}
+
+Result<Json> run_diff(Agent& agent, const Json& request) {
+    SUB_TRY_ASSIGN(const auto project, project_of(agent, request));
+    SUB_TRY_ASSIGN(const std::vector<Manifest> chosen, targets(project->store(), text_of(request, "target")));
+    SUB_TRY_ASSIGN(const std::vector<Manifest> all, project->store().list());
+    Json done = {{"type", message::kDone}, {"changes", Json::array()}, {"exit", 0}, {"project", project->path()}};
+    for (const Manifest& manifest : chosen) {
+        Json change = {{"span_id", manifest.span_id},
+                       {"state", to_string(manifest.state)},
+                       {"captured", captured_path(project->store(), manifest)}};
+        if (manifest.state != KeptState::applied) {
+            SUB_TRY_ASSIGN(const FsDiff diff, diff_captured(project->store(), captured_from(manifest, all)));
+            change["fs_diff"] = to_json(diff);
+        }
+        done["changes"].push_back(std::move(change));
+    }
+    return done;
+}
+
+Result<Json> run_warm(Agent& agent, const Json& request) {
+    SUB_TRY_ASSIGN(const auto project, agent.project(find_project(text_of(request, "cwd"), agent.machine().facts.home)));
+    SUB_TRY_ASSIGN(Project::Lease lease, project->acquire(agent.machine(), {}));
+    const std::string id = lease.world->id();
+    lease.world->last_used_ns = agent.machine().env.realtime_ns();
+    project->release(std::move(lease.world));
+    return Json{{"type", message::kDone}, {"world_id", id}, {"exit", 0}};
+}
+
+Result<Json> run_gc(Agent& agent, const Json& request) {
+    const GcReport report = collect_garbage(agent.machine().env, agent.machine().capture_roots, flag_of(request, "dry_run"));
+    for (const auto& project : agent.projects()) project->reload_pending();
+    Json done = {{"type", message::kDone}, {"removed", report.removed}, {"kept", Json::array()}, {"errors", Json::array()}};
+    for (const auto& note : report.kept) done["kept"].push_back({{"name", escape_bytes(note.name)}, {"reason", escape_bytes(note.reason)}});
+    for (const auto& note : report.errors) done["errors"].push_back({{"name", escape_bytes(note.name)}, {"message", escape_bytes(note.reason)}});
+    done["exit"] = report.errors.empty() ? 0 : 1;
+    return done;
+}
+
+Result<Json> run_stop(Agent& agent) {
+    agent.request_stop();
+    return Json{{"type", message::kDone}, {"exit", 0}};
+}
+
+Result<Json> answer(Agent& agent, Channel& channel, const Json& request) {
+    const std::string type = text_of(request, "type");
+    if (type == message::kExec) return run_exec(agent, channel, request);
+    if (type == message::kApply) return run_apply(agent, request);
+    if (type == message::kDiscard) return run_discard(agent, request);
+    if (type == message::kDiff) return run_diff(agent, request);
+    if (type == message::kStatus) return describe_status(agent);
+    if (type == message::kWarm) return run_warm(agent, request);
+    if (type == message::kGc) return run_gc(agent, request);
+    if (type == message::kStop) return run_stop(agent);
+    if (type == message::kSignal) return Json();  // its command has ended
+    return fail({Errc::invalid, "unknown request '" + printable(type) + "'"});
+}
+
+}  // namespace
+
+void serve_connection(Agent& agent, Channel channel) {
+    const auto peer = sys::peer_credentials(channel.fd());
+    if (!peer || peer->uid != agent.machine().facts.uid) return;
+    for (;;) {
+        const auto request = channel.receive();
+        // A peer that breaks the protocol or has gone gets no answer.
+        if (!request || !*request) return;
+        if (text_of(**request, "type") != message::kSignal &&
+            (text_of(**request, "version") != kProtocolVersion || text_of(**request, "agent") != agent.options().identity) &&
+            text_of(**request, "type") != message::kStop) {
+            (void)channel.send({{"type", message::kOtherVersion}, {"version", kProtocolVersion}});
+            return;
+        }
+        auto done = answer(agent, channel, **request);
+        if (done && done->is_null()) continue;
+        if (!channel.send(done ? *done : to_json(done.error()))) return;
+    }
+}
+
+}  // namespace substrate::supervisor

@@ -1,0 +1,158 @@
+#include "supervisor/session_world.hpp"
+
+#include <fcntl.h>
+
+#include <algorithm>
+
+#include "base/ids.hpp"
+#include "base/paths.hpp"
+#include "base/text.hpp"
+#include "sys/file.hpp"
+#include "sys/socket.hpp"
+
+namespace substrate::supervisor {
+
+Result<std::string> SessionWorld::prepare_slot(Store& store) {
+    if (slot_.empty()) {
+        SUB_TRY_ASSIGN(slot_, store.make_slot(id(), next_slot_, plan.capture.strategy));
+        ++next_slot_;
+    }
+    return slot_;
+}
+
+Result<> SessionWorld::retire_slot(Store& store, const std::string& slot) {
+    if (slot == slot_) slot_.clear();
+    return store.discard(slot);
+}
+
+std::string find_project(const std::string& cwd, const std::string& home) {
+    for (std::string_view dir = cwd; dir != "/"; dir = parent_of(dir)) {
+        // A repository of dotfiles does not make everything below home one project.
+        if (dir == home && cwd != home) break;
+        for (const char* mark : {"/.git", "/.substrate-profile"}) {
+            const auto found = sys::stat_at(AT_FDCWD, (std::string(dir) + mark).c_str());
+            if (found && *found) return std::string(dir);
+        }
+    }
+    return cwd;
+}
+
+Result<plan::WorldPlan> plan_project_world(const Machine& machine, const std::string& path, const std::string& store,
+                                           const Project::Wanted& wanted) {
+    SUB_TRY_ASSIGN(const auto st, sys::stat_at(AT_FDCWD, path.c_str()));
+    if (!st) return fail({Errc::not_found, "the project '" + printable(path) + "' does not exist"});
+    plan::WorldSpec spec;
+    spec.world_id = make_world_id(machine.env);
+    spec.project = HostPath(path);
+    spec.project_device = sys::device_of(*st);
+    spec.project_inode = st->stx_ino;
+    spec.store = HostPath(store);
+    spec.capture = wanted.capture.value_or(CaptureStrategy::overlay);
+    spec.capture_is_required = wanted.capture.has_value();
+    spec.network = wanted.host_network ? plan::NetworkMode::host : plan::NetworkMode::loopback;
+    return plan::plan_world(spec, machine.facts);
+}
+
+Result<std::shared_ptr<Project>> Project::open(const Machine& machine, const std::string& path) {
+    SUB_TRY_ASSIGN(Store store, Store::open(machine.capture_roots, path));
+    // Not make_shared: the constructor is private.
+    std::shared_ptr<Project> project(new Project(std::move(store), make_session_id(machine.env)));
+    project->reload_pending();
+    return project;
+}
+
+void Project::reload_pending() {
+    const auto all = store_.list();
+    std::vector<std::string> layers;
+    if (all)
+        for (const Manifest& manifest : *all)
+            if (manifest.state == KeptState::pending && manifest.strategy != CaptureStrategy::copy_diff)
+                layers.insert(layers.begin(), manifest.dir + "/upper");
+    const std::scoped_lock lock(mutex_);
+    pending_ = std::move(layers);
+}
+
+std::vector<std::string> Project::pending_layers() {
+    const std::scoped_lock lock(mutex_);
+    return pending_;
+}
+
+bool Project::is_current(const SessionWorld& world) const {
+    const auto st = sys::stat_at(AT_FDCWD, path().c_str());
+    return st && *st && (*st)->stx_ino == world.plan.capture.project_inode &&
+           sys::device_of(**st) == world.plan.capture.project_device;
+}
+
+Result<plan::WorldPlan> Project::plan_world(const Machine& machine, const Wanted& wanted) const {
+    return plan_project_world(machine, path(), store_.path(), wanted);
+}
+
+Result<Project::Lease> Project::acquire(const Machine& machine, const Wanted& wanted) {
+    const auto fits = [&](const SessionWorld& world) {
+        const auto strategy = wanted.capture.value_or(CaptureStrategy::overlay);
+        const auto network = wanted.host_network ? plan::NetworkMode::host : plan::NetworkMode::loopback;
+        return world.plan.capture_record.primary == strategy && world.plan.network == network;
+    };
+    if (!wanted.fresh) {
+        std::unique_lock lock(mutex_);
+        std::ranges::stable_sort(idle_, std::greater{}, [](const auto& world) { return world->background; });
+        for (auto it = idle_.begin(); it != idle_.end(); ++it) {
+            if (!fits(**it)) continue;
+            std::unique_ptr<SessionWorld> world = std::move(*it);
+            idle_.erase(it);
+            lock.unlock();
+            if (is_current(*world)) return Lease{std::move(world), /*warm=*/true};
+            // The project's directory is another one now: this world ends here.
+            const std::string id = world->id();
+            world.reset();
+            SUB_TRY(store_.discard("worlds/" + id));
+            break;
+        }
+    }
+    SUB_TRY_ASSIGN(plan::WorldPlan plan, plan_world(machine, wanted));
+    SUB_TRY_ASSIGN(sys::UniqueFd lock, store_.make_world(plan.world_id));
+    if (plan.capture.strategy == CaptureStrategy::fuse) SUB_TRY(store_.make_slot(plan.world_id, 0, CaptureStrategy::fuse));
+    auto launched = world::World::launch(plan, {machine.init_program, &machine.seccomp});
+    if (!launched) {
+        SUB_TRY(store_.discard("worlds/" + plan.world_id));
+        return fail(std::move(launched).error());
+    }
+    return Lease{std::make_unique<SessionWorld>(std::move(plan), std::move(*launched), std::move(lock),
+                                                machine.env.realtime_ns()),
+                 /*warm=*/false};
+}
+
+void Project::release(std::unique_ptr<SessionWorld> world) {
+    const std::scoped_lock lock(mutex_);
+    idle_.push_back(std::move(world));
+}
+
+std::vector<std::unique_ptr<SessionWorld>> Project::take_idle(std::int64_t unused_since_ns) {
+    std::vector<std::unique_ptr<SessionWorld>> taken;
+    const std::scoped_lock lock(mutex_);
+    std::erase_if(idle_, [&](std::unique_ptr<SessionWorld>& world) {
+        if (world->last_used_ns > unused_since_ns) return false;
+        taken.push_back(std::move(world));
+        return true;
+    });
+    return taken;
+}
+
+std::vector<std::unique_ptr<SessionWorld>> Project::take_speaking() {
+    std::vector<std::unique_ptr<SessionWorld>> taken;
+    const std::scoped_lock lock(mutex_);
+    std::erase_if(idle_, [&](std::unique_ptr<SessionWorld>& world) {
+        const auto speaks = sys::wait_readable(world->world.event_fd(), 0);
+        if (speaks && !*speaks) return false;
+        taken.push_back(std::move(world));
+        return true;
+    });
+    return taken;
+}
+
+void Project::for_each_idle(const std::function<void(const SessionWorld&)>& visit) {
+    const std::scoped_lock lock(mutex_);
+    for (const auto& world : idle_) visit(*world);
+}
+
+}  // namespace substrate::supervisor

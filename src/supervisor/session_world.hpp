@@ -1,0 +1,116 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/env.hpp"
+#include "base/result.hpp"
+#include "model/exec.hpp"
+#include "plan/world_plan.hpp"
+#include "supervisor/store.hpp"
+#include "sys/unique_fd.hpp"
+#include "world/world.hpp"
+
+namespace substrate::supervisor {
+
+// What all worlds of one agent have in common.
+struct Machine {
+    const Env& env;
+    plan::HostFacts facts;
+    world::SeccompProgram seccomp;
+    std::string init_program;
+    std::vector<std::string> capture_roots;
+};
+
+// A running world of one project and the capture slots that it uses one after
+// another.
+class SessionWorld {
+  public:
+    SessionWorld(plan::WorldPlan of_plan, world::World running, sys::UniqueFd lock, std::int64_t now_ns)
+        : plan(std::move(of_plan)), world(std::move(running)), started_ns(now_ns), lock_(std::move(lock)) {}
+
+    const std::string& id() const { return plan.world_id; }
+    // The slot for the next command, made if there is none.
+    Result<std::string> prepare_slot(Store& store);
+    // The slot's capture was used up or moved away: its rest goes to the trash.
+    Result<> retire_slot(Store& store, const std::string& slot);
+
+    plan::WorldPlan plan;
+    world::World world;
+    std::int64_t started_ns;
+    std::uint64_t commands = 0;
+    std::int64_t last_used_ns = 0;
+    // Set while background processes of `background_span` hold a slot.
+    bool background = false;
+    std::string background_span;
+    std::string live_slot;
+    std::int64_t live_since_ns = 0;  // what changed on the host before is known to the capture
+
+  private:
+    sys::UniqueFd lock_;
+    std::string slot_;
+    unsigned next_slot_ = 0;
+};
+
+// One project with its store and its idle worlds. Thread-safe.
+class Project {
+  public:
+    static Result<std::shared_ptr<Project>> open(const Machine& machine, const std::string& path);
+
+    const std::string& path() const { return store_.project(); }
+    const std::string& session_id() const { return session_id_; }
+    // Guards the store and everything that is written to the host's project.
+    std::mutex& commit_mutex() { return commit_mutex_; }
+    Store& store() { return store_; }
+
+    struct Wanted {
+        std::optional<CaptureStrategy> capture;
+        bool host_network = false;
+        bool fresh = false;  // not one that has run a command
+    };
+    struct Lease {
+        std::unique_ptr<SessionWorld> world;
+        bool warm = false;
+    };
+    // An idle world that fits, one with background processes first, or a new one.
+    Result<Lease> acquire(const Machine& machine, const Wanted& wanted);
+    // Gives an idle world back for the next command.
+    void release(std::unique_ptr<SessionWorld> world);
+    // Takes every idle world out: to end them, or those idle since before `ns`.
+    std::vector<std::unique_ptr<SessionWorld>> take_idle(std::int64_t unused_since_ns);
+
+    // Takes out the idle worlds that have something to say.
+    std::vector<std::unique_ptr<SessionWorld>> take_speaking();
+
+    // The kept captures that later commands see, top first, relative to the store.
+    std::vector<std::string> pending_layers();
+    void reload_pending();
+    // For status: called under the project's lock.
+    void for_each_idle(const std::function<void(const SessionWorld&)>& visit);
+
+  private:
+    Project(Store store, std::string session_id) : store_(std::move(store)), session_id_(std::move(session_id)) {}
+    Result<plan::WorldPlan> plan_world(const Machine& machine, const Wanted& wanted) const;
+    bool is_current(const SessionWorld& world) const;
+
+    Store store_;
+    std::string session_id_;
+    std::mutex commit_mutex_;
+    std::mutex mutex_;  // of what follows
+    std::vector<std::unique_ptr<SessionWorld>> idle_;
+    std::vector<std::string> pending_;
+};
+
+// The plan for a new world of the project at `path`, without making anything.
+Result<plan::WorldPlan> plan_project_world(const Machine& machine, const std::string& path, const std::string& store,
+                                           const Project::Wanted& wanted);
+
+// The directory to capture for a command in `cwd` (canonical): the nearest
+// ancestor with a .git or .substrate-profile, short of the home directory, else `cwd`.
+std::string find_project(const std::string& cwd, const std::string& home);
+
+}  // namespace substrate::supervisor

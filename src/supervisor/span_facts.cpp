@@ -1,0 +1,118 @@
+#include "supervisor/span_facts.hpp"
+
+#include <sys/wait.h>
+
+#include <set>
+
+#include "base/text.hpp"
+#include "codec/fs_diff_json.hpp"
+#include "supervisor/command_line.hpp"
+
+namespace substrate::supervisor {
+namespace {
+
+std::string locale_of(const std::map<std::string, std::string>& env) {
+    for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"})
+        if (const auto it = env.find(name); it != env.end() && !it->second.empty()) return it->second;
+    return "C";
+}
+
+ReplayContext replay_context(const ExecRequest& request, const world::ExecOrder& order, const plan::WorldPlan& plan) {
+    ReplayContext context;
+    if (const auto path = request.env.find("PATH"); path != request.env.end()) context.path = path->second;
+    context.env = request.env;
+    context.env_hash = request.env_hash;
+    context.umask = request.umask;
+    context.locale = locale_of(request.env);
+    context.cwd = request.cwd;
+    context.policy_id = "default";
+    context.world_image_version = SUBSTRATE_VERSION;
+    context.root_provider = "host";
+    context.hostname = plan.hostname;
+    context.argv = request.argv;
+    context.tool_path = order.program;
+    context.tool_hash = program_identity(order.program);
+    return context;
+}
+
+}  // namespace
+
+void fill_span(Span& span, const Machine& machine, const Project& project, const ExecRequest& request,
+               const world::ExecOrder& order, const plan::WorldPlan& plan, bool warm) {
+    span.session_id = request.session_id.empty() ? project.session_id() : request.session_id;
+    span.parent_span = request.parent_span;
+    span.world_id = plan.world_id;
+    span.policy_id = "default";
+    span.agent_id = request.agent_id;
+    span.project = project.path();
+    span.cwd = request.cwd;
+    span.cmd = request.cmd.empty() ? shell_join(request.argv) : request.cmd;
+    span.argv = order.argv;
+    span.warm = warm;
+    span.capture = plan.capture_record;
+    span.degraded.insert(span.degraded.end(), plan.degradations.begin(), plan.degradations.end());
+    span.enforcement = {.user_namespace = plan.user_namespace,
+                        .mount_namespace = true,
+                        .pid_namespace = true,
+                        .netns = to_string(plan.network),
+                        .seccomp = to_string(plan.seccomp),
+                        .seccomp_hash = machine.seccomp.hash,
+                        .no_new_privs = true,
+                        .capabilities_dropped = true,
+                        .landlock_abi = 0,
+                        .cgroup = {}};
+    span.decision.reason = "no policy is configured";
+    span.replay = replay_context(request, order, plan);
+}
+
+void fill_outcome(Span& span, const std::optional<world::Exited>& exited, std::optional<Outcome> stopped_as) {
+    if (!exited) {
+        span.signal = 9;
+        span.exit = 128 + span.signal;
+        span.outcome = Outcome::killed;
+        return;
+    }
+    if (WIFSIGNALED(exited->wait_status)) {
+        span.signal = WTERMSIG(exited->wait_status);
+        span.exit = 128 + span.signal;
+    } else {
+        span.exit = WEXITSTATUS(exited->wait_status);
+    }
+    span.usage = {.cpu_ms = exited->cpu_us / 1000, .max_rss_kb = exited->max_rss_kb};
+    if (stopped_as) span.outcome = *stopped_as;
+    else if (span.signal != 0) span.outcome = Outcome::killed;
+    else span.outcome = span.exit == 0 ? Outcome::ok : Outcome::failed;
+}
+
+std::vector<std::string> scopes_of(const FsDiff& diff, const std::string& project) {
+    constexpr std::size_t kMost = 20;
+    std::set<std::string> tops;
+    for (const FsEntry& entry : diff.entries) {
+        tops.insert(entry.path.substr(0, entry.path.find('/')));
+        if (tops.size() >= kMost) break;
+    }
+    std::vector<std::string> scopes;
+    for (const std::string& top : tops) scopes.push_back("fs.write:" + project + "/" + top);
+    return scopes;
+}
+
+Event settled_event(const Machine& machine, const Project& project, const SessionWorld& world, const std::string& span_id,
+                    const FsDiff& diff, const std::string& state) {
+    Event event{.type = std::string(event_type::kApply), .ts_ns = machine.env.realtime_ns(),
+                .session_id = project.session_id(), .span_id = span_id, .fields = Json::object()};
+    event.fields["world_id"] = world.id();
+    event.fields["of_span"] = world.background_span;
+    event.fields["reason"] = "background processes ended";
+    event.fields["commit"] = state;
+    event.fields["fs_diff"] = to_json(diff);
+    return event;
+}
+
+Event warning_event(const Machine& machine, const Project& project, const std::string& message) {
+    Event event{.type = std::string(event_type::kWarning), .ts_ns = machine.env.realtime_ns(),
+                .session_id = project.session_id(), .span_id = {}, .fields = Json::object()};
+    event.fields["message"] = message;
+    return event;
+}
+
+}  // namespace substrate::supervisor

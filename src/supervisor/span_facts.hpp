@@ -1,0 +1,27 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "codec/event_json.hpp"
+#include "model/exec.hpp"
+#include "supervisor/session_world.hpp"
+#include "world/init_protocol.hpp"
+
+namespace substrate::supervisor {
+
+// What a span says besides the change: who asked for what, where it ran, and
+// what a replay would need.
+void fill_span(Span& span, const Machine& machine, const Project& project, const ExecRequest& request,
+               const world::ExecOrder& order, const plan::WorldPlan& plan, bool warm);
+// Exit code, signal, usage and outcome. `stopped_as` is set when we ended it.
+void fill_outcome(Span& span, const std::optional<world::Exited>& exited, std::optional<Outcome> stopped_as);
+// "fs.write:<path>" for the topmost changed paths, at most 20.
+std::vector<std::string> scopes_of(const FsDiff& diff, const std::string& project);
+
+Event settled_event(const Machine& machine, const Project& project, const SessionWorld& world, const std::string& span_id,
+                    const FsDiff& diff, const std::string& state);
+Event warning_event(const Machine& machine, const Project& project, const std::string& message);
+
+}  // namespace substrate::supervisor

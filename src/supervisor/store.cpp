@@ -1,0 +1,252 @@
+#include "supervisor/store.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <xxhash.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "base/ids.hpp"
+#include "base/paths.hpp"
+#include "base/text.hpp"
+#include "codec/json_value.hpp"
+#include "sys/directory.hpp"
+#include "sys/file.hpp"
+#include "sys/file_lock.hpp"
+#include "sys/tree_ops.hpp"
+
+namespace substrate::supervisor {
+namespace {
+
+constexpr std::int64_t kTmpfsMagic = 0x01021994;
+constexpr std::string_view kStorePrefix = "p-";
+
+std::string store_name(const std::string& project) {
+    return fmt::format("{}{:016x}", kStorePrefix, XXH3_64bits(project.data(), project.size()));
+}
+
+struct Candidate {
+    std::string path;
+    bool same_device = false;
+    bool tmpfs = false;
+};
+
+std::optional<Candidate> examine(const std::string& root, const std::string& project, std::uint64_t device,
+                                 std::string& why) {
+    if (is_within(root, project)) {
+        why += fmt::format("; {} lies in the project", root);
+        return std::nullopt;
+    }
+    if (auto made = sys::make_dirs(std::string(parent_of(root)), 0755); !made) {
+        why += "; " + made.error().message();
+        return std::nullopt;
+    }
+    const auto dir = sys::open_private_dir(root);
+    if (!dir) {
+        why += "; " + dir.error().message();
+        return std::nullopt;
+    }
+    const auto st = sys::stat_fd(dir->get());
+    const auto magic = sys::file_system_magic(dir->get());
+    if (!st || !magic) return std::nullopt;
+    return Candidate{root, sys::device_of(*st) == device, *magic == kTmpfsMagic};
+}
+
+Json to_json(const Manifest& manifest) {
+    Json json = {{"span_id", manifest.span_id},
+                 {"world_id", manifest.world_id},
+                 {"state", to_string(manifest.state)},
+                 {"strategy", to_string(manifest.strategy)},
+                 {"user_xattrs", manifest.user_xattrs},
+                 {"captured_ns", manifest.captured_ns},
+                 {"settled_ns", manifest.settled_ns},
+                 {"dir", manifest.dir}};
+    json["project"] = escape_bytes(manifest.project);
+    json["excluded"] = Json::array();
+    for (const std::string& path : manifest.excluded) json["excluded"].push_back(escape_bytes(path));
+    return json;
+}
+
+std::optional<KeptState> parse_state(std::string_view text) {
+    for (const auto state : {KeptState::pending, KeptState::applying, KeptState::applied, KeptState::conflict,
+                             KeptState::interrupted})
+        if (text == to_string(state)) return state;
+    return std::nullopt;
+}
+
+// nullopt for anything that save() did not write.
+std::optional<Manifest> manifest_from(const Json& json) {
+    const auto text = [&](const char* key) {
+        const auto it = json.find(key);
+        return it != json.end() && it->is_string() ? it->get_ref<const std::string&>() : std::string();
+    };
+    const auto number = [&](const char* key) {
+        const auto it = json.find(key);
+        return it != json.end() && it->is_number_integer() ? it->get<std::int64_t>() : 0;
+    };
+    Manifest manifest;
+    manifest.span_id = text("span_id");
+    manifest.world_id = text("world_id");
+    manifest.project = unescape_bytes(text("project"));
+    const auto state = parse_state(text("state"));
+    const auto strategy = parse_capture_strategy(text("strategy"));
+    if (!is_id(manifest.span_id, "spn") || !state || !strategy) return std::nullopt;
+    manifest.state = *state;
+    manifest.strategy = *strategy;
+    const auto xattrs = json.find("user_xattrs");
+    manifest.user_xattrs = xattrs == json.end() || !xattrs->is_boolean() || xattrs->get<bool>();
+    manifest.captured_ns = number("captured_ns");
+    manifest.settled_ns = number("settled_ns");
+    manifest.dir = text("dir");
+    if (const auto excluded = json.find("excluded"); excluded != json.end() && excluded->is_array())
+        for (const Json& path : *excluded)
+            if (path.is_string()) manifest.excluded.push_back(unescape_bytes(path.get_ref<const std::string&>()));
+    return manifest;
+}
+
+}  // namespace
+
+const char* to_string(KeptState state) {
+    switch (state) {
+        case KeptState::pending: return "pending";
+        case KeptState::applying: return "applying";
+        case KeptState::applied: return "applied";
+        case KeptState::conflict: return "conflict";
+        case KeptState::interrupted: return "interrupted";
+    }
+    return "pending";
+}
+
+Result<Store> Store::open(const std::vector<std::string>& roots, const std::string& project) {
+    SUB_TRY_ASSIGN(const sys::UniqueFd project_fd, sys::open_path(project, O_PATH | O_DIRECTORY));
+    SUB_TRY_ASSIGN(const auto st, sys::stat_fd(project_fd.get()));
+    std::optional<Candidate> best;
+    std::string why;
+    const auto rank = [](const Candidate& candidate) { return (candidate.tmpfs ? 0 : 2) + (candidate.same_device ? 1 : 0); };
+    for (const std::string& root : roots) {
+        auto candidate = examine(root, project, sys::device_of(st), why);
+        if (candidate && (!best || rank(*candidate) > rank(*best))) best = std::move(candidate);
+    }
+    if (!best)
+        return fail(Error(Errc::unsupported, "no directory can hold captures" + why)
+                        .hint("set SUBSTRATE_HOME to a directory of yours outside the project"));
+    const std::string path = best->path + "/" + store_name(project);
+    SUB_TRY(sys::open_private_dir(path));
+    for (const char* part : {"/worlds", "/spans", "/trash"}) SUB_TRY(sys::make_dirs(path + part, 0700));
+    if (const auto known = sys::read_file(path + "/project"); !known || *known != project)
+        SUB_TRY(sys::replace_file(path + "/project", project, 0600));
+    return open_existing(path);
+}
+
+Result<Store> Store::open_existing(const std::string& path) {
+    SUB_TRY_ASSIGN(sys::UniqueFd fd, sys::open_private_dir(path));
+    SUB_TRY_ASSIGN(std::string project, sys::read_file(path + "/project", 1 << 16));
+    return Store(path, std::move(project), std::move(fd));
+}
+
+Result<sys::UniqueFd> Store::make_world(const std::string& world_id) {
+    const std::string path = path_ + "/worlds/" + world_id;
+    for (const char* part : {"/root", "/slots"}) SUB_TRY(sys::make_dirs(path + part, 0700));
+    SUB_TRY_ASSIGN(sys::UniqueFd lock, sys::open_path(path + "/lock", O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
+    SUB_TRY_ASSIGN(const bool locked, sys::try_lock(lock.get()));
+    if (!locked) return fail({Errc::internal, "the new world '" + world_id + "' is locked"});
+    return lock;
+}
+
+Result<std::string> Store::make_slot(const std::string& world_id, unsigned number, CaptureStrategy strategy) {
+    const std::string slot = "worlds/" + world_id + "/slots/" + std::to_string(number);
+    SUB_TRY(sys::make_dir_at(fd_.get(), slot.c_str(), 0700));
+    if (strategy == CaptureStrategy::copy_diff) SUB_TRY(sys::make_dir_at(fd_.get(), (slot + "/tree").c_str(), 0700));
+    if (strategy != CaptureStrategy::overlay && strategy != CaptureStrategy::fuse) return slot;
+    SUB_TRY(sys::make_dir_at(fd_.get(), (slot + "/upper").c_str(), 0755));
+    SUB_TRY(sys::make_dir_at(fd_.get(), (slot + "/work").c_str(), 0755));
+    return slot;
+}
+
+Result<> Store::discard(const std::string& relative_path) {
+    for (;;) {
+        const std::string name = fmt::format("trash/{}", trash_number_++);
+        auto moved = sys::rename_at(fd_.get(), relative_path.c_str(), fd_.get(), name.c_str(), 1 /* RENAME_NOREPLACE */);
+        if (moved || moved.error().os_errno() == ENOENT) return {};
+        if (moved.error().os_errno() != EEXIST) return moved;
+    }
+}
+
+void Store::empty_trash() {
+    // Best effort: what stays is tried again the next time and shown by gc.
+    const auto trash = sys::open_at(fd_.get(), "trash", O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    if (!trash) return;
+    sys::DirectoryReader reader(trash->get());
+    for (;;) {
+        const auto entry = reader.next();
+        if (!entry || *entry == nullptr) return;
+        (void)sys::remove_tree_at(trash->get(), (*entry)->name);
+    }
+}
+
+Result<> Store::save(const Manifest& manifest) {
+    const std::string dir = span_dir(manifest.span_id);
+    if (auto made = sys::make_dir_at(fd_.get(), dir.c_str(), 0700); !made && made.error().os_errno() != EEXIST) return made;
+    return sys::replace_file(path_ + "/" + dir + "/manifest.json", dump_json(to_json(manifest)), 0600);
+}
+
+Result<std::optional<Manifest>> Store::load(const std::string& span_id) const {
+    if (!is_id(span_id, "spn")) return fail({Errc::invalid, "'" + printable(span_id) + "' is not a span id"});
+    const auto text = sys::read_file(path_ + "/" + span_dir(span_id) + "/manifest.json", 1 << 20);
+    if (!text && text.error().os_errno() == ENOENT) return std::optional<Manifest>();
+    if (!text) return fail(text.error());
+    SUB_TRY_ASSIGN(const Json json, parse_json(*text));
+    auto manifest = manifest_from(json);
+    if (!manifest) return fail({Errc::invalid, "the manifest of " + span_id + " is damaged"});
+    return manifest;
+}
+
+Result<std::vector<Manifest>> Store::list() const {
+    std::vector<Manifest> manifests;
+    SUB_TRY_ASSIGN(const sys::UniqueFd spans, sys::open_at(fd_.get(), "spans", O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+    sys::DirectoryReader reader(spans.get());
+    for (;;) {
+        SUB_TRY_ASSIGN(const auto* entry, reader.next());
+        if (entry == nullptr) break;
+        if (!is_id(entry->view(), "spn")) continue;
+        auto manifest = load(entry->name);
+        if (manifest && *manifest) manifests.push_back(std::move(**manifest));
+    }
+    std::ranges::sort(manifests, [](const Manifest& a, const Manifest& b) {
+        return std::pair(a.captured_ns, a.span_id) < std::pair(b.captured_ns, b.span_id);
+    });
+    return manifests;
+}
+
+Result<> Store::forget(const Manifest& manifest) {
+    if (manifest.settled_ns > forgotten_until_ns())
+        SUB_TRY(sys::replace_file(path_ + "/forgotten", std::to_string(manifest.settled_ns), 0600));
+    return discard(span_dir(manifest.span_id));
+}
+
+std::int64_t Store::forgotten_until_ns() const {
+    const auto text = sys::read_file(path_ + "/forgotten", 64);
+    if (!text) return 0;
+    std::int64_t until = 0;
+    std::from_chars(text->data(), text->data() + text->size(), until);
+    return until;
+}
+
+Result<std::vector<std::string>> list_stores(const std::vector<std::string>& roots) {
+    std::vector<std::string> stores;
+    for (const std::string& root : roots) {
+        const auto dir = sys::open_path(root, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+        if (!dir) continue;  // a candidate that was never used
+        sys::DirectoryReader reader(dir->get());
+        for (;;) {
+            SUB_TRY_ASSIGN(const auto* entry, reader.next());
+            if (entry == nullptr) break;
+            if (entry->view().starts_with(kStorePrefix)) stores.push_back(root + "/" + entry->name);
+        }
+    }
+    std::ranges::sort(stores);
+    return stores;
+}
+
+}  // namespace substrate::supervisor

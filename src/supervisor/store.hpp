@@ -1,0 +1,86 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/env.hpp"
+#include "base/result.hpp"
+#include "model/span.hpp"
+#include "sys/unique_fd.hpp"
+
+namespace substrate::supervisor {
+
+// What became of a span's captured changes.
+enum class KeptState : std::uint8_t {
+    pending,      // waits for `substrate apply`
+    applying,     // being brought to the host; a crash is completed at the next start
+    applied,      // on the host; `before` holds what was there
+    conflict,     // the host had changed: nothing was written
+    interrupted,  // its world ended unexpectedly; shown to nobody until applied
+};
+const char* to_string(KeptState state);
+
+// The record of one span's changes: spans/<id>/manifest.json of a store.
+struct Manifest {
+    std::string span_id;
+    std::string project;
+    std::string world_id;
+    KeptState state = KeptState::pending;
+    CaptureStrategy strategy = CaptureStrategy::overlay;
+    bool user_xattrs = true;
+    std::int64_t captured_ns = 0;  // file time when the capture was mounted
+    std::int64_t settled_ns = 0;   // when it reached this state
+    std::string dir;               // relative to the store: holds the capture's `upper` or `tree`
+    std::vector<std::string> excluded;  // copy-diff: not part of the comparison
+};
+
+// The capture store of one project: worlds/<id>/ for live worlds, spans/<id>/
+// for kept changes (`upper` or `tree`, `before`, the manifest), trash/ for what
+// is to be deleted. One agent uses it at a time.
+class Store {
+  public:
+    // Picks the first of `roots` that is ours, does not lie in the project and is no
+    // tmpfs, preferring the project's own file system, and creates the store.
+    static Result<Store> open(const std::vector<std::string>& roots, const std::string& project);
+    // A store that exists at `path`.
+    static Result<Store> open_existing(const std::string& path);
+
+    const std::string& path() const { return path_; }
+    const std::string& project() const { return project_; }
+    int fd() const { return fd_.get(); }
+
+    // worlds/<id> with root/, locked as long as the descriptor lives.
+    Result<sys::UniqueFd> make_world(const std::string& world_id);
+    // A fresh slot of a world for one capture: its path relative to the store.
+    Result<std::string> make_slot(const std::string& world_id, unsigned number, CaptureStrategy strategy);
+    // Moves to trash; empty_trash deletes it, off the path of any command.
+    Result<> discard(const std::string& relative_path);
+    void empty_trash();
+
+    Result<> save(const Manifest& manifest);
+    Result<std::optional<Manifest>> load(const std::string& span_id) const;
+    // Every manifest, by the time of capture. A damaged one is left out.
+    Result<std::vector<Manifest>> list() const;
+    // Gives up an applied span's previous content: the project can no longer be
+    // shown as it was before.
+    Result<> forget(const Manifest& manifest);
+    // No state of the project before this time can be shown; 0: none is lost.
+    std::int64_t forgotten_until_ns() const;
+    static std::string span_dir(const std::string& span_id) { return "spans/" + span_id; }
+
+  private:
+    Store(std::string path, std::string project, sys::UniqueFd fd)
+        : path_(std::move(path)), project_(std::move(project)), fd_(std::move(fd)) {}
+
+    std::string path_;
+    std::string project_;
+    sys::UniqueFd fd_;
+    std::uint64_t trash_number_ = 0;
+};
+
+// Where the stores of all projects are: for status and gc.
+Result<std::vector<std::string>> list_stores(const std::vector<std::string>& roots);
+
+}  // namespace substrate::supervisor

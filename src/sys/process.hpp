@@ -1,0 +1,14 @@
+#pragma once
+
+#include <sys/types.h>
+
+namespace substrate::sys {
+
+// The process's file mode creation mask. Changes it for an instant: not beside
+// threads that create files.
+mode_t current_umask();
+// Opens /dev/null as each of descriptors 0, 1 and 2 that is closed, so that no other
+// file ends up there.
+void ensure_standard_streams();
+
+}  // namespace substrate::sys
