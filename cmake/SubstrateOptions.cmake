@@ -7,6 +7,7 @@ option(SUBSTRATE_STATIC "Link the shipped programs statically" ON)
 option(SUBSTRATE_WERROR "Treat warnings as errors" ON)
 set(SUBSTRATE_SANITIZE "" CACHE STRING "Sanitizers for -fsanitize=, comma separated")
 
+set(CMAKE_CXX_FLAGS_RELEASE "-O2 -DNDEBUG")
 set(CMAKE_CXX_STANDARD 23)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
@@ -20,7 +21,8 @@ target_compile_options(substrate_flags INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor
   -Woverloaded-virtual -Wcast-qual -Wformat=2 -Wundef
   $<$<BOOL:${SUBSTRATE_WERROR}>:-Werror>
-  $<$<CXX_COMPILER_ID:GNU>:-Wno-missing-field-initializers>
+  # -Wrestrict of g++ 12 is wrong about std::string's operator+ (GCC PR 105651).
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-missing-field-initializers -Wno-restrict>
   # libstdc++ 12 deprecates what its own stable_sort uses; only g++ knows to keep quiet there.
   $<$<CXX_COMPILER_ID:Clang>:-Wno-missing-designated-field-initializers -Wno-gnu-zero-variadic-macro-arguments
     -Wno-deprecated-declarations>

@@ -137,7 +137,8 @@ class Decoder {
             case kNull: return Json();
             case kHalf: return Json(half_to_double(head.value));
             case kSingle:
-                return Json(static_cast<double>(std::bit_cast<float>(static_cast<std::uint32_t>(head.value))));
+                return Json(
+                    static_cast<double>(std::bit_cast<float>(static_cast<std::uint32_t>(head.value))));
             case kDouble: return Json(std::bit_cast<double>(head.value));
             default: return refuse("an unknown simple value");
         }
@@ -161,7 +162,8 @@ class Decoder {
             if (key_head.major != kText && key_head.major != kBytes) return refuse("a key that is not text");
             SUB_TRY_ASSIGN(std::string key, string(key_head));
             SUB_TRY_ASSIGN(Json member, value(depth + 1));
-            if (!result.emplace(std::move(key), std::move(member)).second) return refuse("a key that came before");
+            if (!result.emplace(std::move(key), std::move(member)).second)
+                return refuse("a key that came before");
         }
         return result;
     }
@@ -169,11 +171,13 @@ class Decoder {
     // Recursion is bounded by max_depth_.
     Result<Json> value(unsigned depth) {
         SUB_TRY_ASSIGN(const Head item, head());
-        if ((item.major == kArray || item.major == kMap) && depth >= max_depth_) return refuse("too deep a nesting");
+        if ((item.major == kArray || item.major == kMap) && depth >= max_depth_)
+            return refuse("too deep a nesting");
         switch (item.major) {
             case kUnsigned: return Json(item.value);
             case kNegative:
-                if (item.value > static_cast<std::uint64_t>(INT64_MAX)) return refuse("a number out of range");
+                if (item.value > static_cast<std::uint64_t>(INT64_MAX))
+                    return refuse("a number out of range");
                 return Json(static_cast<std::int64_t>(~item.value));
             case kBytes:
             case kText: {

@@ -42,9 +42,10 @@ TEST(Cbor, RefusesWhatItShould) {
     EXPECT_TRUE(refused(std::string(1'000'000, '\x81'))) << "deep arrays";
     EXPECT_TRUE(refused("\xc1\x01")) << "tag";
     EXPECT_TRUE(refused("\xa1\x01\x02")) << "integer key";
-    EXPECT_TRUE(refused("\xa2\x61"
-                        "a\x01\x61"
-                        "a\x02"))
+    EXPECT_TRUE(
+        refused("\xa2\x61"
+                "a\x01\x61"
+                "a\x02"))
         << "equal keys";
     EXPECT_TRUE(refused("\x61\xff")) << "text that is not UTF-8";
     EXPECT_TRUE(refused("\x9b\x7f\xff\xff\xff\xff\xff\xff\xff")) << "an absurd count";

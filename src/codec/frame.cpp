@@ -12,7 +12,8 @@ constexpr std::size_t kHeader = 4;
 std::string frame(std::string_view payload) {
     std::string bytes;
     bytes.reserve(kHeader + payload.size());
-    for (unsigned shift = 0; shift < 32; shift += 8) bytes += static_cast<char>((payload.size() >> shift) & 0xff);
+    for (unsigned shift = 0; shift < 32; shift += 8)
+        bytes += static_cast<char>((payload.size() >> shift) & 0xff);
     bytes += payload;
     return bytes;
 }

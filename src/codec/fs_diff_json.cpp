@@ -10,8 +10,8 @@ namespace substrate {
 namespace {
 
 std::optional<ChangeKind> parse_kind(std::string_view text) {
-    for (const auto kind : {ChangeKind::create, ChangeKind::modify, ChangeKind::remove, ChangeKind::type_change,
-                            ChangeKind::rename})
+    for (const auto kind : {ChangeKind::create, ChangeKind::modify, ChangeKind::remove,
+                            ChangeKind::type_change, ChangeKind::rename})
         if (text == to_string(kind)) return kind;
     return std::nullopt;
 }
@@ -26,7 +26,8 @@ std::optional<FileType> parse_type(std::string_view text) {
 // "0644"; five digits never occur, since a mode here is permission bits only.
 std::string octal(std::uint32_t mode) {
     std::string text(4, '0');
-    for (int i = 3; i >= 0; --i, mode >>= 3) text[static_cast<std::size_t>(i)] = static_cast<char>('0' + (mode & 7));
+    for (int i = 3; i >= 0; --i, mode >>= 3)
+        text[static_cast<std::size_t>(i)] = static_cast<char>('0' + (mode & 7));
     return text;
 }
 

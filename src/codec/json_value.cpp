@@ -163,8 +163,8 @@ Result<Json> parse_json(std::string_view text, const JsonLimits& limits) {
     if (text.size() > limits.max_bytes)
         return fail({Errc::invalid, "JSON of more than " + std::to_string(limits.max_bytes) + " bytes"});
     if (const auto at = too_deep_at(text, limits.max_depth))
-        return fail({Errc::invalid, "JSON nested deeper than " + std::to_string(limits.max_depth) + " at byte " +
-                                        std::to_string(*at)});
+        return fail({Errc::invalid, "JSON nested deeper than " + std::to_string(limits.max_depth) +
+                                        " at byte " + std::to_string(*at)});
     try {
         return Json::parse(text.begin(), text.end());
     } catch (const Json::parse_error& error) {
@@ -203,8 +203,8 @@ void put_bytes(Json& object, std::string_view key, const std::vector<std::string
 }
 
 void put_bytes(Json& object, std::string_view key, const std::map<std::string, std::string>& members) {
-    const bool plain =
-        std::ranges::all_of(members, [](const auto& member) { return is_utf8(member.first) && is_utf8(member.second); });
+    const bool plain = std::ranges::all_of(
+        members, [](const auto& member) { return is_utf8(member.first) && is_utf8(member.second); });
     Json map = Json::object();
     for (const auto& [name, value] : members)
         map.emplace(plain ? name : escape_bytes(name), plain ? value : escape_bytes(value));

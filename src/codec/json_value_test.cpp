@@ -48,7 +48,17 @@ TEST(JsonValue, DumpNeverThrows) {
 }
 
 TEST(JsonValue, DumpReadsBackAsItWas) {
-    Json value = {1.0, 0.1, -1e300, 1e-7, INT64_MIN, UINT64_MAX, true, nullptr, Json::object(), Json::array(), "\x7f\u00e9\U0001f600"};
+    Json value = {1.0,
+                  0.1,
+                  -1e300,
+                  1e-7,
+                  INT64_MIN,
+                  UINT64_MAX,
+                  true,
+                  nullptr,
+                  Json::object(),
+                  Json::array(),
+                  "\x7f\u00e9\U0001f600"};
     std::string controls;
     for (char c = 0; c < 0x20; ++c) controls += c;
     value.push_back({{controls, controls}, {"\"\\/", 2}});
@@ -61,7 +71,8 @@ TEST(JsonValue, DumpReadsBackAsItWas) {
 }
 
 TEST(JsonValue, BytesOfEveryKindComeBack) {
-    for (const std::string& raw : {std::string("plain \\ é"), std::string("\xff\\x41"), std::string("a\0b", 3)}) {
+    for (const std::string& raw :
+         {std::string("plain \\ é"), std::string("\xff\\x41"), std::string("a\0b", 3)}) {
         Json object = Json::object();
         put_bytes(object, "one", raw);
         put_bytes(object, "list", std::vector<std::string>{"x\\", raw});
@@ -114,9 +125,10 @@ TEST(TimeText, AcceptsOffsetsAndRefusesTheRest) {
     EXPECT_EQ(parse_rfc3339("1970-01-01T01:30:00+01:30").value(), 0);
     EXPECT_EQ(parse_rfc3339("1970-01-01T00:00:00.5Z").value(), 500'000'000);
     EXPECT_EQ(parse_rfc3339("1970-01-01T00:00:00.0000000019z").value(), 1);
-    for (const char* bad : {"", "1970-01-01", "1970-13-01T00:00:00Z", "1970-02-30T00:00:00Z", "1970-01-01T24:00:00Z",
-                            "1970-01-01T00:00:00", "1970-01-01T00:00:00.Z", "1970-01-01T00:00:00Zx",
-                            "9999-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "1970-01-01T00:00:00+1:00"})
+    for (const char* bad :
+         {"", "1970-01-01", "1970-13-01T00:00:00Z", "1970-02-30T00:00:00Z", "1970-01-01T24:00:00Z",
+          "1970-01-01T00:00:00", "1970-01-01T00:00:00.Z", "1970-01-01T00:00:00Zx", "9999-01-01T00:00:00Z",
+          "0001-01-01T00:00:00Z", "1970-01-01T00:00:00+1:00"})
         EXPECT_FALSE(parse_rfc3339(bad)) << bad;
 }
 

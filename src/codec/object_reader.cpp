@@ -5,9 +5,11 @@
 
 namespace substrate {
 
-ObjectReader::ObjectReader(const Json& value, std::string pointer) : value_(&value), pointer_(std::move(pointer)) {
+ObjectReader::ObjectReader(const Json& value, std::string pointer)
+    : value_(&value), pointer_(std::move(pointer)) {
     if (!value.is_object())
-        error_ = Error(Errc::invalid, (pointer_.empty() ? "the value" : "'" + pointer_ + "'") + " is not an object");
+        error_ = Error(Errc::invalid,
+                       (pointer_.empty() ? "the value" : "'" + pointer_ + "'") + " is not an object");
 }
 
 std::string ObjectReader::pointer_to(std::string_view key) const { return pointer_ + "/" + std::string(key); }

@@ -12,8 +12,8 @@ namespace {
 constexpr std::string_view kEventType = "command_complete";
 
 std::optional<Outcome> parse_outcome(std::string_view text) {
-    for (const auto outcome : {Outcome::ok, Outcome::failed, Outcome::denied, Outcome::would_deny, Outcome::timeout,
-                               Outcome::killed, Outcome::budget})
+    for (const auto outcome : {Outcome::ok, Outcome::failed, Outcome::denied, Outcome::would_deny,
+                               Outcome::timeout, Outcome::killed, Outcome::budget})
         if (text == to_string(outcome)) return outcome;
     return std::nullopt;
 }
@@ -26,7 +26,8 @@ Json capture_json(const CaptureRecord& capture) {
     Json object = Json::object();
     object.emplace("primary", to_string(capture.primary));
     object.emplace("final", to_string(capture.final));
-    object.emplace("fallback_reason", capture.fallback_reason.empty() ? Json() : Json(capture.fallback_reason));
+    object.emplace("fallback_reason",
+                   capture.fallback_reason.empty() ? Json() : Json(capture.fallback_reason));
     return object;
 }
 

@@ -36,8 +36,21 @@ Span full_span() {
     span.degraded = {{"cgroup", "not delegated", "systemd-run --user --scope -p Delegate=yes"}};
     span.enforcement = {true, true, true, "loopback", "enforce", "xxh3:1", true, true, 6, "/substrate/wld_1"};
     span.decision = {"allow_with_restrictions", "r1", "npm *", "lockfile", {"ephemeral"}};
-    span.replay = {"/usr/bin", {{"LANG", "C.UTF-8"}, {"X", "\xff"}}, "xxh3:2", 027, "C.UTF-8", "/p/x", "default", "sha256:ab",
-                   "deadbeef", "debian-12.1", "guest_rootfs", "substrate", {"printf", "\xfe"}, "/usr/bin/printf", "xxh3:3"};
+    span.replay = {"/usr/bin",
+                   {{"LANG", "C.UTF-8"}, {"X", "\xff"}},
+                   "xxh3:2",
+                   027,
+                   "C.UTF-8",
+                   "/p/x",
+                   "default",
+                   "sha256:ab",
+                   "deadbeef",
+                   "debian-12.1",
+                   "guest_rootfs",
+                   "substrate",
+                   {"printf", "\xfe"},
+                   "/usr/bin/printf",
+                   "xxh3:3"};
     span.output = {"xxh3:4", "xxh3:5", 10, 20, true};
     span.warm = true;
     return span;
@@ -108,14 +121,17 @@ TEST(SpanJson, RefusalsNameThePlace) {
 }
 
 TEST(SpanJson, NewMembersAreIgnored) {
-    const auto span = span_from_json(
-        *parse_json(R"({"event_type":"command_complete","span_id":"s","future":[1],"usage":{"io":{"read":1}}})"));
+    const auto span = span_from_json(*parse_json(
+        R"({"event_type":"command_complete","span_id":"s","future":[1],"usage":{"io":{"read":1}}})"));
     ASSERT_TRUE(span) << span.error().message();
     EXPECT_EQ(span->span_id, "s");
 }
 
 TEST(EventJson, ComesBackAndKeepsItsCommonMembers) {
-    Event event{.type = std::string(event_type::kWarning), .ts_ns = 5, .session_id = "ses_1", .span_id = "spn_1",
+    Event event{.type = std::string(event_type::kWarning),
+                .ts_ns = 5,
+                .session_id = "ses_1",
+                .span_id = "spn_1",
                 .fields = {{"message", "m"}, {"n", 3}}};
     const auto back = event_from_json(*parse_json(dump_json(to_json(event))));
     ASSERT_TRUE(back);

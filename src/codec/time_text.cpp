@@ -74,8 +74,8 @@ std::optional<std::int64_t> parse(std::string_view text) {
     if (!ns || !offset || !text.empty()) return std::nullopt;
     const year_month_day date(year(static_cast<int>(*y)), month(*mo), day(*d));
     if (!date.ok()) return std::nullopt;
-    const std::int64_t seconds = sys_days(date).time_since_epoch().count() * 86'400LL + *h * 3600 + *mi * 60 + *s -
-                                 *offset * 60LL;
+    const std::int64_t seconds =
+        sys_days(date).time_since_epoch().count() * 86'400LL + *h * 3600 + *mi * 60 + *s - *offset * 60LL;
     std::int64_t total = 0;
     // The first representable second is only partly representable, so count
     // from the second after it and step back.

@@ -49,7 +49,9 @@ class WireReader {
         requires std::is_integral_v<T> || std::is_enum_v<T>
     T get() {
         if constexpr (std::is_same_v<T, bool>) {
-            return get<std::uint8_t>() == 1;
+            const auto byte = get<std::uint8_t>();
+            if (byte > 1) spoil();
+            return byte == 1;
         } else {
             T value{};
             if (rest_.size() < sizeof value) {

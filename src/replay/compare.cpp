@@ -12,7 +12,8 @@ namespace {
 constexpr std::size_t kMostPathsNamed = 5;
 
 std::string describe(const FsEntry& entry) {
-    std::string text = fmt::format("{} {} mode {:04o}", to_string(entry.kind), to_string(entry.type), entry.mode);
+    std::string text =
+        fmt::format("{} {} mode {:04o}", to_string(entry.kind), to_string(entry.type), entry.mode);
     if (entry.type == FileType::regular) text += fmt::format(" size {}", entry.size);
     if (!entry.link_target.empty()) text += " -> " + entry.link_target;
     if (!entry.renamed_from.empty()) text += " from " + entry.renamed_from;
@@ -28,17 +29,19 @@ bool same_change(const FsEntry& a, const FsEntry& b) {
 
 template <class T>
 void compare_number(Comparison& result, const char* what, T recorded, T replayed) {
-    if (recorded != replayed) result.results.push_back({what, std::to_string(recorded), std::to_string(replayed)});
+    if (recorded != replayed)
+        result.results.push_back({what, std::to_string(recorded), std::to_string(replayed)});
 }
 
-void compare_hash(Comparison& result, const char* what, const std::string& recorded, std::uint64_t recorded_bytes,
-                  const std::string& replayed, std::uint64_t replayed_bytes) {
+void compare_hash(Comparison& result, const char* what, const std::string& recorded,
+                  std::uint64_t recorded_bytes, const std::string& replayed, std::uint64_t replayed_bytes) {
     if (recorded.empty() || replayed.empty() || recorded == replayed) return;
     result.results.push_back({what, fmt::format("{} bytes {}", recorded_bytes, recorded),
                               fmt::format("{} bytes {}", replayed_bytes, replayed)});
 }
 
-void compare_entries(Comparison& result, const FsDiff& recorded, const FsDiff& replayed, std::size_t max_entries) {
+void compare_entries(Comparison& result, const FsDiff& recorded, const FsDiff& replayed,
+                     std::size_t max_entries) {
     const auto note = [&](const FsEntry* a, const FsEntry* b) {
         if (++result.differing_entries > max_entries) return;
         result.entries.push_back({(a != nullptr ? a : b)->path, a != nullptr ? describe(*a) : "not changed",
@@ -47,7 +50,8 @@ void compare_entries(Comparison& result, const FsDiff& recorded, const FsDiff& r
     auto a = recorded.entries.begin();
     auto b = replayed.entries.begin();
     while (a != recorded.entries.end() || b != replayed.entries.end()) {
-        if (b == replayed.entries.end() || (a != recorded.entries.end() && a->path < b->path)) note(&*a++, nullptr);
+        if (b == replayed.entries.end() || (a != recorded.entries.end() && a->path < b->path))
+            note(&*a++, nullptr);
         else if (a == recorded.entries.end() || b->path < a->path) note(nullptr, &*b++);
         else {
             if (!same_change(*a, *b)) note(&*a, &*b);
@@ -57,7 +61,8 @@ void compare_entries(Comparison& result, const FsDiff& recorded, const FsDiff& r
     }
 }
 
-void compare_files(Comparison& result, const FsDiff& recorded, const FsDiff& replayed, std::size_t max_entries) {
+void compare_files(Comparison& result, const FsDiff& recorded, const FsDiff& replayed,
+                   std::size_t max_entries) {
     const bool hashed = !recorded.tree_hash.empty() && !replayed.tree_hash.empty();
     if (hashed && recorded.tree_hash == replayed.tree_hash) return;
     compare_number(result, "files changed", recorded.files, replayed.files);
@@ -71,9 +76,11 @@ void compare_files(Comparison& result, const FsDiff& recorded, const FsDiff& rep
     if (result.entries_complete) compare_entries(result, recorded, replayed, max_entries);
 }
 
-void note_change(std::vector<std::string>& lines, const char* what, const std::string& recorded, const std::string& now) {
+void note_change(std::vector<std::string>& lines, const char* what, const std::string& recorded,
+                 const std::string& now) {
     if (recorded.empty() || now.empty() || recorded == now) return;
-    lines.push_back(fmt::format("{} changed: {} when recorded, {} now", what, printable(recorded), printable(now)));
+    lines.push_back(
+        fmt::format("{} changed: {} when recorded, {} now", what, printable(recorded), printable(now)));
 }
 
 }  // namespace
@@ -85,8 +92,8 @@ Comparison compare(const Span& recorded, const Span& replayed, std::size_t max_e
     const OutputRecord& a = recorded.output;
     const OutputRecord& b = replayed.output;
     if (a.merged == b.merged) {
-        compare_hash(result, a.merged ? "output" : "standard output", a.stdout_hash, a.stdout_bytes, b.stdout_hash,
-                     b.stdout_bytes);
+        compare_hash(result, a.merged ? "output" : "standard output", a.stdout_hash, a.stdout_bytes,
+                     b.stdout_hash, b.stdout_bytes);
         compare_hash(result, "standard error", a.stderr_hash, a.stderr_bytes, b.stderr_hash, b.stderr_bytes);
     }
     compare_files(result, recorded.fs_diff, replayed.fs_diff, max_entries);
@@ -97,13 +104,15 @@ std::vector<std::string> Comparison::lines() const {
     if (same()) return {"same exit code, output and file changes"};
     std::vector<std::string> text;
     for (const Difference& d : results)
-        text.push_back(fmt::format("{}: recorded {}, replayed {}", d.what, printable(d.recorded), printable(d.replayed)));
+        text.push_back(fmt::format("{}: recorded {}, replayed {}", d.what, printable(d.recorded),
+                                   printable(d.replayed)));
     for (const Difference& d : entries)
-        text.push_back(
-            fmt::format("{}: recorded {}; replayed {}", printable(d.what), printable(d.recorded), printable(d.replayed)));
+        text.push_back(fmt::format("{}: recorded {}; replayed {}", printable(d.what), printable(d.recorded),
+                                   printable(d.replayed)));
     if (differing_entries > entries.size())
         text.push_back(fmt::format("and {} more paths", differing_entries - entries.size()));
-    if (!entries_complete) text.emplace_back("single paths are not compared: a list of changes was truncated");
+    if (!entries_complete)
+        text.emplace_back("single paths are not compared: a list of changes was truncated");
     return text;
 }
 

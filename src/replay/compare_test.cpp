@@ -62,10 +62,11 @@ TEST(Compare, ShowsWhatDiffersInEachPath) {
     again.fs_diff.entries[2].link_target = "b";
     const Comparison result = compare(recorded(), again);
     EXPECT_EQ(result.differing_entries, 4u);
-    EXPECT_EQ(result.lines(), (Lines{"a: recorded create file mode 0644 size 5; replayed create file mode 0644 size 6",
-                                     "b: recorded modify file mode 0600 size 1; replayed not changed",
-                                     "c\\x1b[31m: recorded not changed; replayed modify file mode 0600 size 1",
-                                     "l: recorded create symlink mode 0777 -> a; replayed create symlink mode 0777 -> b"}));
+    EXPECT_EQ(result.lines(),
+              (Lines{"a: recorded create file mode 0644 size 5; replayed create file mode 0644 size 6",
+                     "b: recorded modify file mode 0600 size 1; replayed not changed",
+                     "c\\x1b[31m: recorded not changed; replayed modify file mode 0600 size 1",
+                     "l: recorded create symlink mode 0777 -> a; replayed create symlink mode 0777 -> b"}));
     EXPECT_EQ(compare(recorded(), again, 1).lines().back(), "and 3 more paths");
 }
 
@@ -93,11 +94,12 @@ TEST(Drift, NamesWhatChangedAndNothingThatWasNotDetermined) {
                            .tool_hash = "xxh3:8",
                            .hostname = "other",
                            .changed_paths = {"a", "b", "c", "d", "e", "f\n"}};
-    EXPECT_EQ(drift(recorded(), now), (Lines{"policy content changed: sha256:1 when recorded, sha256:2 now",
-                                             "world image changed: 12.1 when recorded, 12.2 now",
-                                             "tool binary /usr/bin/make changed: xxh3:9 when recorded, xxh3:8 now",
-                                             "hostname changed: substrate when recorded, other now",
-                                             "project content changed: a, b, c, d, e and 1 more"}));
+    EXPECT_EQ(drift(recorded(), now),
+              (Lines{"policy content changed: sha256:1 when recorded, sha256:2 now",
+                     "world image changed: 12.1 when recorded, 12.2 now",
+                     "tool binary /usr/bin/make changed: xxh3:9 when recorded, xxh3:8 now",
+                     "hostname changed: substrate when recorded, other now",
+                     "project content changed: a, b, c, d, e and 1 more"}));
 }
 
 }  // namespace

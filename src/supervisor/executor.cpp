@@ -150,6 +150,7 @@ Result<> Execution::prepare_capture() {
         SUB_TRY(choose_lowers());
     }
     order_.slot = {captured_.dir, captured_.lowers};
+    if (!had_background_) SUB_TRY(store().take_on_project_root(captured_.dir, captured_.strategy));
     if (captured_.strategy == CaptureStrategy::copy_diff && !had_background_) {
         SUB_TRY_ASSIGN(const sys::UniqueFd base, sys::open_path(project_.path(), O_RDONLY | O_DIRECTORY));
         SUB_TRY_ASSIGN(const sys::UniqueFd tree, sys::open_at(store().fd(), captured_.dir + "/tree", O_RDONLY | O_DIRECTORY));

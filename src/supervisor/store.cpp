@@ -164,6 +164,21 @@ Result<std::string> Store::make_slot(const std::string& world_id, unsigned numbe
     return slot;
 }
 
+Result<> Store::take_on_project_root(const std::string& slot, CaptureStrategy strategy) {
+    if (strategy == CaptureStrategy::direct) return {};
+    const std::string root = slot + (strategy == CaptureStrategy::copy_diff ? "/tree" : "/upper");
+    SUB_TRY_ASSIGN(const auto wanted, sys::stat_at(AT_FDCWD, project_.c_str()));
+    SUB_TRY_ASSIGN(const auto have, sys::stat_at(fd_.get(), root.c_str()));
+    if (!wanted || !have) return fail({Errc::not_found, "the project or its capture has gone"});
+    if (sys::effective_uid() == 0 && (wanted->stx_uid != have->stx_uid || wanted->stx_gid != have->stx_gid))
+        SUB_TRY(sys::set_owner_at(fd_.get(), root.c_str(), wanted->stx_uid, wanted->stx_gid));
+    const mode_t mode = wanted->stx_mode & 07777;
+    if ((have->stx_mode & 07777) != mode) SUB_TRY(sys::set_mode_at(fd_.get(), root.c_str(), mode));
+    if (sys::to_ns(wanted->stx_mtime) != sys::to_ns(have->stx_mtime))
+        SUB_TRY(sys::set_mtime_at(fd_.get(), root.c_str(), *wanted));
+    return {};
+}
+
 Result<> Store::discard(const std::string& relative_path) {
     for (;;) {
         const std::string name = fmt::format("trash/{}", trash_number_++);

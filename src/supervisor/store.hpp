@@ -55,6 +55,9 @@ class Store {
     Result<sys::UniqueFd> make_world(const std::string& world_id);
     // A fresh slot of a world for one capture: its path relative to the store.
     Result<std::string> make_slot(const std::string& world_id, unsigned number, CaptureStrategy strategy);
+    // Gives the root of a slot's capture the mode and owner of the project: it is
+    // what a command sees as the project's directory itself.
+    Result<> take_on_project_root(const std::string& slot, CaptureStrategy strategy);
     // Moves to trash; empty_trash deletes it, off the path of any command.
     Result<> discard(const std::string& relative_path);
     void empty_trash();

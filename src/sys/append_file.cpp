@@ -13,7 +13,7 @@ namespace {
 void undo_append(int fd, std::size_t written) {
     // After an O_APPEND write the file offset is the end of what it wrote.
     const off_t end = ::lseek(fd, 0, SEEK_CUR);
-    struct ::stat st {};
+    struct ::stat st{};
     const bool last = end >= 0 && ::fstat(fd, &st) == 0 && st.st_size == end;
     if (last && ::ftruncate(fd, end - static_cast<off_t>(written)) == 0) return;
     [[maybe_unused]] const ssize_t ignored = ::write(fd, "\n", 1);
@@ -27,12 +27,13 @@ Result<UniqueFd> open_append_at(int dir, const std::string& name) {
     if (!opened && opened.error().os_errno() == ELOOP)
         return fail(Error(Errc::safety, "'" + name + "' is a symbolic link").hint("remove it"));
     SUB_TRY_ASSIGN(UniqueFd fd, std::move(opened));
-    struct ::stat st {};
+    struct ::stat st{};
     if (::fstat(fd.get(), &st) != 0) return fail(Error::last_os("fstat", name));
     if (!S_ISREG(st.st_mode)) return fail({Errc::safety, "'" + name + "' is not a regular file"});
     if (st.st_uid != ::geteuid())
         return fail({Errc::safety, "'" + name + "' belongs to uid " + std::to_string(st.st_uid)});
-    if ((st.st_mode & 07777) != 0600 && ::fchmod(fd.get(), 0600) != 0) return fail(Error::last_os("fchmod", name));
+    if ((st.st_mode & 07777) != 0600 && ::fchmod(fd.get(), 0600) != 0)
+        return fail(Error::last_os("fchmod", name));
     return fd;
 }
 
@@ -54,7 +55,8 @@ Result<> sync_data(int fd) {
 Result<std::size_t> read_at(int fd, std::span<char> buffer, std::uint64_t offset) {
     std::size_t done = 0;
     while (done < buffer.size()) {
-        const ssize_t n = ::pread(fd, buffer.data() + done, buffer.size() - done, static_cast<off_t>(offset + done));
+        const ssize_t n =
+            ::pread(fd, buffer.data() + done, buffer.size() - done, static_cast<off_t>(offset + done));
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) return fail(Error::last_os("pread"));
         if (n == 0) break;

@@ -45,7 +45,8 @@ std::string file_of(std::string_view name) {
 // At most kHeadBytes, not cut within a character.
 std::string_view head_of(std::string_view text) {
     std::size_t length = std::min(text.size(), kHeadBytes);
-    while (length > 0 && length < text.size() && (static_cast<unsigned char>(text[length]) & 0xc0) == 0x80) --length;
+    while (length > 0 && length < text.size() && (static_cast<unsigned char>(text[length]) & 0xc0) == 0x80)
+        --length;
     return text.substr(0, length);
 }
 
@@ -72,7 +73,8 @@ Result<std::string> BlobStore::put(std::string_view content, bool sync) const {
     const std::string hash = hash_of(content);
     std::string name = std::string(kScheme) + hash;
     // Reading it back tells a damaged file from a good one.
-    if (const auto known = get(name); known && *known == content && sys::touch_at(blobs.get(), hash)) return name;
+    if (const auto known = get(name); known && *known == content && sys::touch_at(blobs.get(), hash))
+        return name;
     const std::string path = "/proc/self/fd/" + std::to_string(blobs.get()) + "/" + hash;
     SUB_TRY(sys::replace_file(path, content, 0600, sync));
     return name;
@@ -82,9 +84,11 @@ Result<std::string> BlobStore::get(std::string_view name) const {
     const std::string file = file_of(name);
     if (file.empty()) return fail({Errc::invalid, "'" + printable(name) + "' is no name of a blob"});
     SUB_TRY_ASSIGN(const sys::UniqueFd blobs, open_blobs(dir_));
-    SUB_TRY_ASSIGN(const sys::UniqueFd fd, sys::open_at(blobs.get(), file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
+    SUB_TRY_ASSIGN(const sys::UniqueFd fd,
+                   sys::open_at(blobs.get(), file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
     SUB_TRY_ASSIGN(std::string content, sys::read_to_end(fd.get(), kLargestBlob));
-    if (hash_of(content) != file) return fail({Errc::invalid, "the content of blob " + file + " has changed"});
+    if (hash_of(content) != file)
+        return fail({Errc::invalid, "the content of blob " + file + " has changed"});
     return content;
 }
 
@@ -125,7 +129,8 @@ bool BlobStore::resolve(Json& record, std::string& problem) const {
         }
         whole = false;
         problem = "field '" + printable(it.key()) + "': " + content.error().message();
-        if (is_text && field["head"].is_string()) field = std::string(field["head"].get_ref<const std::string&>());
+        if (is_text && field["head"].is_string())
+            field = std::string(field["head"].get_ref<const std::string&>());
         else lost.push_back(it.key());
     }
     for (const std::string& key : lost) record.erase(key);

@@ -20,7 +20,9 @@ constexpr WriterOptions kSmallFiles{.max_bytes = 256 * 1024, .keep = 40};
 
 Event numbered(int writer, int number) {
     Event event{.type = "warning", .ts_ns = number};
-    event.fields = {{"writer", writer}, {"number", number}, {"filler", std::string(static_cast<std::size_t>(100 + number % 97), 'x')}};
+    event.fields = {{"writer", writer},
+                    {"number", number},
+                    {"filler", std::string(static_cast<std::size_t>(100 + number % 97), 'x')}};
     return event;
 }
 
@@ -49,7 +51,9 @@ class Ledger {
 };
 
 TEST_F(TraceTest, FourProcessesLoseAndTearNothing) {
-    { auto trace = writer(kSmallFiles); }
+    {
+        auto trace = writer(kSmallFiles);
+    }
     auto follower = *TraceFollower::open(dir_, TraceFollower::From::oldest);
     std::vector<pid_t> children;
     for (int w = 0; w < kWriters; ++w) {

@@ -6,7 +6,8 @@
 
 namespace substrate::trace {
 
-Result<TraceFollower> TraceFollower::open(const std::string& directory, From from, TraceFilter filter, int stop_fd) {
+Result<TraceFollower> TraceFollower::open(const std::string& directory, From from, TraceFilter filter,
+                                          int stop_fd) {
     auto opened = sys::open_path(directory, O_RDONLY | O_DIRECTORY);
     if (!opened && opened.error().os_errno() == ENOENT)
         return fail({Errc::not_found, "there is no trace in '" + directory + "'"});
@@ -38,7 +39,8 @@ Result<> TraceFollower::start(From from) {
 
 std::optional<Json> TraceFollower::take(const Line& line) {
     Decoded decoded = decode(line);
-    if (!decoded.problem.empty()) skipped_.push_back({file_->name, 0, line.offset, std::move(decoded.problem)});
+    if (!decoded.problem.empty())
+        skipped_.push_back({file_->name, 0, line.offset, std::move(decoded.problem)});
     if (!decoded.record || !filter_.accepts(*decoded.record)) return std::nullopt;
     std::string problem;
     if (!restore_record(dir_.get(), *decoded.record, problem))
@@ -77,7 +79,8 @@ Result<std::optional<Json>> TraceFollower::poll() {
         // the last time: after a rotation nothing is appended to it.
         SUB_TRY_ASSIGN(const auto name, sys::stat_at(dir_.get(), std::string(kTraceName).c_str()));
         if (!name) return std::nullopt;
-        if (file_ && FileIdentity{sys::device_of(*name), name->stx_ino} == file_->identity) return std::nullopt;
+        if (file_ && FileIdentity{sys::device_of(*name), name->stx_ino} == file_->identity)
+            return std::nullopt;
         if (lines_) {
             SUB_TRY_ASSIGN(const auto line, lines_->next());
             if (line) {

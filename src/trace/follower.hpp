@@ -18,7 +18,8 @@ class TraceFollower {
   public:
     enum class From { oldest, now };
     // `stop_fd` ends a wait when it becomes readable; -1 for none. It stays the caller's.
-    static Result<TraceFollower> open(const std::string& directory, From from, TraceFilter filter = {}, int stop_fd = -1);
+    static Result<TraceFollower> open(const std::string& directory, From from, TraceFilter filter = {},
+                                      int stop_fd = -1);
 
     // Waits for the next accepted record; nullopt when stopped.
     Result<std::optional<Json>> next();

@@ -16,7 +16,9 @@ Result<std::optional<Line>> ForwardLines::next() {
     for (;;) {
         const auto newline = buffer_.find('\n', scanned_);
         if (newline != std::string::npos) {
-            Line line{.text = std::string_view(buffer_).substr(used_, newline - used_), .offset = line_start(), .number = ++number_};
+            Line line{.text = std::string_view(buffer_).substr(used_, newline - used_),
+                      .offset = line_start(),
+                      .number = ++number_};
             if (skipping_ || line.text.size() > kLongestLine) {
                 if (skipping_) line.offset = skip_from_;
                 line.text = {};
@@ -47,7 +49,10 @@ Result<std::optional<Line>> ForwardLines::next() {
 
 std::optional<Line> ForwardLines::take_rest() {
     if (!skipping_ && used_ == buffer_.size()) return std::nullopt;
-    Line line{.text = std::string_view(buffer_).substr(used_), .offset = line_start(), .number = ++number_, .terminated = false};
+    Line line{.text = std::string_view(buffer_).substr(used_),
+              .offset = line_start(),
+              .number = ++number_,
+              .terminated = false};
     if (skipping_) {
         line.offset = skip_from_;
         line.text = {};
@@ -109,7 +114,8 @@ Decoded decode(const Line& line) {
         return {std::nullopt, "a block of " + std::to_string(text.size()) + " zero bytes"};
     auto record = parse_json(text, {.max_bytes = kLongestLine});
     if (!record)
-        return {std::nullopt, (line.terminated ? "not a record: " : "a torn last line: ") + record.error().message()};
+        return {std::nullopt,
+                (line.terminated ? "not a record: " : "a torn last line: ") + record.error().message()};
     const auto type = record->is_object() ? record->find("event_type") : record->end();
     if (!record->is_object() || type == record->end() || !type->is_string())
         return {std::nullopt, "JSON that is no record: it has no event_type"};

@@ -36,9 +36,9 @@ class ForwardLines {
     std::uint64_t line_start() const { return read_to_ - (buffer_.size() - used_); }
 
     int fd_;
-    std::string buffer_;        // the file's bytes up to read_to_
-    std::size_t used_ = 0;      // already returned
-    std::size_t scanned_ = 0;   // no newline in [used_, scanned_)
+    std::string buffer_;       // the file's bytes up to read_to_
+    std::size_t used_ = 0;     // already returned
+    std::size_t scanned_ = 0;  // no newline in [used_, scanned_)
     std::uint64_t read_to_;
     std::uint64_t number_ = 0;
     bool skipping_ = false;  // inside a line that is too long, which began at skip_from_
@@ -56,7 +56,7 @@ class BackwardLines {
     Result<> load_before();
 
     int fd_;
-    std::string window_;        // the file's bytes from window_at_ on
+    std::string window_;  // the file's bytes from window_at_ on
     std::uint64_t window_at_;
     std::uint64_t left_;  // bytes of the file before the last line returned
 };

@@ -34,7 +34,8 @@ std::size_t find_bytes(std::string_view text, std::string_view needle, std::size
 
 // An id that stands in a record as it is, without JSON escapes.
 bool is_plain(std::string_view text) {
-    return !text.empty() && std::ranges::all_of(text, [](char c) { return c > ' ' && c < '\x7f' && c != '"' && c != '\\'; });
+    return !text.empty() &&
+           std::ranges::all_of(text, [](char c) { return c > ' ' && c < '\x7f' && c != '"' && c != '\\'; });
 }
 
 }  // namespace
@@ -66,7 +67,8 @@ bool restore_record(int dir, Json& record, std::string& problem) {
     const bool whole = BlobStore(dir).resolve(record, problem);
     // A record of many small fields was moved out as a whole.
     const auto moved = record.find("record");
-    if (moved != record.end() && moved->is_object() && moved->value("event_type", Json()) == record["event_type"]) {
+    if (moved != record.end() && moved->is_object() &&
+        moved->value("event_type", Json()) == record["event_type"]) {
         Json inner = std::move(*moved);
         record = std::move(inner);
     }
@@ -83,7 +85,8 @@ Result<TraceReader> TraceReader::open(const std::string& directory) {
 
 void TraceReader::skip(const std::string& file, const Line& line, std::string reason) {
     ++skipped_count_;
-    if (skipped_.size() < kMostSkippedKept) skipped_.push_back({file, line.number, line.offset, std::move(reason)});
+    if (skipped_.size() < kMostSkippedKept)
+        skipped_.push_back({file, line.number, line.offset, std::move(reason)});
 }
 
 void TraceReader::resolve(const std::string& file, const Line& line, Json& record) {
@@ -92,7 +95,8 @@ void TraceReader::resolve(const std::string& file, const Line& line, Json& recor
 }
 
 // False when the visitor wants no more.
-bool TraceReader::visit_line(const TraceFile& file, const Line& line, const TraceFilter& filter, const Visit& visit) {
+bool TraceReader::visit_line(const TraceFile& file, const Line& line, const TraceFilter& filter,
+                             const Visit& visit) {
     // Whether a line is damaged is known only by parsing it, so the filter looks
     // at the text first only for lines that are whole by their ends.
     const bool whole = line.terminated && line.text.starts_with('{') && line.text.ends_with('}');
@@ -105,7 +109,8 @@ bool TraceReader::visit_line(const TraceFile& file, const Line& line, const Trac
 }
 
 template <class Lines>
-Result<bool> TraceReader::read_lines(const TraceFile& file, Lines& lines, const TraceFilter& filter, const Visit& visit) {
+Result<bool> TraceReader::read_lines(const TraceFile& file, Lines& lines, const TraceFilter& filter,
+                                     const Visit& visit) {
     for (;;) {
         SUB_TRY_ASSIGN(const auto line, lines.next());
         if (!line) return true;
@@ -118,7 +123,8 @@ Result<> TraceReader::oldest_first(const TraceFilter& filter, const Visit& visit
     for (const TraceFile& file : files) {
         ForwardLines lines(file.fd.get());
         SUB_TRY_ASSIGN(bool more, read_lines(file, lines, filter, visit));
-        if (const auto rest = more ? lines.take_rest() : std::nullopt) more = visit_line(file, *rest, filter, visit);
+        if (const auto rest = more ? lines.take_rest() : std::nullopt)
+            more = visit_line(file, *rest, filter, visit);
         if (!more) break;
     }
     return {};
@@ -136,8 +142,8 @@ Result<> TraceReader::newest_first(const TraceFilter& filter, const Visit& visit
 }
 
 // The record whose line covers `offset`, if it is the span that is looked for.
-Result<std::optional<Json>> TraceReader::record_around(const TraceFile& file, std::uint64_t offset, std::uint64_t size,
-                                                       std::string_view span_id) {
+Result<std::optional<Json>> TraceReader::record_around(const TraceFile& file, std::uint64_t offset,
+                                                       std::uint64_t size, std::string_view span_id) {
     BackwardLines before(file.fd.get(), offset);
     SUB_TRY_ASSIGN(const auto head, before.next());
     const std::uint64_t start = head && !head->terminated ? head->offset : offset;
@@ -145,13 +151,15 @@ Result<std::optional<Json>> TraceReader::record_around(const TraceFile& file, st
     ForwardLines after(file.fd.get(), start);
     SUB_TRY_ASSIGN(auto line, after.next());
     if (!line) line = after.take_rest();
-    if (!line || find_bytes(line->text, event_type::kCommandComplete) == std::string_view::npos) return std::nullopt;
+    if (!line || find_bytes(line->text, event_type::kCommandComplete) == std::string_view::npos)
+        return std::nullopt;
     line->number = 0;
     Decoded decoded = decode(*line);
     if (!decoded.problem.empty()) skip(file.name, *line, std::move(decoded.problem));
     if (!decoded.record) return std::nullopt;
     const TraceFilter wanted{.event_type = std::string(event_type::kCommandComplete)};
-    if (!wanted.accepts(*decoded.record) || !member_is(*decoded.record, "span_id", std::string(span_id))) return std::nullopt;
+    if (!wanted.accepts(*decoded.record) || !member_is(*decoded.record, "span_id", std::string(span_id)))
+        return std::nullopt;
     resolve(file.name, *line, *decoded.record);
     return std::move(decoded.record);
 }
@@ -170,7 +178,8 @@ Result<std::optional<Json>> TraceReader::find_in(const TraceFile& file, std::str
         SUB_TRY_ASSIGN(const std::size_t n, sys::read_at(file.fd.get(), chunk, begin));
         const std::string_view text(chunk.data(), n);
         hits.clear();
-        for (std::size_t at = find_bytes(text, span_id); at != std::string_view::npos; at = find_bytes(text, span_id, at)) {
+        for (std::size_t at = find_bytes(text, span_id); at != std::string_view::npos;
+             at = find_bytes(text, span_id, at)) {
             hits.push_back(begin + at);
             // One hit in a line is enough.
             at = std::min(text.find('\n', at), text.size());
@@ -197,7 +206,8 @@ Result<std::optional<Json>> TraceReader::find_span(std::string_view span_id) {
 Result<Span> TraceReader::load_span(std::string_view span_id) {
     SUB_TRY_ASSIGN(const auto record, find_span(span_id));
     if (!record)
-        return fail(Error(Errc::not_found, "no span '" + printable(span_id) + "' in the trace").hint("substrate trace lists the recent ones"));
+        return fail(Error(Errc::not_found, "no span '" + printable(span_id) + "' in the trace")
+                        .hint("substrate trace lists the recent ones"));
     auto span = span_from_json(*record);
     if (!span) return fail(std::move(span).error().during("reading span '" + printable(span_id) + "'"));
     return span;

@@ -63,7 +63,8 @@ class TraceReader {
   private:
     explicit TraceReader(sys::UniqueFd dir) : dir_(std::move(dir)) {}
     template <class Lines>
-    Result<bool> read_lines(const TraceFile& file, Lines& lines, const TraceFilter& filter, const Visit& visit);
+    Result<bool> read_lines(const TraceFile& file, Lines& lines, const TraceFilter& filter,
+                            const Visit& visit);
     bool visit_line(const TraceFile& file, const Line& line, const TraceFilter& filter, const Visit& visit);
     Result<std::optional<Json>> find_in(const TraceFile& file, std::string_view span_id);
     Result<std::optional<Json>> record_around(const TraceFile& file, std::uint64_t offset, std::uint64_t size,

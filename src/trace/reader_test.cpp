@@ -44,7 +44,8 @@ TEST_F(TraceTest, SurvivesEveryKindOfGarbage) {
     EXPECT_EQ(reader.skipped_count(), 8u);
     EXPECT_EQ(reader.skipped().at(0).line, 5u);
     EXPECT_EQ(reader.skipped().at(0).reason, "a block of 3 zero bytes");
-    EXPECT_TRUE(reader.skipped().at(7).describe().starts_with("trace.jsonl:13 (byte ")) << reader.skipped().at(7).describe();
+    EXPECT_TRUE(reader.skipped().at(7).describe().starts_with("trace.jsonl:13 (byte "))
+        << reader.skipped().at(7).describe();
     EXPECT_NE(reader.skipped().at(7).reason.find("torn last line"), std::string::npos);
     EXPECT_EQ(ids_of(reader, true), (Ids{"spn_last", "spn_crlf"}));
     EXPECT_EQ(reader.skipped_count(), 16u) << "the same in both directions";
@@ -152,7 +153,8 @@ TEST_F(TraceTest, AMissingOrDamagedBlobLosesOnlyItsField) {
     EXPECT_TRUE(damaged->cmd.starts_with("start xxx"));
     EXPECT_EQ(damaged->cmd.size(), 256u);
     ASSERT_EQ(reader.skipped_count(), 1u);
-    EXPECT_TRUE(reader.skipped()[0].reason.starts_with("field 'cmd': the content of blob")) << reader.skipped()[0].reason;
+    EXPECT_TRUE(reader.skipped()[0].reason.starts_with("field 'cmd': the content of blob"))
+        << reader.skipped()[0].reason;
     std::filesystem::remove(blob);
     EXPECT_TRUE(reader.load_span("spn_1"));
     ASSERT_TRUE(trace.append(large)) << "written again when it is gone";

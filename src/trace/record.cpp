@@ -27,7 +27,8 @@ void replace_text(Json& object, std::string_view key, const std::string& raw) {
 void replace_variables(Json& object, std::string_view key, const std::map<std::string, std::string>& env) {
     std::map<std::string, std::string> changed;
     for (const auto& [name, value] : env)
-        if (std::string safe = redact_variable(name, value); safe != value) changed.emplace(name, std::move(safe));
+        if (std::string safe = redact_variable(name, value); safe != value)
+            changed.emplace(name, std::move(safe));
     if (changed.empty()) return;
     changed.insert(env.begin(), env.end());  // keeps what is there already
     replace_if_changed(object, key, env, changed);
@@ -80,7 +81,8 @@ Record prepare(const Span& span) {
     replace_text(decision, "reason", span.decision.reason);
     Json& replay = object["replay_context"];
     replace_variables(replay, "env", span.replay.env);
-    if (!span.replay.argv.empty()) replace_if_changed(replay, "argv", span.replay.argv, redact_argv(span.replay.argv));
+    if (!span.replay.argv.empty())
+        replace_if_changed(replay, "argv", span.replay.argv, redact_argv(span.replay.argv));
     return Record(std::move(object));
 }
 

@@ -1,7 +1,8 @@
-// One pass from left to right. A detector looks back over a name of bounded
-// length or ahead over what it then consumes, so the whole is linear; what was
-// consumed is never looked at again, neither by a later detector nor by a second
-// redact() (which sees kRedacted there), so the result is a fixed point.
+// Passes from left to right. A detector looks back over a name of bounded length
+// or ahead over what it then consumes, so a pass is linear; what was consumed is
+// not looked at again, neither by a later detector nor by a second pass (which
+// sees kRedacted there). So the second pass, made only where the first found
+// something, finds nothing more, but for texts whose quotes interleave.
 #include "trace/redact.hpp"
 
 #include <algorithm>
@@ -14,6 +15,8 @@ namespace substrate::trace {
 namespace {
 
 constexpr std::size_t kLongestName = 128;
+// A text that is not settled after so many is replaced as a whole.
+constexpr int kMostPasses = 6;
 
 bool is_blank(char c) { return c == ' ' || c == '\t'; }
 bool is_space(char c) { return is_blank(c) || c == '\n' || c == '\r' || c == '\f' || c == '\v'; }
@@ -22,7 +25,9 @@ bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_word(char c) { return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
 bool is_name(char c) { return is_word(c) || c == '-' || c == '.'; }
 bool ends_command(char c) { return c == ';' || c == '|' || c == '&'; }
-bool starts_word_after(char c) { return is_space(c) || is_quote(c) || ends_command(c) || c == '(' || c == '`'; }
+bool starts_word_after(char c) {
+    return is_space(c) || is_quote(c) || ends_command(c) || c == '(' || c == '`';
+}
 
 // "$NAME", "${NAME}" or "$1" as a whole: the shell puts the value there, so the
 // text holds no secret and a replay needs it.
@@ -105,7 +110,8 @@ class Scanner {
     }
     bool pass_escaped() {
         const char next = at_or_space(at_ + 1);
-        if (quote_ == '\'' || (!is_quote(next) && next != '\\' && next != '\n') || at_ + 1 >= text_.size()) return false;
+        if (quote_ == '\'' || (!is_quote(next) && next != '\\' && next != '\n') || at_ + 1 >= text_.size())
+            return false;
         at_ += 2;
         return true;
     }
@@ -117,8 +123,14 @@ class Scanner {
     }
     void note_word() {
         std::size_t end = at_;
-        while (end < text_.size() && !starts_word_after(text_[end]) && text_[end] != ')') ++end;
-        const std::string_view name = file_name(text_.substr(at_, end - at_));
+        while (end < text_.size() && (is_name(text_[end]) || text_[end] == '/' || text_[end] == '~')) ++end;
+        const bool whole = end == text_.size() || starts_word_after(text_[end]) || text_[end] == ')';
+        word_end_ = end;
+        tool_before_word_ = tool_;
+        region_before_word_ = tool_region_;
+        apply_word(whole ? file_name(text_.substr(at_, end - at_)) : std::string_view());
+    }
+    void apply_word(std::string_view name) {
         if (const ToolRule* rule = find_tool(name)) {
             set_tool(rule->tool);
         } else if (has_login(name)) {
@@ -128,6 +140,13 @@ class Scanner {
         } else if (tool_ == "sshpass") {
             tool_ = {};  // the program that it runs
         }
+    }
+    // A word of which a part was consumed names no program, in a second pass too.
+    void forget_word() {
+        tool_ = tool_before_word_;
+        tool_region_ = region_before_word_;
+        word_end_ = 0;
+        apply_word({});
     }
     void set_tool(std::string_view tool) {
         tool_ = tool;
@@ -175,9 +194,12 @@ class Scanner {
         if (is_quote(first) && first != quote_) {
             const std::size_t close = closing(first, at + 1);
             const std::size_t after = std::min(close + 1, text_.size());
-            if (after == text_.size() || quote_ != 0 || ends_bare(after)) return {at + 1, close, first == '\''};
+            if (after == text_.size() || quote_ != 0 || ends_bare(after))
+                return {at + 1, close, first == '\''};
         } else if (quote_ != 0 && opener == quote_) {
             return {at, closing(quote_, at), quote_ == '\''};
+        } else if (const std::size_t key_end = private_key_end(at)) {
+            return {at, bare_end(key_end), true};
         }
         return {at, bare_end(at), false};
     }
@@ -185,8 +207,10 @@ class Scanner {
     bool consume(const Extent& value) {
         if (value.begin >= value.end) return false;
         const std::string_view secret = text_.substr(value.begin, value.end - value.begin);
-        const bool substitution = text_.substr(value.begin).starts_with("$(");  // the extent ends at the bracket
+        const bool substitution =
+            text_.substr(value.begin).starts_with("$(");  // the extent ends at the bracket
         if (!value.literal && (substitution || is_reference(secret))) return false;
+        if (value.begin < word_end_) forget_word();
         out_.append(text_.substr(emitted_, value.begin - emitted_));
         out_.append(kRedacted);
         emitted_ = at_ = value.end;
@@ -238,7 +262,8 @@ class Scanner {
     std::size_t skip_blanks(std::size_t at) const {
         while (at < text_.size()) {
             if (is_blank(text_[at])) ++at;
-            else if (text_[at] == '\\' && (is_blank(at_or_space(at + 1)) || at_or_space(at + 1) == '\n')) at += 2;
+            else if (text_[at] == '\\' && (is_blank(at_or_space(at + 1)) || at_or_space(at + 1) == '\n'))
+                at += 2;
             else break;
         }
         return std::min(at, text_.size());
@@ -259,7 +284,8 @@ class Scanner {
         }
         if (!rest) return consume(value_at(value, 0));
         std::size_t end = value;
-        while (end < text_.size() && text_[end] != '\n' && text_[end] != '\r' && (quote_ == 0 || text_[end] != quote_))
+        while (end < text_.size() && text_[end] != '\n' && text_[end] != '\r' &&
+               (quote_ == 0 || text_[end] != quote_))
             end += text_[end] == '\\' && quote_ == '"' ? 2 : 1;
         return consume({value, std::min(end, text_.size()), false});
     }
@@ -291,7 +317,9 @@ class Scanner {
         while (at_ < text_.size() && !ends_url(text_[at_]) && text_[at_] != '/') ++at_;
         return true;
     }
-    static bool ends_url(char c) { return is_space(c) || is_quote(c) || c == '<' || c == '>' || c == '\\' || c == '`'; }
+    static bool ends_url(char c) {
+        return is_space(c) || is_quote(c) || c == '<' || c == '>' || c == '\\' || c == '`';
+    }
 
     // --- options
 
@@ -303,7 +331,8 @@ class Scanner {
         if (!has_rule && is_secret_name(option)) return take_separate(end, /*after_colon=*/false);
         if (tool_.empty() || option.size() < 2) return false;
         if (tool_ == "curl" && (option == "--user" || option == "--proxy-user"))
-            return at_or_space(end) == '=' ? take_after_colon(value_at(end + 1, 0)) : take_separate(end, /*after_colon=*/true);
+            return at_or_space(end) == '=' ? take_after_colon(value_at(end + 1, 0))
+                                           : take_separate(end, /*after_colon=*/true);
         if (option.starts_with("--")) return false;
         return take_short(option);
     }
@@ -319,7 +348,8 @@ class Scanner {
         }
         const bool is_attached = !is_space(at_or_space(attached)) && at_or_space(attached) != quote_;
         if (rule->style == SecretStyle::after_colon)
-            return is_attached ? take_after_colon(value_at(attached, previous(at_))) : take_separate(attached, true);
+            return is_attached ? take_after_colon(value_at(attached, previous(at_)))
+                               : take_separate(attached, true);
         if (!is_attached) return rule->style == SecretStyle::either && take_separate(attached, false);
         const bool taken = consume(value_at(attached, previous(at_)));
         if (taken && tool_ == "sshpass") tool_ = {};
@@ -331,7 +361,8 @@ class Scanner {
         const bool closes = quote_ != 0 && at_or_space(end) == quote_;
         const std::size_t start = closes ? end + 1 : end;
         const std::size_t value = skip_blanks(start);
-        if (value == start || value == text_.size() || text_[value] == '-') return false;
+        if (value == start || value == text_.size()) return false;
+        if (text_[value] == '-' && private_key_end(value) == 0) return false;
         const char region_quote = quote_;
         const unsigned region = region_;
         if (closes) toggle(quote_);
@@ -361,20 +392,22 @@ class Scanner {
         return length > 0 && consume({at_, at_ + length, true});
     }
 
-    bool take_private_key() {
+    // The end of the private key in PEM (RFC 7468) that starts at `at`, 0 if none does.
+    std::size_t private_key_end(std::size_t at) const {
         constexpr std::size_t kLongestLabel = 48;
-        constexpr std::string_view kEnd = "-----END ";
         constexpr std::string_view kBegin = "-----BEGIN ";
-        if (!text_.substr(at_).starts_with(kBegin)) return false;
-        std::string_view label = text_.substr(at_ + kBegin.size(), kLongestLabel);
+        constexpr std::string_view kEnd = "-----END ";
+        if (!text_.substr(at).starts_with(kBegin)) return 0;
+        std::string_view label = text_.substr(at + kBegin.size(), kLongestLabel);
         label = label.substr(0, label.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 "));
-        if (!label.contains("PRIVATE KEY")) return false;
-        std::size_t end = text_.find(kEnd, at_);
-        if (end == std::string_view::npos) return consume({at_, text_.size(), true});
+        if (!label.contains("PRIVATE KEY")) return 0;
+        std::size_t end = text_.find(kEnd, at);
+        if (end == std::string_view::npos) return text_.size();
         end += kEnd.size();
         const auto dashes = text_.substr(end, kLongestLabel).find("-----");
-        return consume({at_, dashes == std::string_view::npos ? end : end + dashes + 5, true});
+        return dashes == std::string_view::npos ? end : end + dashes + 5;
     }
+    bool take_private_key() { return consume({at_, private_key_end(at_), true}); }
 
     std::string_view text_;
     std::string out_;
@@ -385,6 +418,9 @@ class Scanner {
     unsigned regions_ = 0;
     std::string_view tool_;  // the last program named in this command that has rules
     unsigned tool_region_ = 0;
+    std::size_t word_end_ = 0;  // of the last word looked at, and what was known before it
+    std::string_view tool_before_word_;
+    unsigned region_before_word_ = 0;
     std::size_t no_host_before_ = 0;  // no '@' ends a URL's credentials before it
 };
 
@@ -393,7 +429,8 @@ class ArgumentScanner {
   public:
     std::string next(const std::string& argument) {
         const Pending pending = std::exchange(pending_, Pending::none);
-        if (pending == Pending::whole && !argument.empty() && !argument.starts_with('-')) return std::string(kRedacted);
+        if (pending == Pending::whole && !argument.empty() && !argument.starts_with('-'))
+            return std::string(kRedacted);
         if (pending == Pending::after_colon) return hide_after_colon(argument, 0);
         if (argument.starts_with('-')) return option(argument);
         if (auto assigned = assignment(argument)) return *std::move(assigned);
@@ -413,7 +450,8 @@ class ArgumentScanner {
     }
     static std::optional<std::string> assignment(const std::string& argument) {
         const auto equals = argument.find('=');
-        if (equals == std::string::npos || !std::ranges::all_of(argument.substr(0, equals), is_name)) return std::nullopt;
+        if (equals == std::string::npos || !std::ranges::all_of(argument.substr(0, equals), is_name))
+            return std::nullopt;
         if (!is_secret_name(std::string_view(argument).substr(0, equals))) return std::nullopt;
         return hide_from(argument, equals + 1);
     }
@@ -425,7 +463,8 @@ class ArgumentScanner {
             pending_ = Pending::whole;
             return redact(argument);
         }
-        if (tool_ == "curl" && (argument == "--user" || argument == "--proxy-user")) pending_ = Pending::after_colon;
+        if (tool_ == "curl" && (argument == "--user" || argument == "--proxy-user"))
+            pending_ = Pending::after_colon;
         if (tool_ == "curl" && (argument.starts_with("--user=") || argument.starts_with("--proxy-user=")))
             return hide_after_colon(argument, 0);
         if (tool_.empty() || argument.size() < 2 || argument[1] == '-') return redact(argument);
@@ -462,16 +501,35 @@ class ArgumentScanner {
     Pending pending_ = Pending::none;
 };
 
-}  // namespace
-
-std::string redact(std::string_view text) { return Scanner(text).run(); }
-
-std::vector<std::string> redact_argv(const std::vector<std::string>& argv) {
+std::vector<std::string> redact_arguments_once(const std::vector<std::string>& argv) {
     ArgumentScanner scanner;
     std::vector<std::string> result;
     result.reserve(argv.size());
     for (const std::string& argument : argv) result.push_back(scanner.next(argument));
     return result;
+}
+
+}  // namespace
+
+std::string redact(std::string_view text) {
+    std::string result = Scanner(text).run();
+    if (result == text) return result;
+    for (int pass = 0; pass < kMostPasses; ++pass) {
+        std::string again = Scanner(result).run();
+        if (again == result) return result;
+        result = std::move(again);
+    }
+    return std::string(kRedacted);
+}
+
+std::vector<std::string> redact_argv(const std::vector<std::string>& argv) {
+    std::vector<std::string> result = redact_arguments_once(argv);
+    for (int pass = 0; result != argv && pass < kMostPasses; ++pass) {
+        std::vector<std::string> again = redact_arguments_once(result);
+        if (again == result) return result;
+        result = std::move(again);
+    }
+    return result == argv ? result : std::vector<std::string>(argv.size(), std::string(kRedacted));
 }
 
 std::string redact_variable(std::string_view name, std::string_view value) {

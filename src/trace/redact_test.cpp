@@ -11,8 +11,13 @@ struct Row {
 };
 
 // A token of a known shape, split so that no scanner of this repository takes it for one.
-#define GH "ghp_" "abcdefghijklmnopqrstuvwxyz0123456789"
-#define JWT "eyJ" "hbGciOiJIUzI1NiJ9" ".eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
+#define GH \
+    "ghp_" \
+    "abcdefghijklmnopqrstuvwxyz0123456789"
+#define JWT             \
+    "eyJ"               \
+    "hbGciOiJIUzI1NiJ9" \
+    ".eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
 
 constexpr Row kRows[] = {
     // options
@@ -74,8 +79,10 @@ constexpr Row kRows[] = {
     {"SSH_PUBLIC_KEY=abc PRIMARY_KEY=id", ""},
     {"make MONKEY=1 TOKENIZERS_PARALLELISM=0", ""},
     // JSON
-    {"curl -d '{\"password\": \"a\\\"b\", \"user\": \"u\"}' h", "curl -d '{\"password\": \"[REDACTED]\", \"user\": \"u\"}' h"},
-    {"curl -d \"{\\\"token\\\":\\\"abc\\\",\\\"x\\\":1}\" h", "curl -d \"{\\\"token\\\":\\\"[REDACTED]\\\",\\\"x\\\":1}\" h"},
+    {"curl -d '{\"password\": \"a\\\"b\", \"user\": \"u\"}' h",
+     "curl -d '{\"password\": \"[REDACTED]\", \"user\": \"u\"}' h"},
+    {"curl -d \"{\\\"token\\\":\\\"abc\\\",\\\"x\\\":1}\" h",
+     "curl -d \"{\\\"token\\\":\\\"[REDACTED]\\\",\\\"x\\\":1}\" h"},
     {"{\"client_secret\":\"x\"}", "{\"client_secret\":\"[REDACTED]\"}"},
     {"{\"secret\":12345}", "{\"secret\":[REDACTED]}"},
     {"{\"passes\": \"x\", \"path\": \"/y\"}", ""},
@@ -86,8 +93,10 @@ constexpr Row kRows[] = {
     {"curl -H Authorization:\\ Bearer\\ abc h", "curl -H Authorization:\\ Bearer\\ [REDACTED] h"},
     {"curl -H 'Authorization: Custom a b c' h", "curl -H 'Authorization: [REDACTED]' h"},
     {"Authorization: Bearer abc\nHost: h", "Authorization: Bearer [REDACTED]\nHost: h"},
-    {"Authorization: Digest username=\"x\", response=\"y\"\r\nHost: h", "Authorization: Digest [REDACTED]\r\nHost: h"},
-    {"git -c http.extraHeader=\"AUTHORIZATION: basic abc\" fetch", "git -c http.extraHeader=\"AUTHORIZATION: basic [REDACTED]\" fetch"},
+    {"Authorization: Digest username=\"x\", response=\"y\"\r\nHost: h",
+     "Authorization: Digest [REDACTED]\r\nHost: h"},
+    {"git -c http.extraHeader=\"AUTHORIZATION: basic abc\" fetch",
+     "git -c http.extraHeader=\"AUTHORIZATION: basic [REDACTED]\" fetch"},
     {"curl -H 'X-Api-Key: abc' h", "curl -H 'X-Api-Key: [REDACTED]' h"},
     {"curl -H 'PRIVATE-TOKEN: abc' h", "curl -H 'PRIVATE-TOKEN: [REDACTED]' h"},
     {"curl -H 'Cookie: a=b; c=d' h", "curl -H 'Cookie: [REDACTED]' h"},
@@ -135,15 +144,36 @@ constexpr Row kRows[] = {
     // shapes
     {"echo " GH " done", "echo [REDACTED] done"},
     {"x='" GH "'", "x='[REDACTED]'"},
-    {"github_pat_" "11ABCDEFG0123456789_abcdefg", "[REDACTED]"},
-    {"key sk-" "proj-abcDEF0123456789abcdef0123", "key [REDACTED]"},
-    {"xoxb-" "123456789012-abcdef", "[REDACTED]"},
-    {"id AKIA" "IOSFODNN7EXAMPLE.", "id [REDACTED]."},
-    {"npm_" "abcdefghijklmnopqrstuvwxyz0123456789", "[REDACTED]"},
-    {"glpat-" "abcdefghij0123456789", "[REDACTED]"},
+    {"github_pat_"
+     "11ABCDEFG0123456789_abcdefg",
+     "[REDACTED]"},
+    {"key sk-"
+     "proj-abcDEF0123456789abcdef0123",
+     "key [REDACTED]"},
+    {"xoxb-"
+     "123456789012-abcdef",
+     "[REDACTED]"},
+    {"id AKIA"
+     "IOSFODNN7EXAMPLE.",
+     "id [REDACTED]."},
+    {"npm_"
+     "abcdefghijklmnopqrstuvwxyz0123456789",
+     "[REDACTED]"},
+    {"glpat-"
+     "abcdefghij0123456789",
+     "[REDACTED]"},
     {"t " JWT " u", "t [REDACTED] u"},
-    {"a\n-----BEGIN RSA PRIVATE " "KEY-----\nMIIE\n-----END RSA PRIVATE " "KEY-----\nb", "a\n[REDACTED]\nb"},
-    {"-----BEGIN PRIVATE " "KEY-----\ncut off", "[REDACTED]"},
+    {"a\n-----BEGIN RSA PRIVATE "
+     "KEY-----\nMIIE\n-----END RSA PRIVATE "
+     "KEY-----\nb",
+     "a\n[REDACTED]\nb"},
+    {"-----BEGIN PRIVATE "
+     "KEY-----\ncut off",
+     "[REDACTED]"},
+    {"SSH_KEY=-----BEGIN PRIVATE "
+     "KEY-----\nMIIE\n-----END PRIVATE "
+     "KEY-----\nB=1",
+     "SSH_KEY=[REDACTED]\nB=1"},
     {"-----BEGIN CERTIFICATE-----\nMIIE\n-----END CERTIFICATE-----", ""},
     {"task-manager sk-short npm_config_registry ghp_short AKIDO eyJ.a.b", ""},
     {"sk-this-is-only-a-long-dashed-name", ""},
@@ -175,7 +205,8 @@ TEST(Redact, ArgumentVectors) {
     check({"x", "--token=a b;c", "y"}, {"x", "--token=[REDACTED]", "y"});
     check({"x", "--token", "--verbose"}, {"x", "--token", "--verbose"});
     check({"env", "DB_PASSWORD=$a b", "run"}, {"env", "DB_PASSWORD=[REDACTED]", "run"});
-    check({"/usr/bin/mysql", "-uroot", "-pa b", "-p", "db"}, {"/usr/bin/mysql", "-uroot", "-p[REDACTED]", "-p", "db"});
+    check({"/usr/bin/mysql", "-uroot", "-pa b", "-p", "db"},
+          {"/usr/bin/mysql", "-uroot", "-p[REDACTED]", "-p", "db"});
     check({"sshpass", "-p", "pw", "ssh", "-p", "22"}, {"sshpass", "-p", "[REDACTED]", "ssh", "-p", "22"});
     check({"curl", "-su", "u:p w", "-uu:p", "--user", "u:p", "h"},
           {"curl", "-su", "u:[REDACTED]", "-uu:[REDACTED]", "--user", "u:[REDACTED]", "h"});
@@ -197,9 +228,12 @@ TEST(Redact, Variables) {
 
 // A quadratic detector would need minutes for these.
 TEST(Redact, IsLinearOnHostileText) {
-    for (const std::string_view unit : {"sk-", "eyJ-", "eyJ.", "a=", "-----BEGIN ", "://u:x", "--token ", "\"", "'", "\\",
-                                        "\"a\":", "=", "TOKEN=", "a-", "x://", "-p", "mysql -", "Cookie:", "token\":\"",
-                                        "-----BEGIN PRIVATE KEY", "http://a:b/", " ", "--token \\\n"}) {
+    for (const std::string_view unit :
+         {"sk-",         "eyJ-",     "eyJ.",        "a=",         "-----BEGIN ",
+          "://u:x",      "--token ", "\"",          "'",          "\\",
+          "\"a\":",      "=",        "TOKEN=",      "a-",         "x://",
+          "-p",          "mysql -",  "Cookie:",     "token\":\"", "-----BEGIN PRIVATE KEY",
+          "http://a:b/", " ",        "--token \\\n"}) {
         std::string text;
         while (text.size() < (256u << 10)) text += unit;
         const std::string result = redact(text);

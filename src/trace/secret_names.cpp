@@ -34,12 +34,13 @@ class Normal {
 };
 
 constexpr std::array<std::string_view, 23> kSecretEndings = {
-    "token",          "secret",      "password",    "passwd",      "passphrase",  "apikey",
-    "accesskey",      "secretkey",   "privatekey",  "credentials", "credential",  "api_key",
-    "access_key",     "secret_key",  "private_key", "auth_key",    "signing_key", "encryption_key",
-    "account_key",    "_pwd",        "_key_base",   "access_key_id", "_bearer"};
-constexpr std::array<std::string_view, 9> kSecretWords = {"passin",     "passout",   "dbpass",          "db_pass", "user_pass",
-                                                          "admin_pass", "smtp_pass", "x_amz_signature", "license_key"};
+    "token",       "secret",     "password",    "passwd",        "passphrase",  "apikey",
+    "accesskey",   "secretkey",  "privatekey",  "credentials",   "credential",  "api_key",
+    "access_key",  "secret_key", "private_key", "auth_key",      "signing_key", "encryption_key",
+    "account_key", "_pwd",       "_key_base",   "access_key_id", "_bearer"};
+constexpr std::array<std::string_view, 9> kSecretWords = {"passin",    "passout",         "dbpass",
+                                                          "db_pass",   "user_pass",       "admin_pass",
+                                                          "smtp_pass", "x_amz_signature", "license_key"};
 // In capitals these endings are a variable's; in small letters they are words.
 constexpr std::array<std::string_view, 4> kScreamingEndings = {"_key", "_pass", "_pat", "_auth"};
 constexpr std::array<std::string_view, 3> kHarmlessEndings = {"public_key", "primary_key", "foreign_key"};
@@ -73,14 +74,18 @@ struct Shape {
     bool with_underscores;
 };
 constexpr std::array kShapes = {
-    Shape{"ghp_", 20, false, false},        Shape{"gho_", 20, false, false},  Shape{"ghu_", 20, false, false},
-    Shape{"ghs_", 20, false, false},        Shape{"ghr_", 20, false, false},  Shape{"github_pat_", 20, false, true},
-    Shape{"sk-", 20, true, true},           Shape{"sk_live_", 16, false, false}, Shape{"rk_live_", 16, false, false},
-    Shape{"sk_test_", 16, false, false},    Shape{"xoxb-", 10, true, false},  Shape{"xoxp-", 10, true, false},
-    Shape{"xoxa-", 10, true, false},        Shape{"xoxr-", 10, true, false},  Shape{"xoxs-", 10, true, false},
-    Shape{"xapp-", 10, true, false},        Shape{"npm_", 30, false, false},  Shape{"glpat-", 20, true, true},
-    Shape{"AIza", 35, true, true},          Shape{"hf_", 30, false, false},   Shape{"pypi-", 40, true, true},
-    Shape{"dop_v1_", 40, false, false},     Shape{"shpat_", 30, false, false},
+    Shape{"ghp_", 20, false, false},     Shape{"gho_", 20, false, false},
+    Shape{"ghu_", 20, false, false},     Shape{"ghs_", 20, false, false},
+    Shape{"ghr_", 20, false, false},     Shape{"github_pat_", 20, false, true},
+    Shape{"sk-", 20, true, true},        Shape{"sk_live_", 16, false, false},
+    Shape{"rk_live_", 16, false, false}, Shape{"sk_test_", 16, false, false},
+    Shape{"xoxb-", 10, true, false},     Shape{"xoxp-", 10, true, false},
+    Shape{"xoxa-", 10, true, false},     Shape{"xoxr-", 10, true, false},
+    Shape{"xoxs-", 10, true, false},     Shape{"xapp-", 10, true, false},
+    Shape{"npm_", 30, false, false},     Shape{"glpat-", 20, true, true},
+    Shape{"AIza", 35, true, true},       Shape{"hf_", 30, false, false},
+    Shape{"pypi-", 40, true, true},      Shape{"dop_v1_", 40, false, false},
+    Shape{"shpat_", 30, false, false},
 };
 
 bool in_shape(const Shape& shape, char c) {
@@ -133,24 +138,28 @@ bool is_secret_name(std::string_view name) {
     const Normal normal(name);
     const std::string_view text = normal.text();
     if (text.size() < 5) return false;  // the shortest secret name is "token"
-    const bool secret = ends_with_any(text, kSecretEndings) || std::ranges::find(kSecretWords, text) != kSecretWords.end() ||
+    const bool secret = ends_with_any(text, kSecretEndings) ||
+                        std::ranges::find(kSecretWords, text) != kSecretWords.end() ||
                         (normal.is_screaming() && ends_with_any(text, kScreamingEndings));
     if (!secret) return false;
-    const bool harmless = ends_with_any(text, kHarmlessEndings) ||
-                          std::ranges::any_of(kHarmlessBeginnings, [&](auto b) { return text.starts_with(b); });
+    const bool harmless =
+        ends_with_any(text, kHarmlessEndings) ||
+        std::ranges::any_of(kHarmlessBeginnings, [&](auto b) { return text.starts_with(b); });
     return !harmless;
 }
 
 bool is_secret_header(std::string_view name) {
     const Normal normal(name);
     const std::string_view text = normal.text();
-    if (text.ends_with("authorization") || text == "cookie" || text == "set_cookie" || text == "apikey") return true;
+    if (text.ends_with("authorization") || text == "cookie" || text == "set_cookie" || text == "apikey")
+        return true;
     return (text.starts_with("x_") || text == "private_token" || text == "job_token") && is_secret_name(name);
 }
 
 bool is_auth_scheme(std::string_view word) {
-    constexpr std::array<std::string_view, 13> kSchemes = {"bearer", "basic", "digest", "token", "negotiate", "ntlm", "apikey",
-                                                           "jwt", "hawk", "oauth", "key", "aws4_hmac_sha256", "splunk"};
+    constexpr std::array<std::string_view, 13> kSchemes = {
+        "bearer", "basic", "digest", "token", "negotiate",        "ntlm",  "apikey",
+        "jwt",    "hawk",  "oauth",  "key",   "aws4_hmac_sha256", "splunk"};
     return std::ranges::find(kSchemes, Normal(word).text()) != kSchemes.end();
 }
 
@@ -183,7 +192,14 @@ std::size_t token_length(std::string_view text, bool fresh) {
         case 'A':
             if (const std::size_t length = aws_length(text)) return length;
             break;
-        case 'g': case 's': case 'r': case 'x': case 'n': case 'h': case 'p': case 'd': break;
+        case 'g':
+        case 's':
+        case 'r':
+        case 'x':
+        case 'n':
+        case 'h':
+        case 'p':
+        case 'd': break;
         default: return 0;
     }
     for (const Shape& shape : kShapes)

@@ -40,13 +40,15 @@ Result<std::string> shrink(Json& record, std::size_t limit, const BlobStore& blo
     std::ranges::sort(sizes, std::greater());
     for (const auto& [size, key] : sizes) {
         if (size < kSmallField) break;
-        SUB_TRY_DURING(blobs.move_out(record[key], sync), "moving the field '" + key + "' of a trace record to a blob");
+        SUB_TRY_DURING(blobs.move_out(record[key], sync),
+                       "moving the field '" + key + "' of a trace record to a blob");
         if (std::string line = line_of(record); line.size() <= limit) return line;
     }
     // Many small fields: the record as a whole, with what finds it left in place.
     Json rest = Json::object();
     for (const char* key : {"event_type", "trace_schema_version", "ts", "session_id", "span_id"})
-        if (const auto it = record.find(key); it != record.end() && text_size(*it) < kSmallField) rest.emplace(key, *it);
+        if (const auto it = record.find(key); it != record.end() && text_size(*it) < kSmallField)
+            rest.emplace(key, *it);
     Json whole = std::move(record);
     SUB_TRY_DURING(blobs.move_out(whole, sync), "moving a trace record to a blob");
     rest.emplace("record", std::move(whole));
@@ -89,7 +91,7 @@ Result<> TraceWriter::State::open_file() {
 
 // Makes `file` the one that has the name now; its size.
 Result<std::uint64_t> TraceWriter::State::follow_rotation() {
-    struct ::statx st {};
+    struct ::statx st{};
     SUB_TRY_ASSIGN(bool found, sys::stat_entry(dir.get(), kTraceName.data(), st));
     if (found && FileIdentity{sys::device_of(st), st.stx_ino} == identity) return st.stx_size;
     SUB_TRY(open_file());

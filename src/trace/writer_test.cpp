@@ -15,7 +15,9 @@
 namespace substrate::trace {
 namespace {
 
-std::size_t lines_in(const std::string& text) { return static_cast<std::size_t>(std::ranges::count(text, '\n')); }
+std::size_t lines_in(const std::string& text) {
+    return static_cast<std::size_t>(std::ranges::count(text, '\n'));
+}
 
 TEST_F(TraceTest, OneRecordIsOneLine) {
     auto trace = writer();
@@ -36,7 +38,7 @@ TEST_F(TraceTest, FilesAreForTheirOwnerOnly) {
     auto trace = writer();
     ASSERT_TRUE(trace.append(span("spn_1", std::string(100'000, 'x'))));
     for (const auto& entry : std::filesystem::recursive_directory_iterator(dir_)) {
-        struct stat st {};
+        struct stat st{};
         ASSERT_EQ(::stat(entry.path().c_str(), &st), 0);
         EXPECT_EQ(st.st_mode & 07777, entry.is_directory() ? 0700u : 0600u) << entry.path();
     }
@@ -66,7 +68,8 @@ TEST_F(TraceTest, RefusesWhatSomebodyMayHavePlanted) {
 
 TEST_F(TraceTest, LargeFieldsGoToBlobsAndComeBack) {
     Span large = span("spn_big", std::string(70'000, 'c') + "\xff");
-    for (int i = 0; i < 1000; ++i) large.fs_diff.entries.push_back({.path = "dir/file" + std::to_string(i), .size = 1});
+    for (int i = 0; i < 1000; ++i)
+        large.fs_diff.entries.push_back({.path = "dir/file" + std::to_string(i), .size = 1});
     auto trace = writer();
     ASSERT_TRUE(trace.append(large));
     ASSERT_TRUE(trace.append(large));

@@ -43,7 +43,8 @@ Result<World> World::launch(const plan::WorldPlan& plan, const LaunchOptions& op
     SUB_TRY_ASSIGN(const sys::UniqueFd null, sys::open_path("/dev/null", O_RDWR));
 
     std::string program = options.init_program;
-    std::array<char*, 2> argv = {program.data(), nullptr};
+    std::string name = "substrate-world-init";  // its path is the host's business
+    std::array<char*, 2> argv = {name.data(), nullptr};
     std::array<char*, 1> no_environment = {nullptr};
     process::ChildPlan child;
     child.program = program.c_str();

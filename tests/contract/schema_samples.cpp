@@ -15,9 +15,14 @@ namespace {
 FsDiff sample_diff(int entries) {
     FsDiff diff;
     for (int i = 0; i < entries; ++i)
-        diff.entries.push_back({.path = "f" + std::to_string(i), .kind = static_cast<ChangeKind>(i % 5),
-                                .type = static_cast<FileType>(i % 7), .mode = 0644, .size = 1, .mtime_ns = i,
-                                .link_target = i % 7 == 2 ? "\xff" : "", .renamed_from = i % 5 == 4 ? "old" : ""});
+        diff.entries.push_back({.path = "f" + std::to_string(i),
+                                .kind = static_cast<ChangeKind>(i % 5),
+                                .type = static_cast<FileType>(i % 7),
+                                .mode = 0644,
+                                .size = 1,
+                                .mtime_ns = i,
+                                .link_target = i % 7 == 2 ? "\xff" : "",
+                                .renamed_from = i % 5 == 4 ? "old" : ""});
     if (entries > 0) diff.entries.push_back({.path = "g\xff", .mode = 04755});
     diff.files = diff.entries.size();
     diff.created = diff.files;
@@ -62,12 +67,15 @@ Result<> write_trace(const std::string& directory) {
     SUB_TRY(writer.append(full));
     using namespace event_type;
     for (const std::string_view type :
-         {kSessionStart, kSessionEnd, kCommandStart, kBuiltinCommand, kPolicyViolation, kApproval, kPolicyReload, kProcessExec,
-          kProcessExit, kNetConnect, kDnsQuery, kRateLimit, kWorldStart, kWorldEnd, kReplayStart, kReplayComplete, kApply, kWarning}) {
+         {kSessionStart, kSessionEnd, kCommandStart, kBuiltinCommand, kPolicyViolation, kApproval,
+          kPolicyReload, kProcessExec, kProcessExit, kNetConnect, kDnsQuery, kRateLimit, kWorldStart,
+          kWorldEnd, kReplayStart, kReplayComplete, kApply, kWarning}) {
         Event event{.type = std::string(type), .ts_ns = 1, .session_id = "ses_1", .span_id = "spn_1"};
-        event.fields = {{"world_id", "wld_1"}, {"message", "m"}, {"cmd", "true"}, {"argv", {"true"}}, {"pid", 1}};
+        event.fields = {
+            {"world_id", "wld_1"}, {"message", "m"}, {"cmd", "true"}, {"argv", {"true"}}, {"pid", 1}};
         SUB_TRY(writer.append(event));
-        for (int i = 0; type == kWarning && i < 5000; ++i) event.fields["f" + std::to_string(i)] = "some value";
+        for (int i = 0; type == kWarning && i < 5000; ++i)
+            event.fields["f" + std::to_string(i)] = "some value";
         SUB_TRY(writer.append(event));
     }
     SUB_TRY_ASSIGN(const std::string text, sys::read_file(directory + "/trace.jsonl"));

@@ -1,0 +1,222 @@
+// What is planned for which machine. Whole plans are compared with the texts in
+// tests/golden/plan; SUBSTRATE_ACCEPT_GOLDEN=1 writes them anew.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+
+#include "plan/plan_test_support.hpp"
+
+namespace substrate::plan {
+namespace {
+
+using namespace test_support;
+
+void expect_golden(const std::string& name, const std::string& text) {
+    const std::string path = std::string(SUBSTRATE_TEST_GOLDEN_DIR) + "/plan/" + name + ".txt";
+    const char* accept = std::getenv("SUBSTRATE_ACCEPT_GOLDEN");
+    if (accept != nullptr && std::string_view(accept) == "1") {
+        std::ofstream(path, std::ios::binary) << text;
+        return;
+    }
+    std::ifstream in(path, std::ios::binary);
+    if (!in) FAIL() << "cannot read " << path << "; SUBSTRATE_ACCEPT_GOLDEN=1 writes it";
+    std::ostringstream expected;
+    expected << in.rdbuf();
+    EXPECT_EQ(text, expected.str()) << "SUBSTRATE_ACCEPT_GOLDEN=1 accepts the new text";
+}
+
+void expect_golden_plan(const std::string& name, const WorldSpec& spec, const HostFacts& facts) {
+    const auto plan = plan_world(spec, facts);
+    ASSERT_TRUE(plan) << plan.error().describe();
+    expect_golden(name, to_text(*plan));
+}
+
+bool has_mask(const WorldPlan& plan, const std::string& path) {
+    return std::ranges::find(plan.mounts, MountOp{WorldPath(path), Mask{}}) != plan.mounts.end();
+}
+bool has_project_mask(const WorldPlan& plan, const std::string& path) {
+    return std::ranges::find(plan.capture.masks, WorldPath(path)) != plan.capture.masks.end();
+}
+
+TEST(Planner, AnOrdinaryUser) { expect_golden_plan("user", spec_for("/home/ada/work/app"), user_facts()); }
+
+TEST(Planner, Root) { expect_golden_plan("root", spec_for("/srv/app"), root_facts()); }
+
+TEST(Planner, RootWithoutUserNamespaces) {
+    HostFacts facts = root_facts();
+    facts.user_namespace = lacks("user.max_user_namespaces is 0", "sysctl user.max_user_namespaces=10000");
+    expect_golden_plan("root_without_user_namespace", spec_for("/srv/app"), facts);
+    const auto plan = plan_world(spec_for("/srv/app"), facts);
+    ASSERT_TRUE(plan);
+    EXPECT_FALSE(plan->user_namespace);
+    EXPECT_FALSE(plan->capture.user_xattrs) << "the initial namespace has trusted.overlay.*";
+}
+
+TEST(Planner, FallsBackToFuseWithTheReason) {
+    HostFacts facts = user_facts();
+    facts.overlay = lacks("mount: Operation not permitted", "a kernel of 5.11 or newer");
+    expect_golden_plan("degraded_to_fuse", spec_for("/home/ada/work/app"), facts);
+}
+
+TEST(Planner, FallsBackToACopyWithBothReasons) {
+    HostFacts facts = user_facts();
+    facts.overlay = lacks("mount: Operation not permitted", "a kernel of 5.11 or newer");
+    facts.fuse = lacks("/dev/fuse is missing", "modprobe fuse");
+    expect_golden_plan("degraded_to_copy", spec_for("/home/ada/work/app"), facts);
+}
+
+TEST(Planner, FuseThatWasPreferredFallsToACopy) {
+    HostFacts facts = user_facts();
+    facts.fuse = lacks("/dev/fuse is missing", "modprobe fuse");
+    WorldSpec spec = spec_for("/home/ada/work/app");
+    spec.capture = CaptureStrategy::fuse;
+    const auto plan = plan_world(spec, facts);
+    ASSERT_TRUE(plan) << plan.error().describe();
+    EXPECT_EQ(plan->capture_record.primary, CaptureStrategy::fuse);
+    EXPECT_EQ(plan->capture.strategy, CaptureStrategy::copy_diff);
+    ASSERT_EQ(plan->degradations.size(), 1u);
+    EXPECT_EQ(plan->degradations[0], (Degradation{"capture", "fuse: /dev/fuse is missing", "modprobe fuse"}));
+    EXPECT_TRUE(plan->capture.fuse_program.empty());
+}
+
+TEST(Planner, ACaptureThatWasAskedForByNameDoesNotFallBack) {
+    HostFacts facts = user_facts();
+    facts.overlay = lacks("no overlayfs", "modprobe overlay");
+    WorldSpec spec = spec_for("/home/ada/work/app");
+    spec.capture_is_required = true;
+    const auto plan = plan_world(spec, facts);
+    ASSERT_FALSE(plan);
+    EXPECT_EQ(plan.error().code(), Errc::unsupported);
+    EXPECT_EQ(plan.error().message(), "capture 'overlay' is not available: overlay: no overlayfs");
+}
+
+TEST(Planner, DirectAndCopyNeedNothingOfTheMachine) {
+    HostFacts facts = user_facts();
+    facts.overlay = facts.fuse = lacks("no", "none");
+    for (const CaptureStrategy strategy : {CaptureStrategy::direct, CaptureStrategy::copy_diff}) {
+        WorldSpec spec = spec_for("/home/ada/work/app");
+        spec.capture = strategy;
+        spec.capture_is_required = true;
+        const auto plan = plan_world(spec, facts);
+        ASSERT_TRUE(plan) << plan.error().describe();
+        EXPECT_EQ(plan->capture.strategy, strategy);
+        EXPECT_TRUE(plan->degradations.empty());
+    }
+}
+
+TEST(Planner, HostNetworkAndALooseFilter) {
+    WorldSpec spec = spec_for("/home/ada/work/app");
+    spec.network = NetworkMode::host;
+    spec.seccomp = SeccompMode::log;
+    HostFacts facts = user_facts();
+    facts.net_namespace = lacks("not needed here", "");
+    expect_golden_plan("host_network", spec, facts);
+}
+
+TEST(Planner, TheHomeAsProjectHidesItsSecretsOnTheCapture) {
+    expect_golden_plan("home_as_project", spec_for("/home/ada"), user_facts());
+    const auto plan = plan_world(spec_for("/home/ada"), user_facts());
+    ASSERT_TRUE(plan);
+    for (const char* secret : {"/.ssh", "/.aws", "/.gnupg", "/.config/gcloud", "/.substrate"}) {
+        EXPECT_TRUE(has_project_mask(*plan, std::string("/home/ada") + secret)) << secret;
+        EXPECT_FALSE(has_mask(*plan, std::string("/home/ada") + secret)) << "below the capture mount: " << secret;
+    }
+    EXPECT_TRUE(has_mask(*plan, "/etc/shadow"));
+}
+
+TEST(Planner, AProjectAboveTheHomeHidesTheSecretsToo) {
+    const auto plan = plan_world(spec_for("/home"), user_facts());
+    ASSERT_TRUE(plan) << plan.error().describe();
+    EXPECT_TRUE(has_project_mask(*plan, "/home/ada/.ssh"));
+    EXPECT_TRUE(has_project_mask(*plan, "/home/ada/.substrate"));
+}
+
+TEST(Planner, AProjectBesideASecretIsNotInIt) {
+    for (const char* project : {"/home/ada/.sshd", "/home/ada/.config", "/home/ada/.substrate-work", "/usrlocal", "/etcetera",
+                                "/home/ada/.config/gcloud-tool", "/tmp/x", "/run/user/1000/x"})
+        EXPECT_TRUE(plan_world(spec_for(project), user_facts())) << project;
+}
+
+// Every refusal, with its kind and its advice, as a person meets it.
+TEST(Planner, Refusals) {
+    std::ostringstream text;
+    const auto note = [&](const std::string& what, const WorldSpec& spec, const HostFacts& facts) {
+        const auto plan = plan_world(spec, facts);
+        ASSERT_FALSE(plan) << what;
+        EXPECT_FALSE(plan.error().advice().empty()) << what << " leaves the person without advice";
+        text << what << "\n    " << to_string(plan.error().code()) << ": " << plan.error().describe() << "\n";
+    };
+    for (const char* project : {"/", "/proc", "/proc/1/root", "/sys/kernel", "/dev/shm/x", "/usr", "/usr/src/linux", "/etc",
+                                "/etc/x", "/boot", "/home/ada/.substrate", "/home/ada/.substrate/overlay/x",
+                                "/home/ada/.ssh", "/home/ada/.config/gcloud/x", "/var/lib/substrate/overlay/x"})
+        note(std::string("project ") + project, spec_for(project), user_facts());
+    const WorldSpec spec = spec_for("/home/ada/work/app");
+    HostFacts old = user_facts();
+    old.kernel_release = "5.10.0-28-amd64";
+    old.kernel_major = 5;
+    old.kernel_minor = 10;
+    note("kernel 5.10", spec, old);
+    HostFacts no_users = user_facts();
+    no_users.user_namespace = lacks("kernel.unprivileged_userns_clone is 0", "sysctl kernel.unprivileged_userns_clone=1");
+    note("no user namespaces as user", spec, no_users);
+    HostFacts no_proc = user_facts();
+    no_proc.proc_mount = lacks("/proc is partly covered", "run outside of the container");
+    note("no fresh /proc", spec, no_proc);
+    HostFacts no_net = user_facts();
+    no_net.net_namespace = lacks("no loopback device", "load the loopback driver");
+    note("no network namespace", spec, no_net);
+    expect_golden("refusals", text.str());
+}
+
+TEST(Planner, KernelVersionsAreComparedAsNumbers) {
+    HostFacts facts = user_facts();
+    for (const auto& [major, minor, enough] : {std::tuple{5, 11, false}, {5, 12, true}, {5, 9, false}, {6, 0, true}, {4, 19, false}, {10, 0, true}}) {
+        facts.kernel_major = major;
+        facts.kernel_minor = minor;
+        EXPECT_EQ(plan_world(spec_for("/home/ada/app"), facts).has_value(), enough) << major << "." << minor;
+    }
+}
+
+TEST(Planner, CarriesTheIdentityOfTheProject) {
+    const WorldSpec spec = spec_for("/home/ada/app");
+    const auto plan = plan_world(spec, user_facts());
+    ASSERT_TRUE(plan);
+    EXPECT_EQ(plan->capture.project_device, spec.project_device);
+    EXPECT_EQ(plan->capture.project_inode, spec.project_inode);
+    EXPECT_EQ(plan->capture.store, spec.store);
+    EXPECT_EQ(plan->uid_map, user_facts().uid_extents);
+    EXPECT_EQ(*plan, *plan_world(spec, user_facts())) << "equal questions, equal plans";
+}
+
+TEST(Planner, NothingIsWritableButWhatIsTheWorldsOwn) {
+    const auto plan = plan_world(spec_for("/home/ada/app"), user_facts());
+    ASSERT_TRUE(plan);
+    for (const MountOp& op : plan->mounts) {
+        const auto* bind = std::get_if<Bind>(&op.action);
+        if (bind == nullptr || bind->read_only) continue;
+        EXPECT_TRUE(bind->device) << to_text(op);
+        EXPECT_TRUE(op.target.str().starts_with("/dev/")) << to_text(op);
+    }
+}
+
+TEST(Planner, HostileNamesCannotForgeLinesOfTheText) {
+    HostFacts facts = user_facts();
+    facts.root_entries.push_back({"srv\nmount      bind /", true, {}});
+    facts.root_entries.push_back({"link", false, "a\x1b[2Jb"});
+    const auto plan = plan_world(spec_for("/home/ada/a\nworld      b"), facts);
+    ASSERT_TRUE(plan) << plan.error().describe();
+    const std::string text = to_text(*plan);
+    EXPECT_EQ(text.find('\x1b'), std::string::npos);
+    EXPECT_NE(text.find("a\\nworld      b"), std::string::npos);
+    std::istringstream lines(text);
+    int worlds = 0;
+    for (std::string line; std::getline(lines, line);) worlds += line.starts_with("world ") ? 1 : 0;
+    EXPECT_EQ(worlds, 1);
+    EXPECT_EQ(text.find("\nmount      bind /\n"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace substrate::plan
