@@ -35,16 +35,22 @@ struct MainOptions {
     bool share_network = false;
 };
 
+// CLI11 would read a value in brackets as a list.
+CLI::Option* as_they_are(CLI::Option* option) {
+    option->allow_extra_args(false);
+    return option;
+}
+
 void add_main_options(CLI::App& app, MainOptions& options) {
     app.add_option("-c", options.line, "Run LINE as `bash -c LINE` would, in a world")->type_name("LINE")->expected(1);
-    app.add_option("command", options.argv, "Or: run this program with these arguments, without a shell (after --)");
+    as_they_are(app.add_option("command", options.argv, "Or: run this program with these arguments, without a shell (after --)"));
     app.add_flag("--ephemeral", options.ephemeral, "In a fresh world that ends with the command");
     app.add_option("--commit", options.commit, "When changes reach the host: auto, ask or manual")
         ->check(CLI::IsMember({"auto", "ask", "manual"}));
     app.add_option("--capture", options.capture, "Insist on one way of capturing changes")
         ->check(CLI::IsMember({"overlay", "fuse", "copy-diff", "direct"}));
     app.add_flag("--direct", options.direct, "The project itself is writable: for programs that watch files");
-    app.add_option("--env", options.env, "Pass a variable into the world: NAME or NAME=VALUE")->type_name("NAME[=VALUE]");
+    as_they_are(app.add_option("--env", options.env, "Pass a variable into the world: NAME or NAME=VALUE"))->type_name("NAME[=VALUE]");
     app.add_option("--shell", options.shell, "The shell that runs the line");
     app.add_option("--timeout", options.timeout_seconds, "End the command after this many seconds");
     app.add_flag("--share-network", options.share_network, "Use the host's network; the span says so");
@@ -137,7 +143,7 @@ int run_subcommand(const Console& console, int argc, char** argv) {
     diff->add_flag("--json", change.json);
     diff->add_flag("--patch", change.patch, "Contents too, where the change is kept");
     auto* apply = add_change("apply", "Bring kept changes to the host", apply_command);
-    apply->add_option("paths", change.paths, "Only these paths and what is below them");
+    as_they_are(apply->add_option("paths", change.paths, "Only these paths and what is below them"));
     apply->add_flag("--force", change.force, "Even where the host has changed since");
     add_change("discard", "Drop kept changes", discard_command);
 
@@ -189,7 +195,9 @@ int run(const Console& console, int argc, char** argv) {
         replay.no_world = use_host(console, "SUBSTRATE_REPLAY_USE_WORLD", options.no_world, options.world);
         return replay_command(console, replay);
     }
-    if (options.line.empty() == options.argv.empty()) {
+    const bool has_line = app.count("-c") > 0;
+    if (has_line && options.line.empty()) options.line = ":";  // what the shell does for an empty line
+    if (has_line == !options.argv.empty()) {
         console.note(options.argv.empty() ? "nothing to run (substrate -c 'LINE', or substrate -- PROGRAM ARGUMENTS; substrate --help)"
                                           : "either -c LINE or -- PROGRAM, not both");
         return to_int(ExitCode::usage);

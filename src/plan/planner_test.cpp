@@ -204,7 +204,7 @@ TEST(Planner, NothingIsWritableButWhatIsTheWorldsOwn) {
 
 TEST(Planner, HostileNamesCannotForgeLinesOfTheText) {
     HostFacts facts = user_facts();
-    facts.root_entries.push_back({"srv\nmount      bind /", true, {}});
+    facts.root_entries.push_back({"srv\nmount      bind", true, {}});
     facts.root_entries.push_back({"link", false, "a\x1b[2Jb"});
     const auto plan = plan_world(spec_for("/home/ada/a\nworld      b"), facts);
     ASSERT_TRUE(plan) << plan.error().describe();
@@ -215,7 +215,7 @@ TEST(Planner, HostileNamesCannotForgeLinesOfTheText) {
     int worlds = 0;
     for (std::string line; std::getline(lines, line);) worlds += line.starts_with("world ") ? 1 : 0;
     EXPECT_EQ(worlds, 1);
-    EXPECT_EQ(text.find("\nmount      bind /\n"), std::string::npos);
+    EXPECT_EQ(text.find("\nmount      bind\n"), std::string::npos);
 }
 
 }  // namespace

@@ -43,7 +43,7 @@ class Execution {
     Execution& operator=(const Execution&) = delete;
     ~Execution() { give_back(); }
 
-    Result<ExecResult> run(const int (&stdio)[3]);
+    Result<> run(const int (&stdio)[3]);
 
   private:
     Result<> acquire();
@@ -59,6 +59,7 @@ class Execution {
     Result<> commit(const FsDiff& diff);
     Result<> keep(KeptState state, const char* word);
     void give_back();
+    void prepare_next();
     Span& span() { return result_.span; }
     Store& store() { return project_.store(); }
     SessionWorld& session_world() { return *lease_.world; }
@@ -84,7 +85,7 @@ class Execution {
     std::optional<Outcome> stopped_as_;
 };
 
-Result<ExecResult> Execution::run(const int (&stdio)[3]) {
+Result<> Execution::run(const int (&stdio)[3]) {
     started_mono_ = machine_.env.monotonic_ns();
     span().started_ns = machine_.env.realtime_ns();
     span().span_id = make_span_id(machine_.env);
@@ -109,8 +110,11 @@ Result<ExecResult> Execution::run(const int (&stdio)[3]) {
     span().ts_ns = machine_.env.realtime_ns();
     if (auto written = trace_.append(span()); !written)
         result_.notices.push_back("the span was not recorded: " + written.error().describe());
+    project_.expect_release();
+    caller_.conclude(result_);
     give_back();
-    return std::move(result_);
+    project_.release_done();
+    return {};
 }
 
 Result<> Execution::acquire() {
@@ -330,16 +334,28 @@ void Execution::give_back() {
         sw.live_since_ns = machine_.env.realtime_ns();
     } else if (slot_used_up_ || captured_.strategy == CaptureStrategy::copy_diff) {
         if (auto retired = sw.retire_slot(store(), captured_.dir); !retired)
-            result_.notices.push_back("a used capture stays behind: " + retired.error().describe());
+            (void)trace_.append(warning_event(machine_, project_, "a used capture stays behind: " + retired.error().describe()));
     }
     if (!finished || world_died_ || (single_use && !sw.background))
         end_world(machine_, trace_, project_, std::move(lease_.world));
-    else project_.release(std::move(lease_.world));
+    else {
+        if (!sw.background) prepare_next();
+        project_.release(std::move(lease_.world));
+    }
+}
+
+// A failure shows again when the next command needs it.
+void Execution::prepare_next() {
+    SessionWorld& sw = session_world();
+    if (sw.plan.capture.strategy != CaptureStrategy::overlay) return;
+    const auto slot = sw.prepare_slot(store());
+    if (!slot || !store().take_on_project_root(*slot, sw.plan.capture.strategy)) return;
+    (void)sw.world.prepare({*slot, project_.pending_layers()});
 }
 
 }  // namespace
 
-Result<ExecResult> execute(const Machine& machine, trace::TraceWriter& trace, Project& project, const ExecRequest& request,
+Result<> execute(const Machine& machine, trace::TraceWriter& trace, Project& project, const ExecRequest& request,
                            const int (&stdio)[3], Caller& caller) {
     return Execution(machine, trace, project, request, caller).run(stdio);
 }

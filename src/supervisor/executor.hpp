@@ -27,12 +27,15 @@ class Caller {
     virtual Result<OutputRecord> ask_output(int exit) = 0;
     // Whether to bring this change to the host now.
     virtual Result<bool> ask_commit(const FsDiff& diff) = 0;
+    // The span is written and this is the result: what follows is housekeeping.
+    virtual void conclude(const ExecResult& result) = 0;
 };
 
 // Runs one command of `project` from plan to span: acquires a world, executes,
-// computes the change, commits it as the request says, writes the span.
-// The span is written whatever happens once the command has started.
-Result<ExecResult> execute(const Machine& machine, trace::TraceWriter& trace, Project& project, const ExecRequest& request,
+// computes the change, commits it as the request says, writes the span, tells
+// the caller, and makes the world ready for the next command. An error means that the command
+// did not start; once it has, the span is written and the caller told whatever happens.
+Result<> execute(const Machine& machine, trace::TraceWriter& trace, Project& project, const ExecRequest& request,
                            const int (&stdio)[3], Caller& caller);
 
 // Brings what background processes have changed since their command ended to

@@ -22,7 +22,7 @@ namespace {
 // The client of an `exec` request, while its command runs.
 class ChannelCaller final : public Caller {
   public:
-    explicit ChannelCaller(Channel& channel) : channel_(channel) {}
+    ChannelCaller(Agent& agent, Channel& channel, bool want_span) : agent_(agent), channel_(channel), want_span_(want_span) {}
     int fd() const override { return channel_.fd(); }
 
     Result<Word> hear() override {
@@ -39,6 +39,16 @@ class ChannelCaller final : public Caller {
         SUB_TRY_ASSIGN(const Json answer, ask({{"type", message::kAskCommit}, {"fs_diff", to_json(diff)}}, message::kCommit));
         return flag_of(answer, "now");
     }
+    void conclude(const ExecResult& result) override {
+        agent_.count_command(result.span.warm);
+        Json done = {{"type", message::kDone},
+                     {"exit", result.span.exit},
+                     {"span_id", result.span.span_id},
+                     {"notices", result.notices}};
+        if (want_span_) done["span"] = to_json(result.span);
+        // A caller that has gone needs no answer.
+        (void)channel_.send(done);
+    }
 
   private:
     // Signals that cross with a question have missed their command.
@@ -51,7 +61,9 @@ class ChannelCaller final : public Caller {
             if (text_of(*message, "type") != message::kSignal) return fail({Errc::invalid, "unexpected message"});
         }
     }
+    Agent& agent_;
     Channel& channel_;
+    bool want_span_;
 };
 
 Result<std::shared_ptr<Project>> project_of(Agent& agent, const Json& request) {
@@ -65,16 +77,9 @@ Result<Json> run_exec(Agent& agent, Channel& channel, const Json& request) {
     if (fds.size() != 3) return fail({Errc::invalid, "three descriptors are needed"});
     SUB_TRY_ASSIGN(const ExecRequest exec, exec_request_from_json(request));
     SUB_TRY_ASSIGN(const auto project, agent.project(find_project(exec.cwd, agent.machine().facts.home)));
-    ChannelCaller caller(channel);
-    SUB_TRY_ASSIGN(ExecResult result, execute(agent.machine(), agent.trace(), *project, exec,
-                                              {fds[0].get(), fds[1].get(), fds[2].get()}, caller));
-    agent.count_command(result.span.warm);
-    Json done = {{"type", message::kDone},
-                 {"exit", result.span.exit},
-                 {"span_id", result.span.span_id},
-                 {"notices", result.notices}};
-    if (flag_of(request, "want_span")) done["span"] = to_json(result.span);
-    return done;
+    ChannelCaller caller(agent, channel, flag_of(request, "want_span"));
+    SUB_TRY(execute(agent.machine(), agent.trace(), *project, exec, {fds[0].get(), fds[1].get(), fds[2].get()}, caller));
+    return Json();  // told already
 }
 
 // The kept captures that a request means: one span, a world's, or the project's pending ones.

@@ -2,8 +2,6 @@
 
 #include <fcntl.h>
 
-#include <algorithm>
-
 #include "base/ids.hpp"
 #include "base/paths.hpp"
 #include "base/text.hpp"
@@ -87,27 +85,46 @@ Result<plan::WorldPlan> Project::plan_world(const Machine& machine, const Wanted
     return plan_project_world(machine, path(), store_.path(), wanted);
 }
 
-Result<Project::Lease> Project::acquire(const Machine& machine, const Wanted& wanted) {
-    const auto fits = [&](const SessionWorld& world) {
-        const auto strategy = wanted.capture.value_or(CaptureStrategy::overlay);
-        const auto network = wanted.host_network ? plan::NetworkMode::host : plan::NetworkMode::loopback;
-        return world.plan.capture_record.primary == strategy && world.plan.network == network;
-    };
-    if (!wanted.fresh) {
-        std::unique_lock lock(mutex_);
-        std::ranges::stable_sort(idle_, std::greater{}, [](const auto& world) { return world->background; });
+void Project::expect_release() {
+    const std::scoped_lock lock(mutex_);
+    ++expected_;
+}
+
+void Project::release_done() {
+    const std::scoped_lock lock(mutex_);
+    --expected_;
+    released_.notify_all();
+}
+
+// The idle world that fits best: one with background processes before others.
+std::unique_ptr<SessionWorld> Project::take_fitting(const Wanted& wanted) {
+    const auto strategy = wanted.capture.value_or(CaptureStrategy::overlay);
+    const auto network = wanted.host_network ? plan::NetworkMode::host : plan::NetworkMode::loopback;
+    std::unique_lock lock(mutex_);
+    for (;;) {
+        auto best = idle_.end();
         for (auto it = idle_.begin(); it != idle_.end(); ++it) {
-            if (!fits(**it)) continue;
-            std::unique_ptr<SessionWorld> world = std::move(*it);
-            idle_.erase(it);
-            lock.unlock();
-            if (is_current(*world)) return Lease{std::move(world), /*warm=*/true};
-            // The project's directory is another one now: this world ends here.
-            const std::string id = world->id();
-            world.reset();
-            SUB_TRY(store_.discard("worlds/" + id));
-            break;
+            const plan::WorldPlan& plan = (*it)->plan;
+            if (plan.capture_record.primary != strategy || plan.network != network) continue;
+            if (best == idle_.end() || (*it)->background) best = it;
         }
+        if (best != idle_.end()) {
+            std::unique_ptr<SessionWorld> world = std::move(*best);
+            idle_.erase(best);
+            return world;
+        }
+        if (expected_ == 0) return nullptr;
+        released_.wait(lock);
+    }
+}
+
+Result<Project::Lease> Project::acquire(const Machine& machine, const Wanted& wanted) {
+    while (std::unique_ptr<SessionWorld> world = wanted.fresh ? nullptr : take_fitting(wanted)) {
+        if (is_current(*world)) return Lease{std::move(world), /*warm=*/true};
+        // The project's directory is another one now: this world ends here.
+        const std::string id = world->id();
+        world.reset();
+        SUB_TRY(store_.discard("worlds/" + id));
     }
     SUB_TRY_ASSIGN(plan::WorldPlan plan, plan_world(machine, wanted));
     SUB_TRY_ASSIGN(sys::UniqueFd lock, store_.make_world(plan.world_id));
@@ -125,6 +142,7 @@ Result<Project::Lease> Project::acquire(const Machine& machine, const Wanted& wa
 void Project::release(std::unique_ptr<SessionWorld> world) {
     const std::scoped_lock lock(mutex_);
     idle_.push_back(std::move(world));
+    released_.notify_all();
 }
 
 std::vector<std::unique_ptr<SessionWorld>> Project::take_idle(std::int64_t unused_since_ns) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <condition_variable>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -78,6 +79,10 @@ class Project {
     };
     // An idle world that fits, one with background processes first, or a new one.
     Result<Lease> acquire(const Machine& machine, const Wanted& wanted);
+    // Between the two, a world is about to be given back: acquire waits for it
+    // rather than making another.
+    void expect_release();
+    void release_done();
     // Gives an idle world back for the next command.
     void release(std::unique_ptr<SessionWorld> world);
     // Takes every idle world out: to end them, or those idle since before `ns`.
@@ -96,11 +101,14 @@ class Project {
     Project(Store store, std::string session_id) : store_(std::move(store)), session_id_(std::move(session_id)) {}
     Result<plan::WorldPlan> plan_world(const Machine& machine, const Wanted& wanted) const;
     bool is_current(const SessionWorld& world) const;
+    std::unique_ptr<SessionWorld> take_fitting(const Wanted& wanted);
 
     Store store_;
     std::string session_id_;
     std::mutex commit_mutex_;
     std::mutex mutex_;  // of what follows
+    std::condition_variable released_;
+    int expected_ = 0;  // worlds about to be released
     std::vector<std::unique_ptr<SessionWorld>> idle_;
     std::vector<std::string> pending_;
 };

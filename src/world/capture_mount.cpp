@@ -6,6 +6,7 @@
 
 #include "sys/file.hpp"
 #include "sys/mount.hpp"
+#include "sys/tree_ops.hpp"
 
 namespace substrate::world {
 namespace {
@@ -16,9 +17,7 @@ std::string fd_path(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
 }  // namespace
 
 Result<sys::UniqueFd> CaptureMount::make_overlay(const CaptureSlot& slot) const {
-    using sys::FsOption;
-    std::vector<FsOption> options;
-    const std::string store = fd_path(staging_.store.get());
+    std::vector<sys::FsOption> options;
     // The layers' descriptors live until the mount has been made.
     std::vector<sys::UniqueFd> layers;
     const auto layer = [&](const std::string& path) -> Result<std::string> {
@@ -59,8 +58,34 @@ Result<sys::UniqueFd> CaptureMount::make(const CaptureSlot& slot) const {
     return fail({Errc::internal, "unknown capture strategy"});
 }
 
+// A volatile overlay leaves a mark in its work directory that forbids mounting
+// the same upper directory again after a crash; this was not one. The rest of
+// the directory goes too: removing it is the larger part of the next mount.
+void CaptureMount::clear_work(const std::string& slot) const {
+    const std::string work = slot + "/work/work";
+    // What is not there, the kernel did not make.
+    (void)sys::unlink_at(staging_.store.get(), (work + "/incompat/volatile/dirty").c_str());
+    for (const char* dir : {"/incompat/volatile", "/incompat", ""})
+        (void)sys::remove_dir_at(staging_.store.get(), (work + dir).c_str());
+}
+
+void CaptureMount::drop_prepared() {
+    if (!prepared_) return;
+    prepared_.reset();
+    clear_work(prepared_slot_.path);
+}
+
+Result<> CaptureMount::prepare(const CaptureSlot& slot) {
+    if (plan_.strategy != CaptureStrategy::overlay || mounted()) return {};
+    drop_prepared();
+    SUB_TRY_ASSIGN(prepared_, make_overlay(slot));
+    prepared_slot_ = slot;
+    return {};
+}
+
 Result<> CaptureMount::mount(const CaptureSlot& slot) {
-    auto made = make(slot);
+    if (prepared_ && prepared_slot_ != slot) drop_prepared();
+    Result<sys::UniqueFd> made = prepared_ ? Result<sys::UniqueFd>(std::move(prepared_)) : make(slot);
     if (!made) return fail(std::move(made).error().during("mounting the capture of '" + plan_.project.str() + "'"));
     SUB_TRY(sys::attach(made->get(), staging_.project.get(), ""));
     mount_ = std::move(*made);
@@ -80,13 +105,7 @@ Result<> CaptureMount::unmount() {
     if (!mount_) return {};
     SUB_TRY_DURING(sys::detach_mount(mount_.get()), "unmounting the capture of '" + plan_.project.str() + "'");
     mount_.reset();
-    if (plan_.strategy == CaptureStrategy::overlay) {
-        // A volatile overlay leaves a mark that forbids mounting the same upper
-        // directory again after a crash; this was not one. Without the mark
-        // (the kernel made none) there is nothing to remove.
-        const std::string mark = slot_ + "/work/work/incompat/volatile";
-        (void)sys::remove_tree_at(staging_.store.get(), mark);
-    }
+    if (plan_.strategy == CaptureStrategy::overlay) clear_work(slot_);
     slot_.clear();
     return {};
 }

@@ -18,12 +18,18 @@ class CaptureMount {
 
     bool mounted() const { return static_cast<bool>(mount_); }
     const std::string& slot() const { return slot_; }
-    // Requires !mounted(). On failure nothing stays mounted.
+    // Requires !mounted(). On failure nothing stays mounted. Uses what prepare()
+    // made for the same slot.
     Result<> mount(const CaptureSlot& slot);
+    // Makes the mount of an overlay without attaching it: nothing of the project has been
+    // looked up through it, so it shows the host's tree as it is when it is used.
+    Result<> prepare(const CaptureSlot& slot);
     // Detaches the mount; requires that no process lives on it.
     Result<> unmount();
 
   private:
+    void drop_prepared();
+    void clear_work(const std::string& slot) const;
     Result<sys::UniqueFd> make(const CaptureSlot& slot) const;
     Result<sys::UniqueFd> make_overlay(const CaptureSlot& slot) const;
 
@@ -31,6 +37,8 @@ class CaptureMount {
     const Staging& staging_;
     sys::UniqueFd mount_;
     std::string slot_;
+    sys::UniqueFd prepared_;
+    CaptureSlot prepared_slot_;
 };
 
 }  // namespace substrate::world

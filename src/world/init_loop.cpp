@@ -73,6 +73,9 @@ Result<bool> InitLoop::take_order() {
     SUB_TRY_ASSIGN(Order order, decode_order(packet.payload));
     if (auto* exec_order = std::get_if<ExecOrder>(&order)) {
         SUB_TRY(exec(std::move(*exec_order), std::move(packet.fds)));
+    } else if (const auto* prepare = std::get_if<PrepareOrder>(&order)) {
+        // What fails here fails again, and is reported, when it is needed.
+        if (command_ < 0) (void)capture_.prepare(prepare->slot);
     } else {
         const auto& signal = std::get<SignalOrder>(order);
         const pid_t target = signal.everything ? -1 : -command_;

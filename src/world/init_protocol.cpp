@@ -8,8 +8,33 @@ namespace {
 using plan::WireReader;
 using plan::WireWriter;
 
-enum class OrderTag : std::uint8_t { exec, signal };
+enum class OrderTag : std::uint8_t { exec, signal, prepare };
 enum class EventTag : std::uint8_t { ready, failed, exited, quiet };
+
+void put_slot(WireWriter& out, const CaptureSlot& slot) {
+    out.put(slot.path);
+    out.put_strings(slot.lowers);
+}
+
+CaptureSlot get_slot(WireReader& in) {
+    CaptureSlot slot;
+    slot.path = in.get_string();
+    slot.lowers = in.get_strings();
+    return slot;
+}
+
+ExecOrder get_exec(WireReader& in) {
+    ExecOrder exec;
+    exec.slot = get_slot(in);
+    exec.program = in.get_string();
+    exec.argv = in.get_strings();
+    exec.fallback_program = in.get_string();
+    exec.fallback_argv = in.get_strings();
+    exec.environment = in.get_strings();
+    exec.cwd = in.get_string();
+    exec.umask = in.get<std::uint32_t>();
+    return exec;
+}
 
 }  // namespace
 
@@ -17,8 +42,7 @@ std::string encode(const Order& order) {
     WireWriter out;
     out.put(static_cast<OrderTag>(order.index()));
     if (const auto* exec = std::get_if<ExecOrder>(&order)) {
-        out.put(exec->slot.path);
-        out.put_strings(exec->slot.lowers);
+        put_slot(out, exec->slot);
         out.put(exec->program);
         out.put_strings(exec->argv);
         out.put(exec->fallback_program);
@@ -29,6 +53,8 @@ std::string encode(const Order& order) {
     } else if (const auto* signal = std::get_if<SignalOrder>(&order)) {
         out.put(signal->signal);
         out.put(signal->everything);
+    } else if (const auto* prepare = std::get_if<PrepareOrder>(&order)) {
+        put_slot(out, prepare->slot);
     }
     return out.take();
 }
@@ -36,23 +62,16 @@ std::string encode(const Order& order) {
 Result<Order> decode_order(std::string_view bytes) {
     WireReader in(bytes);
     Order order;
-    if (in.get_enum(OrderTag::signal) == OrderTag::exec) {
-        ExecOrder exec;
-        exec.slot.path = in.get_string();
-        exec.slot.lowers = in.get_strings();
-        exec.program = in.get_string();
-        exec.argv = in.get_strings();
-        exec.fallback_program = in.get_string();
-        exec.fallback_argv = in.get_strings();
-        exec.environment = in.get_strings();
-        exec.cwd = in.get_string();
-        exec.umask = in.get<std::uint32_t>();
-        order = std::move(exec);
-    } else {
-        SignalOrder signal;
-        signal.signal = in.get<std::int32_t>();
-        signal.everything = in.get<bool>();
-        order = signal;
+    switch (in.get_enum(OrderTag::prepare)) {
+        case OrderTag::exec: order = get_exec(in); break;
+        case OrderTag::signal: {
+            SignalOrder signal;
+            signal.signal = in.get<std::int32_t>();
+            signal.everything = in.get<bool>();
+            order = signal;
+            break;
+        }
+        case OrderTag::prepare: order = PrepareOrder{get_slot(in)}; break;
     }
     SUB_TRY(in.finish("order"));
     return order;

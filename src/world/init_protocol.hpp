@@ -45,7 +45,13 @@ struct SignalOrder {
     bool everything = false;
     bool operator==(const SignalOrder&) const = default;
 };
-using Order = std::variant<ExecOrder, SignalOrder>;
+// Makes the capture for a command to come, so that it need not wait for it. The
+// next ExecOrder may name another slot all the same.
+struct PrepareOrder {
+    CaptureSlot slot;
+    bool operator==(const PrepareOrder&) const = default;
+};
+using Order = std::variant<ExecOrder, SignalOrder, PrepareOrder>;
 
 struct Ready {
     bool operator==(const Ready&) const = default;

@@ -101,6 +101,10 @@ Result<> World::exec(const ExecOrder& order, const int (&stdio)[3]) {
     return send_packet(control_.get(), encode(Order(order)), stdio);
 }
 
+Result<> World::prepare(const CaptureSlot& slot) {
+    return send_packet(control_.get(), encode(Order(PrepareOrder{slot})), {});
+}
+
 Result<> World::signal(int number, bool everything) {
     return send_packet(control_.get(), encode(Order(SignalOrder{number, everything})), {});
 }

@@ -41,6 +41,7 @@ class World {
     int event_fd() const { return control_.get(); }
 
     Result<> exec(const ExecOrder& order, const int (&stdio)[3]);
+    Result<> prepare(const CaptureSlot& slot);
     Result<> signal(int number, bool everything);
     // The next event. Errc::unavailable when the init is gone.
     Result<Event> receive();
