@@ -180,6 +180,11 @@ int run(const Console& console, int argc, char** argv) {
         if (first == name) return run_subcommand(console, argc, argv);
 
     MainOptions options;
+    if (argc == 3 && first == "-c") {
+        // The form that shells and agents use needs no parser.
+        options.line = argv[2];
+        if (!options.line.empty()) return run_main(console, options);
+    }
     CLI::App app{"Runs commands in worlds: sandboxes whose changes are captured, recorded and replayable.\n\n"
                  "Commands: trace, replay, diff, apply, discard, world (each has --help)",
                  "substrate"};
