@@ -36,14 +36,20 @@ struct MainOptions {
 };
 
 // CLI11 would read a value in brackets as a list.
-CLI::Option* as_they_are(CLI::Option* option) {
-    option->allow_extra_args(false);
-    return option;
+CLI::Option* as_they_are(CLI::Option* option) { return option->allow_extra_args(false); }
+
+// The index of the "--" that ends our own arguments, or argc.
+int end_of_options(const CLI::App& app, int argc, char** argv) {
+    for (int i = 1; i < argc; ++i) {
+        if (std::string_view(argv[i]) == "--") return i;
+        const CLI::Option* option = app.get_option_no_throw(argv[i]);
+        if (option != nullptr && option->get_items_expected_min() > 0) ++i;  // its value
+    }
+    return argc;
 }
 
 void add_main_options(CLI::App& app, MainOptions& options) {
     app.add_option("-c", options.line, "Run LINE as `bash -c LINE` would, in a world")->type_name("LINE")->expected(1);
-    as_they_are(app.add_option("command", options.argv, "Or: run this program with these arguments, without a shell (after --)"));
     app.add_flag("--ephemeral", options.ephemeral, "In a fresh world that ends with the command");
     app.add_option("--commit", options.commit, "When changes reach the host: auto, ask or manual")
         ->check(CLI::IsMember({"auto", "ask", "manual"}));
@@ -60,7 +66,6 @@ void add_main_options(CLI::App& app, MainOptions& options) {
     app.add_option("--replay", options.replay_id, "The same as `replay ID`")->type_name("ID");
     app.add_flag("--replay-verbose", options.replay_verbose, "With --replay: each step is a line");
     app.set_version_flag("--version", SUBSTRATE_VERSION);
-    app.positionals_at_end();
 }
 
 bool use_host(const Console& console, const char* variable, bool no_world, bool world) {
@@ -97,6 +102,13 @@ int run_main(const Console& console, const MainOptions& options) {
     if (auto passed = pass_variables(console, options.env, request); !passed) return console.fail_with(passed.error());
     if (options.explain) return explain_command(console, request);
     return run_command(console, std::move(run), use_host(console, "SUBSTRATE_WORLD", options.no_world, options.world));
+}
+
+// --help and --version print and succeed; anything else is one line and exit 2.
+int usage_exit(const Console& console, const CLI::App& app, const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);
+    console.note(std::string(error.what()) + " (substrate --help)");
+    return to_int(ExitCode::usage);
 }
 
 // The first word that names a command decides which parser is built: parsing is
@@ -143,7 +155,7 @@ int run_subcommand(const Console& console, int argc, char** argv) {
     diff->add_flag("--json", change.json);
     diff->add_flag("--patch", change.patch, "Contents too, where the change is kept");
     auto* apply = add_change("apply", "Bring kept changes to the host", apply_command);
-    as_they_are(apply->add_option("paths", change.paths, "Only these paths and what is below them"));
+    apply->add_option("paths", change.paths, "Only these paths and what is below them");
     apply->add_flag("--force", change.force, "Even where the host has changed since");
     add_change("discard", "Drop kept changes", discard_command);
 
@@ -167,8 +179,7 @@ int run_subcommand(const Console& console, int argc, char** argv) {
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
-        const int code = app.exit(error);
-        return code == 0 ? 0 : to_int(ExitCode::usage);
+        return usage_exit(console, app, error);
     }
     return exit;
 }
@@ -186,14 +197,17 @@ int run(const Console& console, int argc, char** argv) {
         if (!options.line.empty()) return run_main(console, options);
     }
     CLI::App app{"Runs commands in worlds: sandboxes whose changes are captured, recorded and replayable.\n\n"
+                 "Or: substrate [OPTIONS] -- PROGRAM ARGUMENTS, without a shell.\n"
                  "Commands: trace, replay, diff, apply, discard, world (each has --help)",
                  "substrate"};
     add_main_options(app, options);
+    // What follows "--" is the command's, not ours to interpret.
+    const int own = end_of_options(app, argc, argv);
+    for (int i = own + 1; i < argc; ++i) options.argv.emplace_back(argv[i]);
     try {
-        app.parse(argc, argv);
+        app.parse(own, argv);
     } catch (const CLI::ParseError& error) {
-        const int code = app.exit(error);
-        return code == 0 ? 0 : to_int(ExitCode::usage);
+        return usage_exit(console, app, error);
     }
     if (!options.replay_id.empty()) {
         ReplayOptions replay{.span_id = options.replay_id, .verbose = options.replay_verbose, .verify = false, .json = false, .no_world = options.no_world};

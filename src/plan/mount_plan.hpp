@@ -34,8 +34,10 @@ struct Devpts {
     bool operator==(const Devpts&) const = default;
 };
 // Makes the target, which the host may or may not have, empty: a directory by
-// a read-only tmpfs, a file by /dev/null.
+// a read-only tmpfs, a file by /dev/null. Acts after every other operation, when the
+// links on the way to it lead where they will lead for a command.
 struct Mask {
+    bool required = false;  // a target that cannot be found is an error
     bool operator==(const Mask&) const = default;
 };
 // The target, which is already mounted, bound onto itself read-only.

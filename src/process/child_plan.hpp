@@ -35,7 +35,7 @@ struct FdPlacement {
 };
 inline constexpr unsigned kMaxPlacements = 6;
 
-// Everything that a child does between clone3(2) and execve(2), prepared by
+// Everything that a child does between clone(2) and execve(2), prepared by
 // the parent. Borrowed pointers only: the child allocates nothing.
 struct ChildPlan {
     const char* program = nullptr;

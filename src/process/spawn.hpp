@@ -21,7 +21,7 @@ struct SpawnOptions {
 };
 
 // Starts a child and waits until it has executed its program. Errors: what
-// clone3 says, or the child's own report as "step 'detail': errno"; the child
+// clone says, or the child's own report as "step 'detail': errno"; the child
 // has then been reaped. The caller reaps a running child by its pidfd.
 Result<Child> spawn(ChildPlan plan, const SpawnOptions& options = {});
 

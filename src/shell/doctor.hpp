@@ -40,7 +40,7 @@ struct MachineNotes {
 std::vector<Finding> judge(const plan::HostFacts& facts, const MachineNotes& notes);
 Json doctor_json(const plan::HostFacts& facts, const MachineNotes& notes, const std::vector<Finding>& findings);
 
-// Where a probe may try things when no agent has made a capture root yet: below the home.
+// Where a probe tries what captures need.
 std::string probe_scratch(const Console& console);
 
 }  // namespace substrate::shell

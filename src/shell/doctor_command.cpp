@@ -9,6 +9,7 @@
 #include "shell/commands.hpp"
 #include "shell/doctor.hpp"
 #include "supervisor/client.hpp"
+#include "supervisor/store.hpp"
 #include "sys/file.hpp"
 #include "world/probe.hpp"
 
@@ -85,7 +86,7 @@ MachineNotes look_around(const Console& console) {
 }  // namespace
 
 std::string probe_scratch(const Console& console) {
-    return supervisor::capture_roots(console.env, console.home).front();
+    return supervisor::usual_capture_root(supervisor::capture_roots(console.env, console.home));
 }
 
 int world_doctor(const Console& console, const WorldOptions& options) {

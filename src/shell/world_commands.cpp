@@ -130,7 +130,7 @@ int explain_command(const Console& console, const ExecRequest& request) {
     auto facts = world::probe_host(console.env, {supervisor::sibling_program("substrate-world-init"), console.home.path, scratch});
     if (!facts) return console.fail_with(facts.error());
     const supervisor::Machine machine{.env = console.env, .facts = *facts, .seccomp = {}, .init_program = {}, .capture_roots = roots};
-    auto plan = supervisor::plan_project_world(machine, path, roots.front(), {request.capture, request.host_network, false});
+    auto plan = supervisor::plan_project_world(machine, path, scratch, {request.capture, request.host_network, false});
     if (!plan) return console.fail_with(plan.error());
     console.out(fmt::format("command    {}\n", printable(request.cmd.empty() ? shell_join(request.argv) : request.cmd)));
     console.out(fmt::format("decision   allow (no policy is configured)\ncommit     {}\n", to_string(request.commit)));

@@ -33,7 +33,7 @@ Result<std::unique_ptr<Agent>> Agent::start(const Env& env, const Home& home, co
 
     Machine machine{.env = env, .facts = {}, .seccomp = {}, .init_program = options.init_program,
                     .capture_roots = capture_roots(env, home)};
-    SUB_TRY_ASSIGN(machine.facts, world::probe_host(env, {options.init_program, home.path, machine.capture_roots.front()}));
+    SUB_TRY_ASSIGN(machine.facts, world::probe_host(env, {options.init_program, home.path, usual_capture_root(machine.capture_roots)}));
     SUB_TRY_ASSIGN(machine.seccomp, world::compile_seccomp(plan::SeccompMode::enforce));
     SUB_TRY_ASSIGN(trace::TraceWriter trace, trace::TraceWriter::open(home.path));
     // What an earlier agent left behind, before anybody can make more of it.

@@ -96,6 +96,9 @@ Result<> Execution::run(const int (&stdio)[3]) {
     span().duration_ms = static_cast<double>(machine_.env.monotonic_ns() - started_mono_) / 1e6;
     fill_span(span(), machine_, project_, request_, order_, session_world().plan, lease_.warm);
     fill_outcome(span(), exited_, stopped_as_);
+    for (const Degradation& degradation : session_world().plan.degradations)
+        result_.notices.push_back(fmt::format("degraded: {}: {}{}", degradation.component, degradation.reason,
+                                              degradation.fix.empty() ? "" : " (" + degradation.fix + ")"));
     if (world_died_) result_.notices.push_back("the world ended unexpectedly while the command ran");
 
     // From here on the command has happened: whatever fails is told and the span is written.

@@ -103,6 +103,13 @@ Result<Json> run_apply(Agent& agent, const Json& request) {
     SUB_TRY_ASSIGN(const std::vector<Manifest> chosen, targets(store, text_of(request, "target")));
     Json done = {{"type", message::kDone}, {"applied", Json::array()}, {"notices", Json::array()}};
     std::int64_t exit = 0;
+    if (text_of(request, "target").empty()) {
+        SUB_TRY_ASSIGN(const std::vector<Manifest> undecided, store.list());
+        for (const Manifest& manifest : undecided)
+            if (manifest.state == KeptState::conflict || manifest.state == KeptState::interrupted)
+                done["notices"].push_back(fmt::format("{0} is kept ({1}): substrate diff {0}, then apply --force or discard",
+                                                      manifest.span_id, to_string(manifest.state)));
+    }
     for (const Manifest& manifest : chosen) {
         if (manifest.state == KeptState::applied) {
             done["notices"].push_back(manifest.span_id + " is applied already");

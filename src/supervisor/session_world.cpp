@@ -1,6 +1,7 @@
 #include "supervisor/session_world.hpp"
 
 #include <fcntl.h>
+#include <xxhash.h>
 
 #include "base/ids.hpp"
 #include "base/paths.hpp"
@@ -21,6 +22,18 @@ Result<std::string> SessionWorld::prepare_slot(Store& store) {
 Result<> SessionWorld::retire_slot(Store& store, const std::string& slot) {
     if (slot == slot_) slot_.clear();
     return store.discard(slot);
+}
+
+std::uint64_t mask_identities(const plan::WorldPlan& plan) {
+    std::string identities;
+    const auto add = [&](const WorldPath& path) {
+        const auto st = sys::stat_at(AT_FDCWD, path.c_str());
+        const std::uint64_t inode = st && *st ? (*st)->stx_ino : 0;
+        identities.append(reinterpret_cast<const char*>(&inode), sizeof inode);
+    };
+    for (const plan::MountOp& op : plan.mounts)
+        if (std::holds_alternative<plan::Mask>(op.action) && !is_within(op.target.str(), "/proc")) add(op.target);
+    return XXH3_64bits(identities.data(), identities.size());
 }
 
 std::string find_project(const std::string& cwd, const std::string& home) {
@@ -78,7 +91,7 @@ std::vector<std::string> Project::pending_layers() {
 bool Project::is_current(const SessionWorld& world) const {
     const auto st = sys::stat_at(AT_FDCWD, path().c_str());
     return st && *st && (*st)->stx_ino == world.plan.capture.project_inode &&
-           sys::device_of(**st) == world.plan.capture.project_device;
+           sys::device_of(**st) == world.plan.capture.project_device && mask_identities(world.plan) == world.masks;
 }
 
 Result<plan::WorldPlan> Project::plan_world(const Machine& machine, const Wanted& wanted) const {
@@ -128,15 +141,21 @@ Result<Project::Lease> Project::acquire(const Machine& machine, const Wanted& wa
     }
     SUB_TRY_ASSIGN(plan::WorldPlan plan, plan_world(machine, wanted));
     SUB_TRY_ASSIGN(sys::UniqueFd lock, store_.make_world(plan.world_id));
-    if (plan.capture.strategy == CaptureStrategy::fuse) SUB_TRY(store_.make_slot(plan.world_id, 0, CaptureStrategy::fuse));
+    // fuse-overlayfs is mounted while the world is set up, on this slot only.
+    std::string fuse_slot;
+    if (plan.capture.strategy == CaptureStrategy::fuse) {
+        SUB_TRY_ASSIGN(fuse_slot, store_.make_slot(plan.world_id, 0, CaptureStrategy::fuse));
+    }
     auto launched = world::World::launch(plan, {machine.init_program, &machine.seccomp});
     if (!launched) {
         SUB_TRY(store_.discard("worlds/" + plan.world_id));
         return fail(std::move(launched).error());
     }
-    return Lease{std::make_unique<SessionWorld>(std::move(plan), std::move(*launched), std::move(lock),
-                                                machine.env.realtime_ns()),
-                 /*warm=*/false};
+    auto world = std::make_unique<SessionWorld>(std::move(plan), std::move(*launched), std::move(lock),
+                                                machine.env.realtime_ns());
+    world->masks = mask_identities(world->plan);
+    if (!fuse_slot.empty()) world->adopt_slot(std::move(fuse_slot));
+    return Lease{std::move(world), /*warm=*/false};
 }
 
 void Project::release(std::unique_ptr<SessionWorld> world) {

@@ -37,6 +37,11 @@ class SessionWorld {
     const std::string& id() const { return plan.world_id; }
     // The slot for the next command, made if there is none.
     Result<std::string> prepare_slot(Store& store);
+    // Takes the slot that was made before the world was launched: number 0.
+    void adopt_slot(std::string slot) {
+        slot_ = std::move(slot);
+        next_slot_ = 1;
+    }
     // The slot's capture was used up or moved away: its rest goes to the trash.
     Result<> retire_slot(Store& store, const std::string& slot);
 
@@ -44,6 +49,7 @@ class SessionWorld {
     world::World world;
     std::int64_t started_ns;
     std::uint64_t commands = 0;
+    std::uint64_t masks = 0;  // mask_identities() when it was launched
     std::int64_t last_used_ns = 0;
     // Set while background processes of `background_span` hold a slot.
     bool background = false;
@@ -112,6 +118,10 @@ class Project {
     std::vector<std::unique_ptr<SessionWorld>> idle_;
     std::vector<std::string> pending_;
 };
+
+// Which objects of the host the plan's masks cover: a secret that appears or is
+// replaced later is not covered, so the world must not be used again.
+std::uint64_t mask_identities(const plan::WorldPlan& plan);
 
 // The plan for a new world of the project at `path`, without making anything.
 Result<plan::WorldPlan> plan_project_world(const Machine& machine, const std::string& path, const std::string& store,

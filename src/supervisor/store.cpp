@@ -23,7 +23,8 @@ constexpr std::int64_t kTmpfsMagic = 0x01021994;
 constexpr std::string_view kStorePrefix = "p-";
 
 std::string store_name(const std::string& project) {
-    return fmt::format("{}{:016x}", kStorePrefix, XXH3_64bits(project.data(), project.size()));
+    const XXH128_hash_t hash = XXH3_128bits(project.data(), project.size());
+    return fmt::format("{}{:016x}{:016x}", kStorePrefix, hash.high64, hash.low64);
 }
 
 struct Candidate {
@@ -34,7 +35,7 @@ struct Candidate {
 
 std::optional<Candidate> examine(const std::string& root, const std::string& project, std::uint64_t device,
                                  std::string& why) {
-    if (is_within(root, project)) {
+    if (!project.empty() && is_within(root, project)) {
         why += fmt::format("; {} lies in the project", root);
         return std::nullopt;
     }
@@ -134,8 +135,10 @@ Result<Store> Store::open(const std::vector<std::string>& roots, const std::stri
     const std::string path = best->path + "/" + store_name(project);
     SUB_TRY(sys::open_private_dir(path));
     for (const char* part : {"/worlds", "/spans", "/trash"}) SUB_TRY(sys::make_dirs(path + part, 0700));
-    if (const auto known = sys::read_file(path + "/project"); !known || *known != project)
-        SUB_TRY(sys::replace_file(path + "/project", project, 0600));
+    const auto known = sys::read_file(path + "/project");
+    if (known && *known != project)
+        return fail({Errc::safety, "the capture store '" + path + "' belongs to '" + printable(*known) + "'"});
+    if (!known) SUB_TRY(sys::replace_file(path + "/project", project, 0600));
     return open_existing(path);
 }
 
@@ -246,6 +249,13 @@ std::int64_t Store::forgotten_until_ns() const {
     std::int64_t until = 0;
     std::from_chars(text->data(), text->data() + text->size(), until);
     return until;
+}
+
+std::string usual_capture_root(const std::vector<std::string>& roots) {
+    std::string why;
+    for (const std::string& root : roots)
+        if (const auto candidate = examine(root, "", 0, why); candidate && !candidate->tmpfs) return root;
+    return roots.front();
 }
 
 Result<std::vector<std::string>> list_stores(const std::vector<std::string>& roots) {

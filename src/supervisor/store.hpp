@@ -83,6 +83,11 @@ class Store {
     std::uint64_t trash_number_ = 0;
 };
 
+// The directory of `roots` that captures of most projects will use: the first
+// that can be made and is no tmpfs, else the first. Created; what overlay can do is
+// tried there.
+std::string usual_capture_root(const std::vector<std::string>& roots);
+
 // Where the stores of all projects are: for status and gc.
 Result<std::vector<std::string>> list_stores(const std::vector<std::string>& roots);
 

@@ -199,7 +199,8 @@ TEST_F(StoreTest, ListsByTimeAndLeavesOutWhatIsDamaged) {
     write(store.path() + "/spans/not-a-span/manifest.json", "{}");
     write(store.path() + "/spans/file", "x");
     std::vector<std::int64_t> times;
-    for (const Manifest& one : store.list().value()) times.push_back(one.captured_ns);
+    const auto all = store.list().value();
+    for (const Manifest& one : all) times.push_back(one.captured_ns);
     EXPECT_EQ(times, (std::vector<std::int64_t>{10, 20, 30}));
 }
 

@@ -1,10 +1,13 @@
 #pragma once
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
 #include <map>
+#include <optional>
+#include <span>
 #include <string>
 
 #include "base/env.hpp"
@@ -25,8 +28,8 @@ class FakeEnv final : public Env {
     std::int64_t monotonic_ns() const override { return realtime_ns(); }
     void random(std::span<std::uint8_t> bytes) const override {
         ++drawn;
-        for (std::size_t i = 0; i < bytes.size(); ++i)
-            bytes[i] = static_cast<std::uint8_t>(i < sizeof drawn ? drawn >> (8 * i) : 0x5a);
+        for (std::size_t i = 0; i < bytes.size(); ++i)  // the number last, so that ids sort as they are made
+            bytes[bytes.size() - 1 - i] = static_cast<std::uint8_t>(i < 4 ? drawn >> (8 * i) : 0x5a);
     }
     std::optional<std::string> variable(std::string_view name) const override {
         const auto it = variables.find(name);

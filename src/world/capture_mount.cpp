@@ -27,14 +27,18 @@ Result<sys::UniqueFd> CaptureMount::make_overlay(const CaptureSlot& slot) const 
         return name;
     };
     const std::string project = fd_path(staging_.lower.get());
-    if (slot.lowers.empty()) {
-        options.push_back({"lowerdir", project});
+    std::string joined;
+    for (const std::string& lower : slot.lowers) {
+        SUB_TRY_ASSIGN(const std::string name, layer(lower));
+        joined += name + ":";
+    }
+    joined += project;
+    constexpr std::size_t kMostValue = 255;  // of fsconfig(2)
+    if (joined.size() <= kMostValue) {
+        options.push_back({"lowerdir", std::move(joined)});
     } else {
-        // KERNEL(6.5): one layer at a time; the colon form is cut at 255 bytes.
-        for (const std::string& lower : slot.lowers) {
-            SUB_TRY_ASSIGN(std::string name, layer(lower));
-            options.push_back({"lowerdir+", std::move(name)});
-        }
+        // KERNEL(6.7): one layer at a time.
+        for (const sys::UniqueFd& fd : layers) options.push_back({"lowerdir+", fd_path(fd.get())});
         options.push_back({"lowerdir+", project});
     }
     SUB_TRY_ASSIGN(std::string upper, layer(slot.path + "/upper"));
@@ -42,8 +46,8 @@ Result<sys::UniqueFd> CaptureMount::make_overlay(const CaptureSlot& slot) const 
     options.push_back({"upperdir", std::move(upper)});
     options.push_back({"workdir", std::move(work)});
     if (plan_.user_xattrs) options.push_back({.key = "userxattr", .value = {}, .is_flag = true});
-    // Without it every unmount would write back the whole file system that
-    // holds the upper directory. The capture is as durable as the command made it.
+    // Without it every unmount would write back the whole file system that holds
+    // the upper directory. The price: fsync(2) does nothing inside the capture.
     options.push_back({.key = "volatile", .value = {}, .is_flag = true});
     return sys::mount_new("overlay", options, sys::kMountNoSuid | sys::kMountNoDev);
 }
@@ -92,7 +96,7 @@ Result<> CaptureMount::mount(const CaptureSlot& slot) {
     slot_ = slot.path;
     for (const WorldPath& mask : plan_.masks) {
         const std::string below = mask.str().substr(plan_.project.str().size() + 1);
-        if (auto masked = mask_path(mount_.get(), below, staging_.empty.get()); !masked) {
+        if (auto masked = mask_path(mount_.get(), below, staging_.empty.get(), /*required=*/false); !masked) {
             auto error = std::move(masked).error().during("hiding '" + mask.str() + "'");
             SUB_TRY(unmount());
             return fail(std::move(error));

@@ -142,7 +142,8 @@ Result<> RootBuilder::apply(const plan::MountOp& op) {
         const std::array options = {FsOption{"ptmxmode", "0666"}, FsOption{"mode", "0620"}};
         return mount_fresh(target, "devpts", options, sys::kMountNoSuid | sys::kMountNoExec);
     }
-    if (std::holds_alternative<plan::Mask>(op.action)) return mask_path(root_.get(), target, empty_.get());
+    if (const auto* mask = std::get_if<plan::Mask>(&op.action))
+        return mask_path(root_.get(), target, empty_.get(), mask->required);
     if (std::holds_alternative<plan::ReadOnly>(op.action)) return read_only_over(root_.get(), target);
     if (const auto* link = std::get_if<plan::Symlink>(&op.action)) {
         SUB_TRY_ASSIGN(const UniqueFd parent, directory(std::string(parent_of(target))));
@@ -168,20 +169,31 @@ Result<> check_identity(int project, const plan::CapturePlan& capture) {
     return {};
 }
 
-// Binds what captures are made of below the staging directory. They must stay
-// mounted in this namespace: overlayfs takes its layers from nowhere else.
-Result<> stage(RootBuilder& root, const plan::WorldPlan& plan) {
-    const auto put = [&](const HostPath& source, const char* name, std::uint64_t attributes) -> Result<> {
-        SUB_TRY_ASSIGN(const UniqueFd tree, sys::clone_tree(AT_FDCWD, source.str(), /*recursive=*/true));
-        if (source == plan.capture.project) SUB_TRY(check_identity(tree.get(), plan.capture));
-        SUB_TRY(sys::set_attributes(tree.get(), attributes, /*recursive=*/true));
-        SUB_TRY_ASSIGN(const UniqueFd point, root.directory(std::string(kStaging) + "/" + name));
-        return sys::attach(tree.get(), point.get(), "");
-    };
-    const bool writable = plan.capture.strategy == CaptureStrategy::direct;
+// What captures are made of, cloned before anything is mounted: the new root is
+// attached inside the store. Layers must stay mounted in this namespace:
+// overlayfs takes them from nowhere else.
+struct Layers {
+    UniqueFd lower;
+    UniqueFd store;
+};
+
+Result<Layers> clone_layers(const plan::CapturePlan& capture) {
     constexpr std::uint64_t kBase = sys::kMountNoSuid | sys::kMountNoDev;
-    SUB_TRY(put(plan.capture.project, "lower", writable ? kBase : kBase | sys::kMountReadOnly));
-    return put(plan.capture.store, "store", kBase);
+    const bool writable = capture.strategy == CaptureStrategy::direct;
+    Layers layers;
+    SUB_TRY_ASSIGN(layers.lower, sys::clone_tree(AT_FDCWD, capture.project.str(), /*recursive=*/true));
+    SUB_TRY(check_identity(layers.lower.get(), capture));
+    SUB_TRY(sys::set_attributes(layers.lower.get(), writable ? kBase : kBase | sys::kMountReadOnly, /*recursive=*/true));
+    SUB_TRY_ASSIGN(layers.store, sys::clone_tree(AT_FDCWD, capture.store.str(), /*recursive=*/true));
+    SUB_TRY(sys::set_attributes(layers.store.get(), kBase, /*recursive=*/true));
+    return layers;
+}
+
+Result<> stage(RootBuilder& root, const Layers& layers) {
+    SUB_TRY_ASSIGN(const UniqueFd lower, root.directory(std::string(kStaging) + "/lower"));
+    SUB_TRY(sys::attach(layers.lower.get(), lower.get(), ""));
+    SUB_TRY_ASSIGN(const UniqueFd store, root.directory(std::string(kStaging) + "/store"));
+    return sys::attach(layers.store.get(), store.get(), "");
 }
 
 // Inside the new root: open what was staged, then cover the staging directory,
@@ -203,9 +215,10 @@ Result<Staging> open_staging(const plan::WorldPlan& plan, UniqueFd empty) {
 
 }  // namespace
 
-Result<> mask_path(int root, const std::string& path, int empty_directory) {
+Result<> mask_path(int root, const std::string& path, int empty_directory, bool required) {
     auto point = sys::open_in_root(root, path, O_PATH);
-    if (!point && (point.error().os_errno() == ENOENT || point.error().os_errno() == EACCES)) return {};
+    // EACCES: what we cannot reach with all rights of the namespace, a command cannot either.
+    if (!point && !required && (point.error().os_errno() == ENOENT || point.error().os_errno() == EACCES)) return {};
     if (!point) return fail(std::move(point).error());
     SUB_TRY_ASSIGN(const auto st, sys::stat_fd(point->get()));
     if (S_ISDIR(st.stx_mode)) {
@@ -226,11 +239,16 @@ Result<Staging> set_up_world(const plan::WorldPlan& plan) {
     RootBuilder root(mount_point);
     if (plan.mounts.empty() || plan.mounts.front().target.str() != "/")
         return fail({Errc::internal, "the plan does not begin with the root"});
+    auto layers = clone_layers(plan.capture);
+    if (!layers) return fail(std::move(layers).error().during("cloning the project and its store"));
     SUB_TRY_DURING(root.start(std::get<plan::Tmpfs>(plan.mounts.front().action)), "mounting the root");
     SUB_TRY_DURING(root.make_empty_directory(), "mounting the empty directory");
-    SUB_TRY_DURING(stage(root, plan), "staging the project");
-    for (std::size_t i = 1; i < plan.mounts.size(); ++i)
-        SUB_TRY_DURING(root.apply(plan.mounts[i]), "mount plan, " + plan::to_text(plan.mounts[i]));
+    SUB_TRY_DURING(stage(root, *layers), "staging the project");
+    // Masks last: until all is mounted, a link on the way to one may lead nowhere.
+    for (const bool masks : {false, true})
+        for (std::size_t i = 1; i < plan.mounts.size(); ++i)
+            if (std::holds_alternative<plan::Mask>(plan.mounts[i].action) == masks)
+                SUB_TRY_DURING(root.apply(plan.mounts[i]), "mount plan, " + plan::to_text(plan.mounts[i]));
     SUB_TRY_DURING(root.directory(plan.capture.project.str()), "making the project's directory");
     if (plan.capture.strategy == CaptureStrategy::fuse) {
         SUB_TRY_DURING(root.directory(std::string(kStaging) + "/fuse"), "making the FUSE directory");

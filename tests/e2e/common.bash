@@ -73,7 +73,7 @@ gone() {
     for pid in $1; do
         grep -qs '^State:.[^ZX]' "/proc/$pid/status" || continue
         # The number may be another process's by now.
-        [[ $(cat "/proc/$pid/comm" 2>/dev/null) != substrate-world* ]] || return 1
+        [[ $(cat "/proc/$pid/comm" 2>/dev/null) != substrate* ]] || return 1
     done
 }
 no_processes() { [[ -z $(our_processes) ]] || gone "$(our_processes)"; }

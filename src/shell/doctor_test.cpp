@@ -1,0 +1,158 @@
+#include "shell/doctor.hpp"
+
+#include <gtest/gtest.h>
+
+namespace substrate::shell {
+namespace {
+
+plan::HostFacts good_facts(std::uint32_t uid = 1000) {
+    plan::HostFacts facts;
+    facts.uid = facts.gid = uid;
+    facts.kernel_release = "6.1.0-test";
+    facts.kernel_major = 6;
+    facts.kernel_minor = 1;
+    facts.landlock_abi = 2;
+    for (plan::Capability* one : {&facts.user_namespace, &facts.net_namespace, &facts.proc_mount, &facts.overlay, &facts.fuse})
+        one->ok = true;
+    facts.fuse_binary = "/usr/bin/fuse-overlayfs";
+    return facts;
+}
+MachineNotes good_notes() {
+    MachineNotes notes;
+    notes.distribution = "Debian 12";
+    notes.cgroup_version = 2;
+    notes.cgroup_detail = "v2";
+    notes.capture_roots = {"/home/ada/.substrate/overlay", "/tmp/substrate-1000"};
+    return notes;
+}
+plan::Capability lacks() { return {.ok = false, .reason = "because", .fix = "do this"}; }
+
+const Finding& row(const std::vector<Finding>& findings, const std::string& what) {
+    for (const Finding& finding : findings)
+        if (finding.what == what) return finding;
+    static const Finding none{Verdict::info, "no such row", {}, {}};
+    ADD_FAILURE() << "no row '" << what << "'";
+    return none;
+}
+Verdict verdict(const plan::HostFacts& facts, const std::string& what, const MachineNotes& notes = good_notes()) {
+    return row(judge(facts, notes), what).verdict;
+}
+
+TEST(Doctor, AGoodMachineHasNothingToFix) {
+    for (const std::uint32_t uid : {0u, 1000u})
+        for (const Finding& finding : judge(good_facts(uid), good_notes())) {
+            EXPECT_NE(finding.verdict, Verdict::fail) << finding.what;
+            EXPECT_NE(finding.verdict, Verdict::warn) << finding.what;
+            EXPECT_EQ(finding.fix, "") << finding.what;
+            EXPECT_NE(finding.what, "");
+        }
+}
+
+TEST(Doctor, OldKernels) {
+    plan::HostFacts facts = good_facts();
+    facts.kernel_release = "5.10.0";
+    facts.kernel_major = 5;
+    facts.kernel_minor = 10;
+    const auto findings = judge(facts, good_notes());
+    EXPECT_EQ(row(findings, "kernel").verdict, Verdict::fail);
+    EXPECT_EQ(row(findings, "kernel").detail, "5.10.0 (Debian 12)");
+    EXPECT_EQ(row(findings, "kernel").fix, "Linux 5.12 or newer is needed");
+}
+
+TEST(Doctor, UserNamespacesAreNeededByOrdinaryUsersOnly) {
+    for (const auto& [uid, expected] : {std::pair{0u, Verdict::warn}, {1000u, Verdict::fail}}) {
+        plan::HostFacts facts = good_facts(uid);
+        facts.user_namespace = lacks();
+        const auto findings = judge(facts, good_notes());
+        EXPECT_EQ(row(findings, "user namespaces").verdict, expected);
+        EXPECT_EQ(row(findings, "user namespaces").detail, "because");
+        EXPECT_EQ(row(findings, "user namespaces").fix, "do this");
+    }
+}
+
+TEST(Doctor, OneKindOfCaptureIsEnough) {
+    plan::HostFacts no_overlay = good_facts(), no_fuse = good_facts(), neither = good_facts();
+    no_overlay.overlay = no_fuse.fuse = neither.overlay = neither.fuse = lacks();
+    EXPECT_EQ(verdict(no_overlay, "overlay"), Verdict::warn);
+    EXPECT_EQ(verdict(no_overlay, "fuse-overlayfs"), Verdict::pass);
+    EXPECT_EQ(verdict(no_fuse, "overlay"), Verdict::pass);
+    EXPECT_EQ(verdict(no_fuse, "fuse-overlayfs"), Verdict::info);
+    EXPECT_EQ(verdict(neither, "overlay"), Verdict::fail);
+    EXPECT_EQ(verdict(neither, "fuse-overlayfs"), Verdict::fail);
+}
+
+TEST(Doctor, WhatAWorldCannotDoWithout) {
+    plan::HostFacts facts = good_facts();
+    facts.net_namespace = facts.proc_mount = lacks();
+    EXPECT_EQ(verdict(facts, "network namespace"), Verdict::fail);
+    EXPECT_EQ(verdict(facts, "fresh /proc"), Verdict::fail);
+}
+
+TEST(Doctor, AppArmorIsNamedOnlyWhereItRestricts) {
+    MachineNotes notes = good_notes();
+    for (const char* value : {"", "0"}) {
+        notes.apparmor_userns = value;
+        for (const Finding& finding : judge(good_facts(), notes)) EXPECT_NE(finding.what, "AppArmor");
+    }
+    notes.apparmor_userns = "1";
+    EXPECT_EQ(verdict(good_facts(), "AppArmor", notes), Verdict::warn);
+}
+
+TEST(Doctor, CgroupsInOneHierarchy) {
+    MachineNotes notes = good_notes();
+    for (const int version : {0, 1}) {
+        notes.cgroup_version = version;
+        const auto findings = judge(good_facts(), notes);
+        EXPECT_EQ(row(findings, "cgroups").verdict, Verdict::warn);
+        EXPECT_NE(row(findings, "cgroups").fix, "");
+    }
+}
+
+TEST(Doctor, NotesAreOnlyInformation) {
+    MachineNotes notes = good_notes();
+    plan::HostFacts facts = good_facts();
+    facts.landlock_abi = 0;
+    auto findings = judge(facts, notes);
+    EXPECT_EQ(row(findings, "landlock").detail, "not in this kernel");
+    EXPECT_EQ(row(findings, "nft").detail, "not installed");
+    EXPECT_EQ(row(findings, "dmesg_restrict").detail, "unknown");
+    EXPECT_EQ(row(findings, "agent").detail, "not running; started on demand");
+    notes.nft = "/usr/sbin/nft";
+    notes.kvm = notes.docker = notes.agent_running = true;
+    findings = judge(good_facts(), notes);
+    EXPECT_EQ(row(findings, "landlock").detail, "ABI 2");
+    EXPECT_EQ(row(findings, "nft").detail, "/usr/sbin/nft");
+    EXPECT_EQ(row(findings, "KVM").detail, "/dev/kvm can be opened");
+    EXPECT_EQ(row(findings, "agent").detail, "running");
+    EXPECT_EQ(std::ranges::count(findings, "capture root", &Finding::what), 2);
+}
+
+TEST(DoctorJson, SaysTheSameToPrograms) {
+    plan::HostFacts facts = good_facts();
+    facts.overlay = lacks();
+    const auto findings = judge(facts, good_notes());
+    const Json json = doctor_json(facts, good_notes(), findings);
+    ASSERT_EQ(json["findings"].size(), findings.size());
+    EXPECT_EQ(json["kernel"], "6.1.0-test");
+    EXPECT_EQ(json["overlay_mount_ok"], false);
+    EXPECT_EQ(json["userns"], "enabled");
+    EXPECT_EQ(json["backends"]["local"], true);
+    for (const Json& one : json["findings"])
+        if (one["what"] == "overlay") {
+            EXPECT_EQ(one["verdict"], "WARN");
+            EXPECT_EQ(one["fix"], "do this");
+        }
+}
+
+TEST(DoctorJson, WithoutUserNamespacesOnlyRootHasTheLocalBackend) {
+    for (const auto& [uid, local] : {std::pair{0u, true}, {1000u, false}}) {
+        plan::HostFacts facts = good_facts(uid);
+        facts.user_namespace = lacks();
+        const Json json = doctor_json(facts, good_notes(), {});
+        EXPECT_EQ(json["backends"]["local"], local);
+        EXPECT_EQ(json["userns"], "because");
+    }
+}
+
+}  // namespace
+}  // namespace substrate::shell
