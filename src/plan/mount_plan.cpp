@@ -67,7 +67,7 @@ std::string to_text(const MountOp& op) {
             },
             [&](const Proc&) { return fmt::format("proc     {}", target); },
             [&](const Devpts&) { return fmt::format("devpts   {}", target); },
-            [&](const Mask& mask) { return fmt::format("mask     {}{}", target, mask.required ? " (required)" : ""); },
+            [&](const Mask&) { return fmt::format("mask     {}", target); },
             [&](const ReadOnly&) { return fmt::format("readonly {}", target); },
             [&](const Symlink& link) { return fmt::format("symlink  {} to {}", target, printable(link.to)); },
             [&](const Directory& directory) { return fmt::format("dir      {} (mode {:04o})", target, directory.mode); },

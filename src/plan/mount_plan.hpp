@@ -37,7 +37,6 @@ struct Devpts {
 // a read-only tmpfs, a file by /dev/null. Acts after every other operation, when the
 // links on the way to it lead where they will lead for a command.
 struct Mask {
-    bool required = false;  // a target that cannot be found is an error
     bool operator==(const Mask&) const = default;
 };
 // The target, which is already mounted, bound onto itself read-only.

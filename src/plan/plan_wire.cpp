@@ -22,8 +22,6 @@ void put_op(WireWriter& out, const MountOp& op) {
         out.put(tmpfs->mode);
         out.put(tmpfs->size_bytes);
         out.put(tmpfs->read_only);
-    } else if (const auto* mask = std::get_if<Mask>(&op.action)) {
-        out.put(mask->required);
     } else if (const auto* link = std::get_if<Symlink>(&op.action)) {
         out.put(link->to);
     } else if (const auto* directory = std::get_if<Directory>(&op.action)) {
@@ -53,7 +51,7 @@ MountOp get_op(WireReader& in) {
         }
         case OpTag::proc: op.action = Proc{}; break;
         case OpTag::devpts: op.action = Devpts{}; break;
-        case OpTag::mask: op.action = Mask{in.get<bool>()}; break;
+        case OpTag::mask: op.action = Mask{}; break;
         case OpTag::read_only: op.action = ReadOnly{}; break;
         case OpTag::symlink: op.action = Symlink{in.get_string()}; break;
         case OpTag::directory: op.action = Directory{in.get<std::uint32_t>()}; break;

@@ -103,7 +103,7 @@ void add_proc(std::vector<MountOp>& ops) {
 void add_masks(std::vector<MountOp>& ops, const HostFacts& facts) {
     if (facts.home.size() > 1)
         for (const std::string_view name : kMaskedHome) ops.push_back({WorldPath(facts.home) / name, Mask{}});
-    ops.push_back({WorldPath(facts.substrate_home), Mask{.required = true}});
+    ops.push_back({WorldPath(facts.substrate_home), Mask{}});
     for (const std::string_view path : {"/etc/shadow", "/etc/gshadow", "/etc/shadow-", "/etc/gshadow-", "/etc/sudoers",
                                         "/etc/sudoers.d", "/var/lib/substrate/overlay"})
         ops.push_back({WorldPath(std::string(path)), Mask{}});

@@ -96,7 +96,7 @@ Result<> CaptureMount::mount(const CaptureSlot& slot) {
     slot_ = slot.path;
     for (const WorldPath& mask : plan_.masks) {
         const std::string below = mask.str().substr(plan_.project.str().size() + 1);
-        if (auto masked = mask_path(mount_.get(), below, staging_.empty.get(), /*required=*/false); !masked) {
+        if (auto masked = mask_path(mount_.get(), below, staging_.empty.get()); !masked) {
             auto error = std::move(masked).error().during("hiding '" + mask.str() + "'");
             SUB_TRY(unmount());
             return fail(std::move(error));

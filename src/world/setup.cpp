@@ -142,8 +142,7 @@ Result<> RootBuilder::apply(const plan::MountOp& op) {
         const std::array options = {FsOption{"ptmxmode", "0666"}, FsOption{"mode", "0620"}};
         return mount_fresh(target, "devpts", options, sys::kMountNoSuid | sys::kMountNoExec);
     }
-    if (const auto* mask = std::get_if<plan::Mask>(&op.action))
-        return mask_path(root_.get(), target, empty_.get(), mask->required);
+    if (std::holds_alternative<plan::Mask>(op.action)) return mask_path(root_.get(), target, empty_.get());
     if (std::holds_alternative<plan::ReadOnly>(op.action)) return read_only_over(root_.get(), target);
     if (const auto* link = std::get_if<plan::Symlink>(&op.action)) {
         SUB_TRY_ASSIGN(const UniqueFd parent, directory(std::string(parent_of(target))));
@@ -215,10 +214,11 @@ Result<Staging> open_staging(const plan::WorldPlan& plan, UniqueFd empty) {
 
 }  // namespace
 
-Result<> mask_path(int root, const std::string& path, int empty_directory, bool required) {
+Result<> mask_path(int root, const std::string& path, int empty_directory) {
     auto point = sys::open_in_root(root, path, O_PATH);
-    // EACCES: what we cannot reach with all rights of the namespace, a command cannot either.
-    if (!point && !required && (point.error().os_errno() == ENOENT || point.error().os_errno() == EACCES)) return {};
+    // Everything is mounted by now: what we cannot find or reach with all rights of
+    // the namespace, a command cannot either.
+    if (!point && (point.error().os_errno() == ENOENT || point.error().os_errno() == EACCES)) return {};
     if (!point) return fail(std::move(point).error());
     SUB_TRY_ASSIGN(const auto st, sys::stat_fd(point->get()));
     if (S_ISDIR(st.stx_mode)) {

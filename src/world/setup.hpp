@@ -22,7 +22,7 @@ struct Staging {
 Result<Staging> set_up_world(const plan::WorldPlan& plan);
 
 // Mounts an empty read-only directory or /dev/null over `path`, resolved inside
-// `root`. A path that does not exist needs no mask, unless it is `required`.
-Result<> mask_path(int root, const std::string& path, int empty_directory, bool required);
+// `root`. A path that does not exist needs no mask.
+Result<> mask_path(int root, const std::string& path, int empty_directory);
 
 }  // namespace substrate::world
