@@ -244,7 +244,6 @@ Seccomp:	2" "$output"
     world=$(substrate world status --json | jq -r '.projects[0].worlds[0].world_id')
     contains "$output" "$world"
     equal 'the world used' "$world" "$(in_world 'echo $SUBSTRATE_WORLD_ID')"
-    equal 'said to be warm' false "$(last .warm)"
     in_world true
     equal 'said to be warm' true "$(last .warm)"
     equal commands 2 "$(substrate world status --json | jq '.projects[0].worlds[0].commands')"
