@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <variant>
 #include <vector>
@@ -27,6 +28,8 @@ struct ApplyRequest {
     int before_dir = -1;
     std::vector<std::string> only;  // these paths and what is below them; empty: everything
     bool keep_owner = false;        // needs CAP_CHOWN
+    // Paths that we have written ourselves since: their newer ctime is no conflict.
+    std::set<std::string, std::less<>> ours;
 };
 
 struct PathNote {

@@ -70,7 +70,7 @@ class Planner {
                 --plan_.changes;
                 return {};
             }
-            if (changed_since(host, request_.unchanged_since_ns))
+            if (changed_by_others(change.path, host))
                 conflict(change.path, "was changed on the host");
             else if (!covered) add(change, ApplyStep::Action::remove, &host);
             return {};
@@ -126,6 +126,10 @@ class Planner {
         return exists ? Place::present : Place::absent;
     }
 
+    bool changed_by_others(std::string_view path, const struct ::statx& host) const {
+        return changed_since(host, request_.unchanged_since_ns) && !request_.ours.contains(path);
+    }
+
     const char* name_of(const Change& change) {
         name_ = name_part(change.path);
         return name_.c_str();
@@ -144,7 +148,7 @@ class Planner {
         } else if (type_of(*host) != type_of(*change.before)) {
             conflict(change.path, "is of another type on the host");
             return {};
-        } else if (changed_since(*host, request_.unchanged_since_ns)) {
+        } else if (changed_by_others(change.path, *host)) {
             conflict(change.path, "was changed on the host");
             return {};
         }

@@ -112,6 +112,14 @@ Result<FsDiff> diff_captured(const Store& store, const Captured& captured) {
     return builder.finish();
 }
 
+Result<> collect_paths(const Store& store, const Captured& captured, std::set<std::string, std::less<>>& paths) {
+    SUB_TRY_ASSIGN(const OpenCapture open, open_capture(store, captured));
+    return walk(open, captured, [&](const capture::Change& change) -> Result<> {
+        paths.emplace(change.path);
+        return {};
+    });
+}
+
 Result<> keep_captured(Store& store, const Env& env, const Captured& captured, const std::string& span_id,
                        const std::string& world_id, KeptState state) {
     const std::string dir = Store::span_dir(span_id);
@@ -144,6 +152,7 @@ Result<CommitReport> apply_captured(Store& store, const Env& env, const Captured
     request.before_dir = before_fd.get();
     request.only = only;
     request.keep_owner = sys::effective_uid() == 0;
+    request.ours = captured.ours;
     auto applied = capture::apply_changes(request);
 
     CommitReport report;

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -24,10 +25,14 @@ struct Captured {
     std::int64_t captured_ns = 0;
     std::vector<std::string> excluded;                    // copy-diff
     const capture::Snapshot* before = nullptr;            // direct
+    std::set<std::string, std::less<>> ours;  // host paths that we have written since
 };
 
 // What the command changed. Reads the capture and the project, writes nothing.
 Result<FsDiff> diff_captured(const Store& store, const Captured& captured);
+
+// Adds every path that the capture changes to `paths`.
+Result<> collect_paths(const Store& store, const Captured& captured, std::set<std::string, std::less<>>& paths);
 
 struct CommitReport {
     std::string state;  // "applied", "pending", "discarded", "none", "conflict"

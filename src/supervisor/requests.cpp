@@ -1,7 +1,7 @@
 // What each request of the control protocol does.
 #include <fmt/format.h>
 
-#include <map>
+#include <set>
 
 #include "base/ids.hpp"
 #include "base/text.hpp"
@@ -103,6 +103,7 @@ Result<Json> run_apply(Agent& agent, const Json& request) {
     SUB_TRY_ASSIGN(const std::vector<Manifest> chosen, targets(store, text_of(request, "target")));
     Json done = {{"type", message::kDone}, {"applied", Json::array()}, {"notices", Json::array()}};
     std::int64_t exit = 0;
+    std::set<std::string, std::less<>> written;  // by the changes before, in this request
     if (text_of(request, "target").empty()) {
         SUB_TRY_ASSIGN(const std::vector<Manifest> undecided, store.list());
         for (const Manifest& manifest : undecided)
@@ -122,6 +123,8 @@ Result<Json> run_apply(Agent& agent, const Json& request) {
                                                           captured.lowers.size()))
                             .hint("apply those first, or all by `substrate apply`"));
         if (flag_of(request, "force")) captured.captured_ns = INT64_MAX;
+        captured.ours = written;
+        if (chosen.size() > 1) SUB_TRY(collect_paths(store, captured, written));
         SUB_TRY_ASSIGN(const CommitReport report, apply_captured(store, agent.machine().env, captured, manifest.span_id,
                                                                  manifest.world_id, /*movable=*/true,
                                                                  texts_of(request, "paths")));
