@@ -49,14 +49,17 @@ int end_of_options(const CLI::App& app, int argc, char** argv) {
 }
 
 void add_main_options(CLI::App& app, MainOptions& options) {
-    app.add_option("-c", options.line, "Run LINE as `bash -c LINE` would, in a world")->type_name("LINE")->expected(1);
+    app.add_option("-c", options.line, "Run LINE as `bash -c LINE` would, in a world")
+        ->type_name("LINE")
+        ->expected(1);
     app.add_flag("--ephemeral", options.ephemeral, "In a fresh world that ends with the command");
     app.add_option("--commit", options.commit, "When changes reach the host: auto, ask or manual")
         ->check(CLI::IsMember({"auto", "ask", "manual"}));
     app.add_option("--capture", options.capture, "Insist on one way of capturing changes")
         ->check(CLI::IsMember({"overlay", "fuse", "copy-diff", "direct"}));
     app.add_flag("--direct", options.direct, "The project itself is writable: for programs that watch files");
-    as_they_are(app.add_option("--env", options.env, "Pass a variable into the world: NAME or NAME=VALUE"))->type_name("NAME[=VALUE]");
+    as_they_are(app.add_option("--env", options.env, "Pass a variable into the world: NAME or NAME=VALUE"))
+        ->type_name("NAME[=VALUE]");
     app.add_option("--shell", options.shell, "The shell that runs the line");
     app.add_option("--timeout", options.timeout_seconds, "End the command after this many seconds");
     app.add_flag("--share-network", options.share_network, "Use the host's network; the span says so");
@@ -74,14 +77,17 @@ bool use_host(const Console& console, const char* variable, bool no_world, bool 
     return value && (*value == "disabled" || *value == "0");
 }
 
-Result<> pass_variables(const Console& console, const std::vector<std::string>& wanted, ExecRequest& request) {
+Result<> pass_variables(const Console& console, const std::vector<std::string>& wanted,
+                        ExecRequest& request) {
     for (const std::string& item : wanted) {
         const auto equals = item.find('=');
         const std::string name = item.substr(0, equals);
         if (name.empty()) return fail({Errc::invalid, "--env '" + item + "' names no variable"});
         if (equals != std::string::npos) request.env[name] = item.substr(equals + 1);
         else if (auto value = console.env.variable(name)) request.env[name] = *value;
-        else return fail(Error(Errc::invalid, "--env " + name + ": no such variable here").hint("set it, or write " + name + "=VALUE"));
+        else
+            return fail(Error(Errc::invalid, "--env " + name + ": no such variable here")
+                            .hint("set it, or write " + name + "=VALUE"));
     }
     return {};
 }
@@ -99,9 +105,11 @@ int run_main(const Console& console, const MainOptions& options) {
     if (!options.capture.empty()) request.capture = parse_capture_strategy(options.capture);
     if (options.direct) request.capture = CaptureStrategy::direct;
     if (auto filled = fill_from_process(console, request); !filled) return console.fail_with(filled.error());
-    if (auto passed = pass_variables(console, options.env, request); !passed) return console.fail_with(passed.error());
+    if (auto passed = pass_variables(console, options.env, request); !passed)
+        return console.fail_with(passed.error());
     if (options.explain) return explain_command(console, request);
-    return run_command(console, std::move(run), use_host(console, "SUBSTRATE_WORLD", options.no_world, options.world));
+    return run_command(console, std::move(run),
+                       use_host(console, "SUBSTRATE_WORLD", options.no_world, options.world));
 }
 
 // --help and --version print and succeed; anything else is one line and exit 2.
@@ -132,7 +140,8 @@ int run_subcommand(const Console& console, int argc, char** argv) {
     trace_app->callback([&] { exit = trace_command(console, trace); });
 
     ReplayOptions replay;
-    auto* replay_app = app.add_subcommand("replay", "Run a recorded command again, in a fresh world, and compare");
+    auto* replay_app =
+        app.add_subcommand("replay", "Run a recorded command again, in a fresh world, and compare");
     replay_app->add_option("span", replay.span_id)->required();
     replay_app->add_flag("--verbose,-v", replay.verbose, "Each step is a line");
     replay_app->add_flag("--verify", replay.verify, "Exit 1 on any difference");
@@ -144,7 +153,8 @@ int run_subcommand(const Console& console, int argc, char** argv) {
     });
 
     ChangeOptions change;
-    const auto add_change = [&](const char* name, const char* help, int (*run)(const Console&, const ChangeOptions&)) {
+    const auto add_change = [&](const char* name, const char* help,
+                                int (*run)(const Console&, const ChangeOptions&)) {
         auto* sub = app.add_subcommand(name, help);
         sub->add_option("target", change.target, "A span or world; without it, what is pending here");
         sub->callback([&, run] { exit = run(console, change); });
@@ -168,13 +178,18 @@ int run_subcommand(const Console& console, int argc, char** argv) {
         sub->callback([&exit, run] { exit = run(); });
         return sub;
     };
-    add_world("status", "The agent, its worlds, and what is kept", [&] { return world_status(console, world); });
-    add_world("doctor", "What this machine can do, and how to mend the rest", [&] { return world_doctor(console, world); });
-    add_world("warm", "Start the agent and a world for this project", [&] { return world_warm(console, world); });
-    add_world("restart", "Stop the agent and its worlds, and warm anew", [&] { return world_restart(console, world); });
+    add_world("status", "The agent, its worlds, and what is kept",
+              [&] { return world_status(console, world); });
+    add_world("doctor", "What this machine can do, and how to mend the rest",
+              [&] { return world_doctor(console, world); });
+    add_world("warm", "Start the agent and a world for this project",
+              [&] { return world_warm(console, world); });
+    add_world("restart", "Stop the agent and its worlds, and warm anew",
+              [&] { return world_restart(console, world); });
     add_world("stop", "Stop the agent and its worlds", [&] { return world_stop(console); });
-    add_world("gc", "Remove what dead worlds have left", [&] { return world_gc(console, world); })
-        ->add_flag("--dry-run", world.dry_run, "Only say what would be removed");
+    add_world("gc", "Remove what dead worlds have left", [&] {
+        return world_gc(console, world);
+    })->add_flag("--dry-run", world.dry_run, "Only say what would be removed");
 
     try {
         app.parse(argc, argv);
@@ -196,10 +211,11 @@ int run(const Console& console, int argc, char** argv) {
         options.line = argv[2];
         if (!options.line.empty()) return run_main(console, options);
     }
-    CLI::App app{"Runs commands in worlds: sandboxes whose changes are captured, recorded and replayable.\n\n"
-                 "Or: substrate [OPTIONS] -- PROGRAM ARGUMENTS, without a shell.\n"
-                 "Commands: trace, replay, diff, apply, discard, world (each has --help)",
-                 "substrate"};
+    CLI::App app{
+        "Runs commands in worlds: sandboxes whose changes are captured, recorded and replayable.\n\n"
+        "Or: substrate [OPTIONS] -- PROGRAM ARGUMENTS, without a shell.\n"
+        "Commands: trace, replay, diff, apply, discard, world (each has --help)",
+        "substrate"};
     add_main_options(app, options);
     // What follows "--" is the command's, not ours to interpret.
     const int own = end_of_options(app, argc, argv);
@@ -210,15 +226,21 @@ int run(const Console& console, int argc, char** argv) {
         return usage_exit(console, app, error);
     }
     if (!options.replay_id.empty()) {
-        ReplayOptions replay{.span_id = options.replay_id, .verbose = options.replay_verbose, .verify = false, .json = false, .no_world = options.no_world};
+        ReplayOptions replay{.span_id = options.replay_id,
+                             .verbose = options.replay_verbose,
+                             .verify = false,
+                             .json = false,
+                             .no_world = options.no_world};
         replay.no_world = use_host(console, "SUBSTRATE_REPLAY_USE_WORLD", options.no_world, options.world);
         return replay_command(console, replay);
     }
     const bool has_line = app.count("-c") > 0;
     if (has_line && options.line.empty()) options.line = ":";  // what the shell does for an empty line
     if (has_line == !options.argv.empty()) {
-        console.note(options.argv.empty() ? "nothing to run (substrate -c 'LINE', or substrate -- PROGRAM ARGUMENTS; substrate --help)"
-                                          : "either -c LINE or -- PROGRAM, not both");
+        console.note(
+            options.argv.empty()
+                ? "nothing to run (substrate -c 'LINE', or substrate -- PROGRAM ARGUMENTS; substrate --help)"
+                : "either -c LINE or -- PROGRAM, not both");
         return to_int(ExitCode::usage);
     }
     return run_main(console, options);

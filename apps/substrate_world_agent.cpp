@@ -36,7 +36,8 @@ void tell(int& fd, const std::string& text) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    CLI::App app{"Runs worlds for `substrate`. Started on demand; needs no arguments.", "substrate-world-agent"};
+    CLI::App app{"Runs worlds for `substrate`. Started on demand; needs no arguments.",
+                 "substrate-world-agent"};
     int ready_fd = -1;
     app.add_option("--ready-fd", ready_fd, "Descriptor to write \"ready\" or an error to");
     app.set_version_flag("--version", SUBSTRATE_VERSION);

@@ -72,7 +72,8 @@ TEST(Text, PrintableHidesNothingAndMovesNothing) {
 }
 
 TEST(Text, EscapedBytesComeBack) {
-    for (const std::string& bytes : {std::string("a\\b"), std::string("\xff\xfe"), std::string("\\xff"), std::string("x\0y", 3)})
+    for (const std::string& bytes :
+         {std::string("a\\b"), std::string("\xff\xfe"), std::string("\\xff"), std::string("x\0y", 3)})
         EXPECT_EQ(unescape_bytes(escape_bytes(bytes)), bytes);
     EXPECT_TRUE(is_utf8(escape_bytes("\xc0\xaf")));
     EXPECT_FALSE(is_utf8("\xed\xa0\x80")) << "a surrogate is not UTF-8";

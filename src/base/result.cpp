@@ -51,8 +51,6 @@ std::string Error::message() const {
     return text;
 }
 
-std::string Error::describe() const {
-    return hint_.empty() ? message() : message() + " (" + hint_ + ")";
-}
+std::string Error::describe() const { return hint_.empty() ? message() : message() + " (" + hint_ + ")"; }
 
 }  // namespace substrate

@@ -79,23 +79,23 @@ inline std::unexpected<Error> fail(Error error) { return std::unexpected(std::mo
 #define SUB_CAT2_(a, b) a##b
 #define SUB_CAT_(a, b) SUB_CAT2_(a, b)
 // Evaluates a Result; returns its error from the enclosing function.
-#define SUB_TRY(expr)                                                                                  \
-    do {                                                                                               \
-        if (auto sub_r_ = (expr); !sub_r_) [[unlikely]]                                                \
-            return ::std::unexpected(::std::move(sub_r_).error());                                     \
+#define SUB_TRY(expr)                                              \
+    do {                                                           \
+        if (auto sub_r_ = (expr); !sub_r_) [[unlikely]]            \
+            return ::std::unexpected(::std::move(sub_r_).error()); \
     } while (0)
 // The same, and binds the value: SUB_TRY_ASSIGN(auto fd, open(...));
 #define SUB_TRY_ASSIGN(decl, expr) SUB_TRY_ASSIGN_(SUB_CAT_(sub_r_, __LINE__), decl, expr)
-#define SUB_TRY_ASSIGN_(tmp, decl, expr)                                                               \
-    auto tmp = (expr);                                                                                 \
-    if (!tmp) [[unlikely]]                                                                             \
-        return ::std::unexpected(::std::move(tmp).error());                                            \
+#define SUB_TRY_ASSIGN_(tmp, decl, expr)                    \
+    auto tmp = (expr);                                      \
+    if (!tmp) [[unlikely]]                                  \
+        return ::std::unexpected(::std::move(tmp).error()); \
     decl = *::std::move(tmp)
 // The same with what was being done added to the error.
-#define SUB_TRY_DURING(expr, context)                                                                  \
-    do {                                                                                               \
-        if (auto sub_r_ = (expr); !sub_r_) [[unlikely]]                                                \
-            return ::std::unexpected(::std::move(sub_r_).error().during(context));                     \
+#define SUB_TRY_DURING(expr, context)                                              \
+    do {                                                                           \
+        if (auto sub_r_ = (expr); !sub_r_) [[unlikely]]                            \
+            return ::std::unexpected(::std::move(sub_r_).error().during(context)); \
     } while (0)
 
 }  // namespace substrate

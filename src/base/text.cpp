@@ -103,8 +103,8 @@ std::string unescape_bytes(std::string_view text) {
         if (text[i] == '\\' && i + 1 < text.size() && text[i + 1] == '\\') {
             out += '\\';
             ++i;
-        } else if (text[i] == '\\' && i + 3 < text.size() && text[i + 1] == 'x' && hex_digit(text[i + 2]) >= 0 &&
-                   hex_digit(text[i + 3]) >= 0) {
+        } else if (text[i] == '\\' && i + 3 < text.size() && text[i + 1] == 'x' &&
+                   hex_digit(text[i + 2]) >= 0 && hex_digit(text[i + 3]) >= 0) {
             out += static_cast<char>(hex_digit(text[i + 2]) * 16 + hex_digit(text[i + 3]));
             i += 3;
         } else {
@@ -132,7 +132,8 @@ std::string shell_join(const std::vector<std::string>& words) {
     std::string line;
     for (const std::string& word : words) {
         if (!line.empty()) line += ' ';
-        const bool plain = !word.empty() && std::ranges::all_of(word, [&](char c) { return kPlain.contains(c); });
+        const bool plain =
+            !word.empty() && std::ranges::all_of(word, [&](char c) { return kPlain.contains(c); });
         if (plain) {
             line += word;
             continue;

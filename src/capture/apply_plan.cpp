@@ -70,8 +70,7 @@ class Planner {
                 --plan_.changes;
                 return {};
             }
-            if (changed_by_others(change.path, host))
-                conflict(change.path, "was changed on the host");
+            if (changed_by_others(change.path, host)) conflict(change.path, "was changed on the host");
             else if (!covered) add(change, ApplyStep::Action::remove, &host);
             return {};
         }

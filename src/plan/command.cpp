@@ -8,6 +8,7 @@ namespace {
 
 // bash(1), "SHELL BUILTIN COMMANDS" and "RESERVED WORDS", sorted. `true` and
 // `false` are handled apart: without arguments they are the programs.
+// clang-format off
 constexpr std::array<std::string_view, 76> kShellWords = {
     "!",        ".",       ":",        "[",       "[[",      "]]",     "alias",    "bg",      "bind",    "break",
     "builtin",  "caller",  "case",     "cd",      "command", "compgen", "complete", "compopt", "continue", "coproc",
@@ -17,6 +18,7 @@ constexpr std::array<std::string_view, 76> kShellWords = {
     "mapfile",  "popd",    "printf",   "pushd",   "pwd",     "read",   "readarray", "readonly", "return", "select",
     "set",      "shift",   "shopt",    "source",  "suspend", "test",   "then",     "time",    "times",   "trap",
     "type",     "typeset", "ulimit",   "umask",   "unalias", "unset"};
+// clang-format on
 static_assert(std::ranges::is_sorted(kShellWords));
 constexpr std::array<std::string_view, 5> kMoreShellWords = {"until", "wait", "while", "{", "}"};
 
@@ -25,8 +27,8 @@ constexpr bool is_plain(char c) {
            std::string_view("_-+./:,@%=").contains(c);
 }
 
-constexpr std::array<std::string_view, 11> kPassed = {"COLORTERM", "HOME",  "LANG",  "LANGUAGE", "LOGNAME", "NO_COLOR",
-                                                      "PATH",      "SHELL", "TERM",  "TZ",       "USER"};
+constexpr std::array<std::string_view, 11> kPassed = {
+    "COLORTERM", "HOME", "LANG", "LANGUAGE", "LOGNAME", "NO_COLOR", "PATH", "SHELL", "TERM", "TZ", "USER"};
 static_assert(std::ranges::is_sorted(kPassed));
 
 }  // namespace
@@ -62,11 +64,10 @@ SelectedEnvironment select_environment(const std::vector<std::string>& environme
     for (const std::string& variable : environment) {
         const std::size_t equals = variable.find('=');
         const std::string_view name = std::string_view(variable).substr(0, equals);
-        if (equals != std::string::npos &&
-            (std::ranges::binary_search(kPassed, name) || (name.starts_with("LC_") && is_variable_name(name))))
+        if (equals != std::string::npos && (std::ranges::binary_search(kPassed, name) ||
+                                            (name.starts_with("LC_") && is_variable_name(name))))
             selected.passed.insert_or_assign(std::string(name), variable.substr(equals + 1));
-        else
-            selected.withheld.push_back(variable);
+        else selected.withheld.push_back(variable);
     }
     std::ranges::sort(selected.withheld);
     return selected;

@@ -66,27 +66,127 @@ TEST(SimpleCommand, WhatNeedsTheShell) {
     constexpr std::string_view kWithNul("ls\0-l", 5);
     const std::string_view lines[] = {
         // nothing to execute
-        "", " ", "    ", "\t", "\n",
+        "",
+        " ",
+        "    ",
+        "\t",
+        "\n",
         // quotes and escapes
-        "echo 'a'", "ls \"a b\"", "ls a\\ b", "ls ''", "l\\s", "ls $'a'",
+        "echo 'a'",
+        "ls \"a b\"",
+        "ls a\\ b",
+        "ls ''",
+        "l\\s",
+        "ls $'a'",
         // expansions
-        "ls $HOME", "ls ${HOME}", "ls $(pwd)", "ls `pwd`", "ls *.c", "ls a?", "ls [ab]", "ls {a,b}", "ls ~", "ls ~/x",
-        "ls a:~", "~/bin/x", "ls !$", "ls ^a", "$X", "ls @(a)", "ls +(a)",
+        "ls $HOME",
+        "ls ${HOME}",
+        "ls $(pwd)",
+        "ls `pwd`",
+        "ls *.c",
+        "ls a?",
+        "ls [ab]",
+        "ls {a,b}",
+        "ls ~",
+        "ls ~/x",
+        "ls a:~",
+        "~/bin/x",
+        "ls !$",
+        "ls ^a",
+        "$X",
+        "ls @(a)",
+        "ls +(a)",
         // operators and comments
-        "ls | wc", "ls|wc", "ls; pwd", "ls;", "ls && pwd", "ls || pwd", "ls &", "ls > f", "ls >f", "ls 2>&1", "ls < f",
-        "ls <<< a", "ls # all", "#", "(ls)", "{ ls; }", "! ls", "ls !x", "a() b", "ls )",
+        "ls | wc",
+        "ls|wc",
+        "ls; pwd",
+        "ls;",
+        "ls && pwd",
+        "ls || pwd",
+        "ls &",
+        "ls > f",
+        "ls >f",
+        "ls 2>&1",
+        "ls < f",
+        "ls <<< a",
+        "ls # all",
+        "#",
+        "(ls)",
+        "{ ls; }",
+        "! ls",
+        "ls !x",
+        "a() b",
+        "ls )",
         // assignments and jobs
-        "A=1", "A=1 ls", "A+=1 ls", "a[0]=1", "PATH=/x:/y ls", "=x", "a/b=c", "%1", "%", "%% x",
+        "A=1",
+        "A=1 ls",
+        "A+=1 ls",
+        "a[0]=1",
+        "PATH=/x:/y ls",
+        "=x",
+        "a/b=c",
+        "%1",
+        "%",
+        "%% x",
         // built-ins and keywords, also where a program of the name exists
-        "cd /", "echo hi", "printf x", "pwd", "test -e x", "[ -e x ]", "kill 1", "exit", "exit 3", "export A", "source x",
-        ". x", ": x", ":", "time ls", "if true", "while true", "until x", "for", "case x", "function f", "select x",
-        "wait", "read x", "type ls", "ulimit -n", "umask", "exec ls", "eval ls", "command ls", "builtin ls", "set -e",
-        "coproc ls", "then", "do", "in", "}", "{",
+        "cd /",
+        "echo hi",
+        "printf x",
+        "pwd",
+        "test -e x",
+        "[ -e x ]",
+        "kill 1",
+        "exit",
+        "exit 3",
+        "export A",
+        "source x",
+        ". x",
+        ": x",
+        ":",
+        "time ls",
+        "if true",
+        "while true",
+        "until x",
+        "for",
+        "case x",
+        "function f",
+        "select x",
+        "wait",
+        "read x",
+        "type ls",
+        "ulimit -n",
+        "umask",
+        "exec ls",
+        "eval ls",
+        "command ls",
+        "builtin ls",
+        "set -e",
+        "coproc ls",
+        "then",
+        "do",
+        "in",
+        "}",
+        "{",
         // the programs understand words that the built-ins ignore
-        "true x", "true --help", "false --version", "false x",
+        "true x",
+        "true --help",
+        "false --version",
+        "false x",
         // other white space and other bytes
-        "ls\t-l", "ls\n", "ls\npwd", "\nls", "ls\r", "ls -l\r\n", "ls\v", "ls\f", "ls \xc3\xa4", "ls \xff",
-        "ls\xc2\xa0-l", "ls \x1b[0m", "ls \x7f", kWithNul,
+        "ls\t-l",
+        "ls\n",
+        "ls\npwd",
+        "\nls",
+        "ls\r",
+        "ls -l\r\n",
+        "ls\v",
+        "ls\f",
+        "ls \xc3\xa4",
+        "ls \xff",
+        "ls\xc2\xa0-l",
+        "ls \x1b[0m",
+        "ls \x7f",
+        kWithNul,
     };
     for (const std::string_view line : lines) EXPECT_EQ(outcome(line), "shell") << line;
 }
@@ -124,7 +224,8 @@ std::vector<std::string> words_of_bash() {
     ::close(ends[1]);
     std::string text;
     char buffer[4096];
-    for (ssize_t n = 0; (n = ::read(ends[0], buffer, sizeof buffer)) > 0;) text.append(buffer, static_cast<std::size_t>(n));
+    for (ssize_t n = 0; (n = ::read(ends[0], buffer, sizeof buffer)) > 0;)
+        text.append(buffer, static_cast<std::size_t>(n));
     ::close(ends[0]);
     int status = 0;
     ::waitpid(child, &status, 0);
@@ -146,29 +247,56 @@ TEST(SimpleCommand, KnowsEveryBuiltInAndKeywordOfBash) {
 }
 
 TEST(SelectEnvironment, PassesTheListedNamesOnly) {
-    const auto selected = select_environment(
-        {"PATH=/bin", "HOME=/h", "USER=u", "LOGNAME=u", "SHELL=/bin/sh", "TERM=xterm", "COLORTERM=t", "NO_COLOR=1",
-         "LANG=C", "LANGUAGE=de", "LC_ALL=C", "LC_TIME=de", "TZ=UTC", "AWS_SECRET_ACCESS_KEY=s", "LD_PRELOAD=x.so",
-         "BASH_ENV=/x", "PS1=$", "PATHX=1", "XPATH=1", "path=1", "BASH_FUNC_ls%%=() { :; }"});
-    EXPECT_EQ(selected.passed, (std::map<std::string, std::string>{
-                                   {"PATH", "/bin"}, {"HOME", "/h"}, {"USER", "u"}, {"LOGNAME", "u"}, {"SHELL", "/bin/sh"},
-                                   {"TERM", "xterm"}, {"COLORTERM", "t"}, {"NO_COLOR", "1"}, {"LANG", "C"},
-                                   {"LANGUAGE", "de"}, {"LC_ALL", "C"}, {"LC_TIME", "de"}, {"TZ", "UTC"}}));
+    const auto selected = select_environment({"PATH=/bin",
+                                              "HOME=/h",
+                                              "USER=u",
+                                              "LOGNAME=u",
+                                              "SHELL=/bin/sh",
+                                              "TERM=xterm",
+                                              "COLORTERM=t",
+                                              "NO_COLOR=1",
+                                              "LANG=C",
+                                              "LANGUAGE=de",
+                                              "LC_ALL=C",
+                                              "LC_TIME=de",
+                                              "TZ=UTC",
+                                              "AWS_SECRET_ACCESS_KEY=s",
+                                              "LD_PRELOAD=x.so",
+                                              "BASH_ENV=/x",
+                                              "PS1=$",
+                                              "PATHX=1",
+                                              "XPATH=1",
+                                              "path=1",
+                                              "BASH_FUNC_ls%%=() { :; }"});
+    EXPECT_EQ(selected.passed, (std::map<std::string, std::string>{{"PATH", "/bin"},
+                                                                   {"HOME", "/h"},
+                                                                   {"USER", "u"},
+                                                                   {"LOGNAME", "u"},
+                                                                   {"SHELL", "/bin/sh"},
+                                                                   {"TERM", "xterm"},
+                                                                   {"COLORTERM", "t"},
+                                                                   {"NO_COLOR", "1"},
+                                                                   {"LANG", "C"},
+                                                                   {"LANGUAGE", "de"},
+                                                                   {"LC_ALL", "C"},
+                                                                   {"LC_TIME", "de"},
+                                                                   {"TZ", "UTC"}}));
     EXPECT_EQ(selected.withheld,
               (std::vector<std::string>{"AWS_SECRET_ACCESS_KEY=s", "BASH_ENV=/x", "BASH_FUNC_ls%%=() { :; }",
                                         "LD_PRELOAD=x.so", "PATHX=1", "PS1=$", "XPATH=1", "path=1"}));
 }
 
 TEST(SelectEnvironment, OddEntries) {
-    const auto selected = select_environment({"PATH", "", "=x", "TZ=", "LC_=1", "LC_A-B=1", "LC_%%=() {", "LANG=a=b=c",
-                                              "HOME=\xff\n"});
+    const auto selected = select_environment(
+        {"PATH", "", "=x", "TZ=", "LC_=1", "LC_A-B=1", "LC_%%=() {", "LANG=a=b=c", "HOME=\xff\n"});
     EXPECT_EQ(selected.passed, (std::map<std::string, std::string>{
                                    {"TZ", ""}, {"LC_", "1"}, {"LANG", "a=b=c"}, {"HOME", "\xff\n"}}));
     EXPECT_EQ(selected.withheld, (std::vector<std::string>{"", "=x", "LC_%%=() {", "LC_A-B=1", "PATH"}));
 }
 
 TEST(SelectEnvironment, OrderOfTheWithheldDoesNotMatter) {
-    EXPECT_EQ(select_environment({"B=1", "A=2", "PATH=x"}).withheld, select_environment({"A=2", "PATH=x", "B=1"}).withheld);
+    EXPECT_EQ(select_environment({"B=1", "A=2", "PATH=x"}).withheld,
+              select_environment({"A=2", "PATH=x", "B=1"}).withheld);
 }
 
 TEST(IsVariableName, AsAShellAssigns) {

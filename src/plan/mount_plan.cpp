@@ -46,7 +46,8 @@ Result<std::vector<MountOp>> normalize(std::vector<MountOp> ops) {
     std::ranges::stable_sort(ops, precedes);
     for (std::size_t i = 1; i < ops.size(); ++i)
         if (ops[i].target == ops[i - 1].target && ops[i] != ops[i - 1])
-            return fail({Errc::invalid, fmt::format("two different mounts on '{}'", printable(ops[i].target.str()))});
+            return fail(
+                {Errc::invalid, fmt::format("two different mounts on '{}'", printable(ops[i].target.str()))});
     ops.erase(std::ranges::unique(ops).begin(), ops.end());
     return ops;
 }
@@ -61,7 +62,8 @@ std::string to_text(const MountOp& op) {
                                    bind.optional ? ", optional" : "");
             },
             [&](const Tmpfs& tmpfs) {
-                const std::string size = tmpfs.size_bytes == 0 ? "" : fmt::format(", size {}", tmpfs.size_bytes);
+                const std::string size =
+                    tmpfs.size_bytes == 0 ? "" : fmt::format(", size {}", tmpfs.size_bytes);
                 return fmt::format("tmpfs    {} (mode {:04o}{}{})", target, tmpfs.mode, size,
                                    tmpfs.read_only ? ", ro" : "");
             },
@@ -70,7 +72,9 @@ std::string to_text(const MountOp& op) {
             [&](const Mask&) { return fmt::format("mask     {}", target); },
             [&](const ReadOnly&) { return fmt::format("readonly {}", target); },
             [&](const Symlink& link) { return fmt::format("symlink  {} to {}", target, printable(link.to)); },
-            [&](const Directory& directory) { return fmt::format("dir      {} (mode {:04o})", target, directory.mode); },
+            [&](const Directory& directory) {
+                return fmt::format("dir      {} (mode {:04o})", target, directory.mode);
+            },
         },
         op.action);
 }

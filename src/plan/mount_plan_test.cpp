@@ -16,11 +16,11 @@ std::vector<std::string> targets(const std::vector<MountOp>& ops) {
 }
 
 TEST(Normalize, PutsParentsBeforeChildren) {
-    const auto ops = normalize({bind("/a/b/c"), bind("/a-b"), bind("/b"), bind("/a/b"), bind("/a"), bind("/a/b-c"),
-                                bind("/"), bind("/a.d"), bind("/a/\x01")});
+    const auto ops = normalize({bind("/a/b/c"), bind("/a-b"), bind("/b"), bind("/a/b"), bind("/a"),
+                                bind("/a/b-c"), bind("/"), bind("/a.d"), bind("/a/\x01")});
     ASSERT_TRUE(ops) << ops.error().message();
-    EXPECT_EQ(targets(*ops), (std::vector<std::string>{"/", "/a", "/a/\x01", "/a/b", "/a/b/c", "/a/b-c", "/a-b", "/a.d",
-                                                       "/b"}));
+    EXPECT_EQ(targets(*ops), (std::vector<std::string>{"/", "/a", "/a/\x01", "/a/b", "/a/b/c", "/a/b-c",
+                                                       "/a-b", "/a.d", "/b"}));
 }
 
 TEST(Normalize, ResultIsAFixedPoint) {
@@ -33,7 +33,8 @@ TEST(Normalize, ResultIsAFixedPoint) {
 }
 
 TEST(Normalize, FoldsEqualEntries) {
-    const auto ops = normalize({bind("/a"), {WorldPath("/p"), Mask{}}, bind("/a"), {WorldPath("/p"), Mask{}}, bind("/a")});
+    const auto ops =
+        normalize({bind("/a"), {WorldPath("/p"), Mask{}}, bind("/a"), {WorldPath("/p"), Mask{}}, bind("/a")});
     ASSERT_TRUE(ops);
     EXPECT_EQ(targets(*ops), (std::vector<std::string>{"/a", "/p"}));
 }
@@ -46,14 +47,16 @@ TEST(Normalize, RefusesTwoDifferentMountsOnOnePlace) {
     MountOp writable = bind("/a");
     std::get<Bind>(writable.action).read_only = false;
     EXPECT_FALSE(normalize({bind("/a"), bind("/b"), writable})) << "the same kind with other options";
-    EXPECT_FALSE(normalize({{WorldPath("/t"), Tmpfs{.mode = 0755}}, {WorldPath("/t"), Tmpfs{.mode = 01777}}}));
+    EXPECT_FALSE(
+        normalize({{WorldPath("/t"), Tmpfs{.mode = 0755}}, {WorldPath("/t"), Tmpfs{.mode = 01777}}}));
 }
 
 TEST(Normalize, RefusesTargetsThatAreNotPlain) {
     for (const std::string& target :
-         {std::string(), std::string("a"), std::string("./a"), std::string("//"), std::string("//a"), std::string("/a//b"),
-          std::string("/a/"), std::string("/."), std::string("/a/."), std::string("/./a"), std::string("/.."),
-          std::string("/a/../b"), std::string("/a/.."), std::string("../a"), std::string("/a\0b", 4), std::string("\0", 1)}) {
+         {std::string(), std::string("a"), std::string("./a"), std::string("//"), std::string("//a"),
+          std::string("/a//b"), std::string("/a/"), std::string("/."), std::string("/a/."),
+          std::string("/./a"), std::string("/.."), std::string("/a/../b"), std::string("/a/.."),
+          std::string("../a"), std::string("/a\0b", 4), std::string("\0", 1)}) {
         const auto ops = normalize({bind("/fine"), bind(target)});
         ASSERT_FALSE(ops) << target;
         EXPECT_EQ(ops.error().code(), Errc::invalid);
@@ -61,7 +64,8 @@ TEST(Normalize, RefusesTargetsThatAreNotPlain) {
 }
 
 TEST(Normalize, AllowsNamesThatOnlyLookLikeDots) {
-    EXPECT_TRUE(normalize({bind("/..."), bind("/..a"), bind("/a.."), bind("/.a"), bind("/ "), bind("/\xff")}));
+    EXPECT_TRUE(
+        normalize({bind("/..."), bind("/..a"), bind("/a.."), bind("/.a"), bind("/ "), bind("/\xff")}));
 }
 
 TEST(Normalize, NamesTheTargetWithoutItsControlCharacters) {
@@ -71,10 +75,14 @@ TEST(Normalize, NamesTheTargetWithoutItsControlCharacters) {
 }
 
 TEST(MountOpText, OneLineForEachKind) {
-    const auto text = [](const char* target, MountAction action) { return to_text(MountOp{WorldPath(target), std::move(action)}); };
+    const auto text = [](const char* target, MountAction action) {
+        return to_text(MountOp{WorldPath(target), std::move(action)});
+    };
     EXPECT_EQ(text("/usr", Bind{.source = HostPath("/usr")}), "bind     /usr from /usr (ro)");
-    EXPECT_EQ(text("/dev/null", Bind{.source = HostPath("/dev/null"), .read_only = false, .optional = true, .device = true}),
-              "bind     /dev/null from /dev/null (rw, device, optional)");
+    EXPECT_EQ(
+        text("/dev/null",
+             Bind{.source = HostPath("/dev/null"), .read_only = false, .optional = true, .device = true}),
+        "bind     /dev/null from /dev/null (rw, device, optional)");
     EXPECT_EQ(text("/t", Tmpfs{.mode = 01777}), "tmpfs    /t (mode 1777)");
     EXPECT_EQ(text("/t", Tmpfs{.mode = 0700, .size_bytes = 4096, .read_only = true}),
               "tmpfs    /t (mode 0700, size 4096, ro)");

@@ -32,11 +32,14 @@ std::string to_text(const WorldPlan& plan) {
     text += fmt::format("namespaces {}mount pid ipc uts{}\n", plan.user_namespace ? "user " : "",
                         plan.network == NetworkMode::loopback ? " net" : "");
     if (plan.user_namespace)
-        text += fmt::format("ids        uid {}; gid {} (identity)\n", id_map_text(plan.uid_map), id_map_text(plan.gid_map));
+        text += fmt::format("ids        uid {}; gid {} (identity)\n", id_map_text(plan.uid_map),
+                            id_map_text(plan.gid_map));
     text += fmt::format("hostname   {}\n", plan.hostname);
-    text += fmt::format("network    {}\n", plan.network == NetworkMode::loopback ? "loopback only" : "the host's");
+    text += fmt::format("network    {}\n",
+                        plan.network == NetworkMode::loopback ? "loopback only" : "the host's");
     text += fmt::format("process    no capabilities, no_new_privs, seccomp {}\n", to_string(plan.seccomp));
-    text += fmt::format("capture    {} of {}", to_string(plan.capture.strategy), printable(plan.capture.project.str()));
+    text += fmt::format("capture    {} of {}", to_string(plan.capture.strategy),
+                        printable(plan.capture.project.str()));
     if (plan.capture.strategy != CaptureStrategy::direct)
         text += fmt::format(", kept in {}", printable(plan.capture.store.str()));
     text += '\n';
@@ -44,8 +47,10 @@ std::string to_text(const WorldPlan& plan) {
         text += fmt::format("           instead of {} ({})\n", to_string(plan.capture_record.primary),
                             printable(plan.capture_record.fallback_reason));
     for (const MountOp& op : plan.mounts) text += "mount      " + to_text(op) + '\n';
-    text += fmt::format("mount      project  {} by {}\n", printable(plan.capture.project.str()), to_string(plan.capture.strategy));
-    for (const WorldPath& mask : plan.capture.masks) text += fmt::format("mount      mask     {}\n", printable(mask.str()));
+    text += fmt::format("mount      project  {} by {}\n", printable(plan.capture.project.str()),
+                        to_string(plan.capture.strategy));
+    for (const WorldPath& mask : plan.capture.masks)
+        text += fmt::format("mount      mask     {}\n", printable(mask.str()));
     for (const Degradation& degradation : plan.degradations)
         text += fmt::format("degraded   {}: {}{}\n", degradation.component, printable(degradation.reason),
                             degradation.fix.empty() ? "" : fmt::format(" ({})", degradation.fix));

@@ -21,7 +21,8 @@ WorldPlan full_plan() {
     plan.network = NetworkMode::host;
     plan.seccomp = SeccompMode::log;
     plan.mounts = {
-        {WorldPath("/b"), Bind{.source = HostPath("/s\xfe"), .read_only = false, .optional = true, .device = true}},
+        {WorldPath("/b"),
+         Bind{.source = HostPath("/s\xfe"), .read_only = false, .optional = true, .device = true}},
         {WorldPath("/t"), Tmpfs{.mode = 0700, .size_bytes = ~std::uint64_t{0}, .read_only = true}},
         {WorldPath("/p"), Proc{}},
         {WorldPath("/v"), Devpts{}},

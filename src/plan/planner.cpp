@@ -16,27 +16,31 @@ constexpr std::array<std::string_view, 7> kOwn = {"proc", "sys", "dev", "run", "
 
 // What OCI runtimes hide below /proc, and what they make read-only.
 constexpr std::array<std::string_view, 10> kMaskedProc = {
-    "acpi", "asound", "kcore", "keys", "latency_stats", "timer_list", "timer_stats", "sched_debug", "scsi", "interrupts"};
+    "acpi",       "asound",      "kcore",       "keys", "latency_stats",
+    "timer_list", "timer_stats", "sched_debug", "scsi", "interrupts"};
 constexpr std::array<std::string_view, 5> kReadOnlyProc = {"bus", "fs", "irq", "sys", "sysrq-trigger"};
 
 // Secrets of the person's home that no command may read.
 constexpr std::array<std::string_view, 8> kMaskedHome = {
-    ".ssh", ".aws", ".gnupg", ".config/gcloud", ".mozilla", ".config/google-chrome", ".config/chromium", ".kube"};
+    ".ssh", ".aws", ".gnupg", ".config/gcloud", ".mozilla", ".config/google-chrome", ".config/chromium",
+    ".kube"};
 
 Result<> check_machine(const WorldSpec& spec, const HostFacts& facts) {
     if (!facts.kernel_at_least(5, 12))
         return fail(Error(Errc::unsupported, "kernel " + facts.kernel_release + " lacks mount_setattr(2)")
                         .hint("Linux 5.12 or newer is needed"));
     if (!facts.user_namespace.ok && !facts.is_root())
-        return fail(Error(Errc::unsupported, "user namespaces are not available: " + facts.user_namespace.reason)
-                        .hint(facts.user_namespace.fix));
+        return fail(
+            Error(Errc::unsupported, "user namespaces are not available: " + facts.user_namespace.reason)
+                .hint(facts.user_namespace.fix));
     if (!facts.proc_mount.ok)
         return fail(Error(Errc::unsupported, "a fresh /proc cannot be mounted: " + facts.proc_mount.reason)
                         .hint(facts.proc_mount.fix));
     const std::string& project = spec.project.str();
     for (const std::string_view never : {"/proc", "/sys", "/dev", "/usr", "/etc", "/boot"})
         if (is_within(project, never))
-            return fail(Error(Errc::safety, fmt::format("'{}' cannot be a project: it lies in {}", printable(project), never))
+            return fail(Error(Errc::safety, fmt::format("'{}' cannot be a project: it lies in {}",
+                                                        printable(project), never))
                             .hint("change to a project directory"));
     if (project == "/" || std::ranges::count(project, '/') < 1)
         return fail(Error(Errc::safety, "'/' cannot be a project").hint("change to a project directory"));
@@ -55,11 +59,13 @@ Result<CaptureRecord> choose_capture(const WorldSpec& spec, const HostFacts& fac
         record.fallback_reason += fmt::format("{}: {}", to_string(record.final), reason);
         record.final = next;
     };
-    if (record.final == CaptureStrategy::overlay && !facts.overlay.ok) fall(CaptureStrategy::fuse, facts.overlay.reason);
-    if (record.final == CaptureStrategy::fuse && !facts.fuse.ok) fall(CaptureStrategy::copy_diff, facts.fuse.reason);
+    if (record.final == CaptureStrategy::overlay && !facts.overlay.ok)
+        fall(CaptureStrategy::fuse, facts.overlay.reason);
+    if (record.final == CaptureStrategy::fuse && !facts.fuse.ok)
+        fall(CaptureStrategy::copy_diff, facts.fuse.reason);
     if (spec.capture_is_required && record.final != record.primary)
-        return fail(Error(Errc::unsupported, fmt::format("capture '{}' is not available: {}", to_string(spec.capture),
-                                                         record.fallback_reason))
+        return fail(Error(Errc::unsupported, fmt::format("capture '{}' is not available: {}",
+                                                         to_string(spec.capture), record.fallback_reason))
                         .hint("substrate world doctor shows what this machine can do"));
     return record;
 }
@@ -70,7 +76,8 @@ void add_root(std::vector<MountOp>& ops, const HostFacts& facts) {
         if (std::ranges::find(kOwn, entry.name) != kOwn.end()) continue;
         const WorldPath target = WorldPath("/") / entry.name;
         if (!entry.link_target.empty()) ops.push_back({target, Symlink{entry.link_target}});
-        else if (entry.directory) ops.push_back({target, Bind{.source = HostPath("/") / entry.name, .optional = true}});
+        else if (entry.directory)
+            ops.push_back({target, Bind{.source = HostPath("/") / entry.name, .optional = true}});
     }
     ops.push_back({WorldPath("/tmp"), Tmpfs{.mode = 01777}});
     ops.push_back({WorldPath("/var/tmp"), Tmpfs{.mode = 01777}});
@@ -82,7 +89,8 @@ void add_root(std::vector<MountOp>& ops, const HostFacts& facts) {
 void add_dev(std::vector<MountOp>& ops, const HostFacts& facts) {
     ops.push_back({WorldPath("/dev"), Tmpfs{.mode = 0755, .size_bytes = kMiB, .read_only = true}});
     for (const std::string& name : facts.device_nodes)
-        ops.push_back({WorldPath("/dev") / name, Bind{.source = HostPath("/dev") / name, .read_only = false, .device = true}});
+        ops.push_back({WorldPath("/dev") / name,
+                       Bind{.source = HostPath("/dev") / name, .read_only = false, .device = true}});
     ops.push_back({WorldPath("/dev/pts"), Devpts{}});
     ops.push_back({WorldPath("/dev/ptmx"), Symlink{"pts/ptmx"}});
     ops.push_back({WorldPath("/dev/shm"), Tmpfs{.mode = 01777}});
@@ -104,8 +112,8 @@ void add_masks(std::vector<MountOp>& ops, const HostFacts& facts) {
     if (facts.home.size() > 1)
         for (const std::string_view name : kMaskedHome) ops.push_back({WorldPath(facts.home) / name, Mask{}});
     ops.push_back({WorldPath(facts.substrate_home), Mask{}});
-    for (const std::string_view path : {"/etc/shadow", "/etc/gshadow", "/etc/shadow-", "/etc/gshadow-", "/etc/sudoers",
-                                        "/etc/sudoers.d", "/var/lib/substrate/overlay"})
+    for (const std::string_view path : {"/etc/shadow", "/etc/gshadow", "/etc/shadow-", "/etc/gshadow-",
+                                        "/etc/sudoers", "/etc/sudoers.d", "/var/lib/substrate/overlay"})
         ops.push_back({WorldPath(std::string(path)), Mask{}});
 }
 
@@ -117,8 +125,8 @@ Result<> set_apart_project_masks(std::vector<MountOp>& ops, CapturePlan& capture
     for (const MountOp& op : ops) {
         if (!std::holds_alternative<Mask>(op.action)) continue;
         if (is_within(project, op.target.str()))
-            return fail(Error(Errc::safety, fmt::format("'{}' lies in {}, which worlds never show", printable(project),
-                                                        op.target.str()))
+            return fail(Error(Errc::safety, fmt::format("'{}' lies in {}, which worlds never show",
+                                                        printable(project), op.target.str()))
                             .hint("change to a project directory"));
         if (is_within(op.target.str(), project)) capture.masks.push_back(op.target);
     }
@@ -131,7 +139,8 @@ Result<> set_apart_project_masks(std::vector<MountOp>& ops, CapturePlan& capture
 
 void add_degradations(WorldPlan& plan, const WorldSpec& spec, const HostFacts& facts) {
     if (!facts.user_namespace.ok)
-        plan.degradations.push_back({"user_namespace", facts.user_namespace.reason, facts.user_namespace.fix});
+        plan.degradations.push_back(
+            {"user_namespace", facts.user_namespace.reason, facts.user_namespace.fix});
     if (plan.capture_record.final != plan.capture_record.primary) {
         const Capability& wanted = spec.capture == CaptureStrategy::overlay ? facts.overlay : facts.fuse;
         plan.degradations.push_back({"capture", plan.capture_record.fallback_reason, wanted.fix});
@@ -139,7 +148,8 @@ void add_degradations(WorldPlan& plan, const WorldSpec& spec, const HostFacts& f
     if (spec.network == NetworkMode::loopback && plan.network == NetworkMode::host)
         plan.degradations.push_back({"network", facts.net_namespace.reason, facts.net_namespace.fix});
     if (plan.seccomp != SeccompMode::enforce)
-        plan.degradations.push_back({"seccomp", fmt::format("mode '{}' was asked for", to_string(plan.seccomp)), ""});
+        plan.degradations.push_back(
+            {"seccomp", fmt::format("mode '{}' was asked for", to_string(plan.seccomp)), ""});
 }
 
 }  // namespace
@@ -154,8 +164,9 @@ Result<WorldPlan> plan_world(const WorldSpec& spec, const HostFacts& facts) {
     plan.network = spec.network;
     plan.seccomp = spec.seccomp;
     if (spec.network == NetworkMode::loopback && !facts.net_namespace.ok)
-        return fail(Error(Errc::unsupported, "no network namespace for the world: " + facts.net_namespace.reason)
-                        .hint(facts.net_namespace.fix));
+        return fail(
+            Error(Errc::unsupported, "no network namespace for the world: " + facts.net_namespace.reason)
+                .hint(facts.net_namespace.fix));
     SUB_TRY_ASSIGN(plan.capture_record, choose_capture(spec, facts));
     plan.capture = {.strategy = plan.capture_record.final,
                     .project = spec.project,

@@ -122,7 +122,8 @@ TEST(Planner, TheHomeAsProjectHidesItsSecretsOnTheCapture) {
     ASSERT_TRUE(plan);
     for (const char* secret : {"/.ssh", "/.aws", "/.gnupg", "/.config/gcloud", "/.substrate"}) {
         EXPECT_TRUE(has_project_mask(*plan, std::string("/home/ada") + secret)) << secret;
-        EXPECT_FALSE(has_mask(*plan, std::string("/home/ada") + secret)) << "below the capture mount: " << secret;
+        EXPECT_FALSE(has_mask(*plan, std::string("/home/ada") + secret))
+            << "below the capture mount: " << secret;
     }
     EXPECT_TRUE(has_mask(*plan, "/etc/shadow"));
 }
@@ -135,8 +136,9 @@ TEST(Planner, AProjectAboveTheHomeHidesTheSecretsToo) {
 }
 
 TEST(Planner, AProjectBesideASecretIsNotInIt) {
-    for (const char* project : {"/home/ada/.sshd", "/home/ada/.config", "/home/ada/.substrate-work", "/usrlocal", "/etcetera",
-                                "/home/ada/.config/gcloud-tool", "/tmp/x", "/run/user/1000/x"})
+    for (const char* project :
+         {"/home/ada/.sshd", "/home/ada/.config", "/home/ada/.substrate-work", "/usrlocal", "/etcetera",
+          "/home/ada/.config/gcloud-tool", "/tmp/x", "/run/user/1000/x"})
         EXPECT_TRUE(plan_world(spec_for(project), user_facts())) << project;
 }
 
@@ -149,9 +151,10 @@ TEST(Planner, Refusals) {
         EXPECT_FALSE(plan.error().advice().empty()) << what << " leaves the person without advice";
         text << what << "\n    " << to_string(plan.error().code()) << ": " << plan.error().describe() << "\n";
     };
-    for (const char* project : {"/", "/proc", "/proc/1/root", "/sys/kernel", "/dev/shm/x", "/usr", "/usr/src/linux", "/etc",
-                                "/etc/x", "/boot", "/home/ada/.substrate", "/home/ada/.substrate/overlay/x",
-                                "/home/ada/.ssh", "/home/ada/.config/gcloud/x", "/var/lib/substrate/overlay/x"})
+    for (const char* project :
+         {"/", "/proc", "/proc/1/root", "/sys/kernel", "/dev/shm/x", "/usr", "/usr/src/linux", "/etc",
+          "/etc/x", "/boot", "/home/ada/.substrate", "/home/ada/.substrate/overlay/x", "/home/ada/.ssh",
+          "/home/ada/.config/gcloud/x", "/var/lib/substrate/overlay/x"})
         note(std::string("project ") + project, spec_for(project), user_facts());
     const WorldSpec spec = spec_for("/home/ada/work/app");
     HostFacts old = user_facts();
@@ -160,7 +163,8 @@ TEST(Planner, Refusals) {
     old.kernel_minor = 10;
     note("kernel 5.10", spec, old);
     HostFacts no_users = user_facts();
-    no_users.user_namespace = lacks("kernel.unprivileged_userns_clone is 0", "sysctl kernel.unprivileged_userns_clone=1");
+    no_users.user_namespace =
+        lacks("kernel.unprivileged_userns_clone is 0", "sysctl kernel.unprivileged_userns_clone=1");
     note("no user namespaces as user", spec, no_users);
     HostFacts no_proc = user_facts();
     no_proc.proc_mount = lacks("/proc is partly covered", "run outside of the container");
@@ -173,7 +177,12 @@ TEST(Planner, Refusals) {
 
 TEST(Planner, KernelVersionsAreComparedAsNumbers) {
     HostFacts facts = user_facts();
-    for (const auto& [major, minor, enough] : {std::tuple{5, 11, false}, {5, 12, true}, {5, 9, false}, {6, 0, true}, {4, 19, false}, {10, 0, true}}) {
+    for (const auto& [major, minor, enough] : {std::tuple{5, 11, false},
+                                               {5, 12, true},
+                                               {5, 9, false},
+                                               {6, 0, true},
+                                               {4, 19, false},
+                                               {10, 0, true}}) {
         facts.kernel_major = major;
         facts.kernel_minor = minor;
         EXPECT_EQ(plan_world(spec_for("/home/ada/app"), facts).has_value(), enough) << major << "." << minor;

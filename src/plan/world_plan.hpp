@@ -18,7 +18,7 @@ const char* to_string(SeccompMode mode);
 // What the caller wants of a world.
 struct WorldSpec {
     std::string world_id;
-    HostPath project;  // canonical, an existing directory
+    HostPath project;                  // canonical, an existing directory
     std::uint64_t project_device = 0;  // its identity when it was resolved
     std::uint64_t project_inode = 0;
     HostPath store;  // capture store of the project
@@ -36,8 +36,8 @@ struct CapturePlan {
     std::uint64_t project_device = 0;  // world-init refuses another directory at the path
     std::uint64_t project_inode = 0;
     HostPath store;
-    bool user_xattrs = true;  // overlay: user.overlay.* instead of trusted.overlay.*
-    std::string fuse_program;  // path of fuse-overlayfs; fuse strategy only
+    bool user_xattrs = true;       // overlay: user.overlay.* instead of trusted.overlay.*
+    std::string fuse_program;      // path of fuse-overlayfs; fuse strategy only
     std::vector<WorldPath> masks;  // below the project: hidden anew on each capture mount
     bool operator==(const CapturePlan&) const = default;
 };

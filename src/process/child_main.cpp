@@ -14,7 +14,8 @@
 #if defined(__clang__) && __has_attribute(disable_sanitizer_instrumentation)
 #define SUB_CHILD_SIDE __attribute__((noinline, disable_sanitizer_instrumentation, no_stack_protector))
 #else
-#define SUB_CHILD_SIDE __attribute__((noinline, no_sanitize("address", "undefined", "thread"), no_stack_protector))
+#define SUB_CHILD_SIDE \
+    __attribute__((noinline, no_sanitize("address", "undefined", "thread"), no_stack_protector))
 #endif
 
 namespace substrate::process {
@@ -22,7 +23,8 @@ namespace {
 
 // Raw calls: sanitizer runtimes intercept the libc functions, and their _exit
 // flushes buffers that belong to the parent. The result is -errno.
-SUB_CHILD_SIDE long raw_call(long number, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0) noexcept {
+SUB_CHILD_SIDE long raw_call(long number, long a = 0, long b = 0, long c = 0, long d = 0,
+                             long e = 0) noexcept {
 #if defined(__x86_64__)
     long result = 0;
     register long r10 __asm__("r10") = d;
@@ -48,7 +50,8 @@ SUB_CHILD_SIDE long raw_call(long number, long a = 0, long b = 0, long c = 0, lo
 
 SUB_CHILD_SIDE long as_long(const void* pointer) noexcept { return reinterpret_cast<long>(pointer); }
 
-[[noreturn]] SUB_CHILD_SIDE void die(int fd, ChildStep step, long result, const char* detail, unsigned index = 0) noexcept {
+[[noreturn]] SUB_CHILD_SIDE void die(int fd, ChildStep step, long result, const char* detail,
+                                     unsigned index = 0) noexcept {
     ChildReport report;
     report.step = step;
     report.index = static_cast<std::uint16_t>(index);
@@ -159,8 +162,10 @@ SUB_CHILD_SIDE void confine(const ChildPlan& plan, int report_fd) noexcept {
     raw_call(SYS_rt_sigprocmask, SIG_SETMASK, as_long(&no_signals), 0, sizeof no_signals);
     long result = raw_call(SYS_execve, as_long(plan.program), as_long(plan.argv), as_long(plan.envp));
     if (plan.fallback_program != nullptr)
-        result = raw_call(SYS_execve, as_long(plan.fallback_program), as_long(plan.fallback_argv), as_long(plan.envp));
-    die(report_fd, ChildStep::exec, result, plan.fallback_program != nullptr ? plan.fallback_program : plan.program);
+        result = raw_call(SYS_execve, as_long(plan.fallback_program), as_long(plan.fallback_argv),
+                          as_long(plan.envp));
+    die(report_fd, ChildStep::exec, result,
+        plan.fallback_program != nullptr ? plan.fallback_program : plan.program);
 }
 
 }  // namespace substrate::process

@@ -27,7 +27,8 @@ Result<Pipe> make_pipe() {
 
 void reap(const sys::UniqueFd& pidfd) {
     siginfo_t info{};
-    while (::waitid(P_PIDFD, static_cast<id_t>(pidfd.get()), &info, WEXITED | __WALL) != 0 && errno == EINTR) {
+    while (::waitid(P_PIDFD, static_cast<id_t>(pidfd.get()), &info, WEXITED | __WALL) != 0 &&
+           errno == EINTR) {
     }
 }
 
@@ -105,7 +106,8 @@ Result<Child> spawn(ChildPlan plan, const SpawnOptions& options) {
         }
     }
     ChildReport failure;
-    SUB_TRY_ASSIGN(const std::size_t n, sys::read_some(report.read.get(), {reinterpret_cast<char*>(&failure), sizeof failure}));
+    SUB_TRY_ASSIGN(const std::size_t n,
+                   sys::read_some(report.read.get(), {reinterpret_cast<char*>(&failure), sizeof failure}));
     if (n == 0) return child;  // exec closed the pipe: the child is running
     reap(child.pidfd);
     if (n != sizeof failure || failure.magic != ChildReport::kMagic)

@@ -28,7 +28,8 @@ Result<std::string> project_for(const Console& console, const std::string& targe
         if (reader)
             if (auto span = reader->load_span(target); span && !span->project.empty()) return span->project;
     } else if (!target.empty() && !is_id(target, "wld")) {
-        return fail(Error(Errc::invalid, "'" + target + "' is neither a span nor a world id").hint("substrate trace lists spans"));
+        return fail(Error(Errc::invalid, "'" + target + "' is neither a span nor a world id")
+                        .hint("substrate trace lists spans"));
     }
     ExecRequest here;
     SUB_TRY(fill_from_process(console, here));
@@ -54,7 +55,8 @@ int diff_from_trace(const Console& console, const ChangeOptions& options) {
     if (options.json) console.out(dump_json_pretty(to_json(span->fs_diff)) + "\n");
     else if (options.stat) console.out(render_counts(span->fs_diff) + "\n");
     else console.out(render_changes(span->fs_diff));
-    if (options.patch) console.note("contents are shown of changes that are kept; this one is " + span->commit);
+    if (options.patch)
+        console.note("contents are shown of changes that are kept; this one is " + span->commit);
     return 0;
 }
 
@@ -75,7 +77,8 @@ int diff_command(const Console& console, const ChangeOptions& options) {
             all.push_back(change);
             continue;
         }
-        console.out(fmt::format("{} ({})\n", supervisor::text_of(change, "span_id"), supervisor::text_of(change, "state")));
+        console.out(fmt::format("{} ({})\n", supervisor::text_of(change, "span_id"),
+                                supervisor::text_of(change, "state")));
         if (options.stat) console.out("  " + render_counts(*diff) + "\n");
         else console.out(render_changes(*diff));
         if (options.patch) {
@@ -94,7 +97,8 @@ int apply_command(const Console& console, const ChangeOptions& options) {
     if (!reply) return console.fail_with(reply.error());
     for (const std::string& notice : supervisor::texts_of(*reply, "notices")) console.note(notice);
     for (const Json& applied : reply->at("applied"))
-        console.out(fmt::format("{} {}\n", supervisor::text_of(applied, "span_id"), supervisor::text_of(applied, "state")));
+        console.out(fmt::format("{} {}\n", supervisor::text_of(applied, "span_id"),
+                                supervisor::text_of(applied, "state")));
     if (reply->at("applied").empty() && options.target.empty()) console.note("nothing is pending here");
     return static_cast<int>(supervisor::number_of(*reply, "exit"));
 }

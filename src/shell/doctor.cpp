@@ -28,32 +28,49 @@ std::vector<Finding> judge(const plan::HostFacts& facts, const MachineNotes& not
     findings.push_back({kernel_ok ? Verdict::pass : Verdict::fail, "kernel",
                         fmt::format("{} ({})", facts.kernel_release, notes.distribution),
                         kernel_ok ? "" : "Linux 5.12 or newer is needed"});
-    findings.push_back(of(facts.user_namespace, "user namespaces", facts.is_root() ? Verdict::warn : Verdict::fail));
+    findings.push_back(
+        of(facts.user_namespace, "user namespaces", facts.is_root() ? Verdict::warn : Verdict::fail));
     if (notes.apparmor_userns == "1")
-        findings.push_back({Verdict::warn, "AppArmor", "restricts unprivileged user namespaces",
-                            "sysctl kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile with userns"});
+        findings.push_back(
+            {Verdict::warn, "AppArmor", "restricts unprivileged user namespaces",
+             "sysctl kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile with userns"});
     findings.push_back(of(facts.net_namespace, "network namespace", Verdict::fail));
     findings.push_back(of(facts.proc_mount, "fresh /proc", Verdict::fail));
     findings.push_back(of(facts.overlay, "overlay", facts.fuse.ok ? Verdict::warn : Verdict::fail));
     findings.push_back(of(facts.fuse, "fuse-overlayfs", facts.overlay.ok ? Verdict::info : Verdict::fail));
-    findings.push_back({Verdict::info, "landlock", facts.landlock_abi == 0 ? "not in this kernel" : fmt::format("ABI {}", facts.landlock_abi), {}});
-    findings.push_back({notes.cgroup_version == 2 ? Verdict::pass : Verdict::warn, "cgroups", notes.cgroup_detail,
-                        notes.cgroup_version == 2 ? "" : "boot with systemd.unified_cgroup_hierarchy=1 for limits in one hierarchy"});
+    findings.push_back(
+        {Verdict::info,
+         "landlock",
+         facts.landlock_abi == 0 ? "not in this kernel" : fmt::format("ABI {}", facts.landlock_abi),
+         {}});
+    findings.push_back({notes.cgroup_version == 2 ? Verdict::pass : Verdict::warn, "cgroups",
+                        notes.cgroup_detail,
+                        notes.cgroup_version == 2
+                            ? ""
+                            : "boot with systemd.unified_cgroup_hierarchy=1 for limits in one hierarchy"});
     findings.push_back({Verdict::info, "nft", notes.nft.empty() ? "not installed" : notes.nft, {}});
-    findings.push_back({Verdict::info, "dmesg_restrict", notes.dmesg_restrict.empty() ? "unknown" : notes.dmesg_restrict, {}});
+    findings.push_back({Verdict::info,
+                        "dmesg_restrict",
+                        notes.dmesg_restrict.empty() ? "unknown" : notes.dmesg_restrict,
+                        {}});
     findings.push_back({Verdict::info, "SELinux", notes.selinux, {}});
     findings.push_back({Verdict::info, "capabilities", notes.capabilities, {}});
-    findings.push_back({Verdict::info, "KVM", notes.kvm ? "/dev/kvm can be opened" : "/dev/kvm cannot be opened", {}});
+    findings.push_back(
+        {Verdict::info, "KVM", notes.kvm ? "/dev/kvm can be opened" : "/dev/kvm cannot be opened", {}});
     findings.push_back({Verdict::info, "Docker", notes.docker ? "its socket is there" : "no socket", {}});
-    for (const std::string& root : notes.capture_roots) findings.push_back({Verdict::info, "capture root", root, {}});
-    findings.push_back({Verdict::info, "agent", notes.agent_running ? "running" : "not running; started on demand", {}});
+    for (const std::string& root : notes.capture_roots)
+        findings.push_back({Verdict::info, "capture root", root, {}});
+    findings.push_back(
+        {Verdict::info, "agent", notes.agent_running ? "running" : "not running; started on demand", {}});
     return findings;
 }
 
-Json doctor_json(const plan::HostFacts& facts, const MachineNotes& notes, const std::vector<Finding>& findings) {
+Json doctor_json(const plan::HostFacts& facts, const MachineNotes& notes,
+                 const std::vector<Finding>& findings) {
     Json rows = Json::array();
     for (const Finding& finding : findings) {
-        Json row = {{"verdict", to_string(finding.verdict)}, {"what", finding.what}, {"detail", finding.detail}};
+        Json row = {
+            {"verdict", to_string(finding.verdict)}, {"what", finding.what}, {"detail", finding.detail}};
         if (!finding.fix.empty()) row["fix"] = finding.fix;
         rows.push_back(std::move(row));
     }

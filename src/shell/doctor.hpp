@@ -38,7 +38,8 @@ struct MachineNotes {
 
 // Pure: rows and JSON from what was found out.
 std::vector<Finding> judge(const plan::HostFacts& facts, const MachineNotes& notes);
-Json doctor_json(const plan::HostFacts& facts, const MachineNotes& notes, const std::vector<Finding>& findings);
+Json doctor_json(const plan::HostFacts& facts, const MachineNotes& notes,
+                 const std::vector<Finding>& findings);
 
 // Where a probe tries what captures need.
 std::string probe_scratch(const Console& console);

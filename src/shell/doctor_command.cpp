@@ -26,7 +26,8 @@ std::string value_after(const std::string& text, std::string_view key) {
     if (at == std::string::npos) return {};
     const auto begin = at + key.size();
     std::string value = text.substr(begin, text.find('\n', begin) - begin);
-    while (!value.empty() && (value.front() == '"' || value.front() == '\t' || value.front() == ' ')) value.erase(0, 1);
+    while (!value.empty() && (value.front() == '"' || value.front() == '\t' || value.front() == ' '))
+        value.erase(0, 1);
     while (!value.empty() && value.back() == '"') value.pop_back();
     return value;
 }
@@ -46,7 +47,8 @@ void read_cgroups(MachineNotes& notes) {
             // proc(5): the mount point is the fifth field.
             std::size_t field = 0;
             for (int i = 0; i < 4; ++i) field = line.find(' ', field) + 1;
-            if (line.compare(type + 3, 8, "cgroup2 ") == 0) place = line.substr(field, line.find(' ', field) - field);
+            if (line.compare(type + 3, 8, "cgroup2 ") == 0)
+                place = line.substr(field, line.find(' ', field) - field);
             else if (line.compare(type + 3, 7, "cgroup ") == 0) v1 = true;
         }
         begin = end + 1;
@@ -57,7 +59,8 @@ void read_cgroups(MachineNotes& notes) {
         notes.cgroup_detail = fmt::format("v2 at {} ({})", place, controllers);
     } else if (v1) {
         notes.cgroup_version = 1;
-        notes.cgroup_detail = place.empty() ? "v1 only" : fmt::format("hybrid: v2 at {} has no cpu, memory, pids", place);
+        notes.cgroup_detail =
+            place.empty() ? "v1 only" : fmt::format("hybrid: v2 at {} has no cpu, memory, pids", place);
     } else {
         notes.cgroup_detail = "not mounted";
     }
@@ -65,7 +68,8 @@ void read_cgroups(MachineNotes& notes) {
 
 MachineNotes look_around(const Console& console) {
     MachineNotes notes;
-    if (const auto release = sys::read_file("/etc/os-release", 1 << 16)) notes.distribution = value_after(*release, "PRETTY_NAME=");
+    if (const auto release = sys::read_file("/etc/os-release", 1 << 16))
+        notes.distribution = value_after(*release, "PRETTY_NAME=");
     read_cgroups(notes);
     for (const char* place : {"/usr/sbin/nft", "/sbin/nft", "/usr/local/sbin/nft"})
         if (notes.nft.empty() && ::access(place, X_OK) == 0) notes.nft = place;
@@ -73,10 +77,11 @@ MachineNotes look_around(const Console& console) {
     notes.apparmor_userns = line_of("/proc/sys/kernel/apparmor_restrict_unprivileged_userns");
     const std::string enforcing = line_of("/sys/fs/selinux/enforce");
     notes.selinux = enforcing.empty() ? "disabled" : enforcing == "1" ? "enforcing" : "permissive";
-    if (const auto status = sys::read_file("/proc/self/status", 1 << 16)) notes.capabilities = value_after(*status, "CapEff:");
+    if (const auto status = sys::read_file("/proc/self/status", 1 << 16))
+        notes.capabilities = value_after(*status, "CapEff:");
     notes.kvm = ::access("/dev/kvm", R_OK | W_OK) == 0;
     notes.fuse_device = ::access("/dev/fuse", R_OK | W_OK) == 0;
-    struct ::stat st {};
+    struct ::stat st{};
     notes.docker = ::stat("/var/run/docker.sock", &st) == 0;
     notes.agent_running = supervisor::Client::connect_existing(console.home).has_value();
     notes.capture_roots = supervisor::capture_roots(console.env, console.home);
@@ -91,8 +96,8 @@ std::string probe_scratch(const Console& console) {
 
 int world_doctor(const Console& console, const WorldOptions& options) {
     if (auto made = supervisor::create_home(console.home); !made) return console.fail_with(made.error());
-    auto facts = world::probe_host(
-        console.env, {supervisor::sibling_program("substrate-world-init"), console.home.path, probe_scratch(console)});
+    auto facts = world::probe_host(console.env, {supervisor::sibling_program("substrate-world-init"),
+                                                 console.home.path, probe_scratch(console)});
     if (!facts) return console.fail_with(facts.error());
     const MachineNotes notes = look_around(console);
     const std::vector<Finding> findings = judge(*facts, notes);
@@ -101,7 +106,8 @@ int world_doctor(const Console& console, const WorldOptions& options) {
     } else {
         constexpr const char* kWords[] = {"PASS", "WARN", "FAIL", "INFO"};
         for (const Finding& finding : findings) {
-            console.out(fmt::format("{}  {:<18} {}\n", kWords[static_cast<int>(finding.verdict)], finding.what, printable(finding.detail)));
+            console.out(fmt::format("{}  {:<18} {}\n", kWords[static_cast<int>(finding.verdict)],
+                                    finding.what, printable(finding.detail)));
             if (!finding.fix.empty()) console.out(fmt::format("      {:<18} fix: {}\n", "", finding.fix));
         }
     }

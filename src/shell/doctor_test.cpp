@@ -12,7 +12,8 @@ plan::HostFacts good_facts(std::uint32_t uid = 1000) {
     facts.kernel_major = 6;
     facts.kernel_minor = 1;
     facts.landlock_abi = 2;
-    for (plan::Capability* one : {&facts.user_namespace, &facts.net_namespace, &facts.proc_mount, &facts.overlay, &facts.fuse})
+    for (plan::Capability* one :
+         {&facts.user_namespace, &facts.net_namespace, &facts.proc_mount, &facts.overlay, &facts.fuse})
         one->ok = true;
     facts.fuse_binary = "/usr/bin/fuse-overlayfs";
     return facts;
@@ -34,7 +35,8 @@ const Finding& row(const std::vector<Finding>& findings, const std::string& what
     ADD_FAILURE() << "no row '" << what << "'";
     return none;
 }
-Verdict verdict(const plan::HostFacts& facts, const std::string& what, const MachineNotes& notes = good_notes()) {
+Verdict verdict(const plan::HostFacts& facts, const std::string& what,
+                const MachineNotes& notes = good_notes()) {
     return row(judge(facts, notes), what).verdict;
 }
 

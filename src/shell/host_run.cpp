@@ -29,7 +29,8 @@ std::vector<char*> pointers(std::vector<std::string>& strings) {
     return result;
 }
 
-Result<int> run_and_wait(std::vector<std::string> argv, std::vector<std::string> environment, const ExecRequest& request) {
+Result<int> run_and_wait(std::vector<std::string> argv, std::vector<std::string> environment,
+                         const ExecRequest& request) {
     std::vector<char*> argv_pointers = pointers(argv), environment_pointers = pointers(environment);
     const std::string program = request.argv.empty() ? request.shell : "/usr/bin/env";
     process::ChildPlan plan;
@@ -62,17 +63,18 @@ Result<ExecResult> run_on_host(const Console& console, RunOptions options) {
     span.cwd = request.cwd;
     span.project = supervisor::find_project(request.cwd, world::home_of(console.env, ::geteuid()));
     span.capture = {CaptureStrategy::direct, CaptureStrategy::direct, {}};
-    span.degraded.push_back({"world", "the command ran on the host because that was asked for", "leave out --no-world"});
+    span.degraded.push_back(
+        {"world", "the command ran on the host because that was asked for", "leave out --no-world"});
     span.decision.reason = "no policy is configured";
 
     SUB_TRY(supervisor::create_home(console.home));
     SUB_TRY_ASSIGN(trace::TraceWriter trace, trace::TraceWriter::open(console.home.path));
     SUB_TRY_ASSIGN(const sys::UniqueFd project, sys::open_path(span.project, O_RDONLY | O_DIRECTORY));
     SUB_TRY_ASSIGN(const capture::Snapshot before, capture::Snapshot::take(project.get()));
-    std::vector<std::string> argv = request.argv.empty()
-                                        ? std::vector<std::string>{request.shell.substr(request.shell.rfind('/') + 1),
-                                                                   request.login_shell ? "-lc" : "-c", request.cmd}
-                                        : request.argv;
+    std::vector<std::string> argv =
+        request.argv.empty() ? std::vector<std::string>{request.shell.substr(request.shell.rfind('/') + 1),
+                                                        request.login_shell ? "-lc" : "-c", request.cmd}
+                             : request.argv;
     span.argv = argv;
     if (!request.argv.empty()) argv.insert(argv.begin(), "env");
     SUB_TRY_ASSIGN(const int status, run_and_wait(std::move(argv), console.environment, request));
@@ -82,7 +84,8 @@ Result<ExecResult> run_on_host(const Console& console, RunOptions options) {
     span.exit = span.signal != 0 ? 128 + span.signal : WEXITSTATUS(status);
     span.outcome = span.signal != 0 ? Outcome::killed : span.exit == 0 ? Outcome::ok : Outcome::failed;
     capture::DiffBuilder builder;
-    SUB_TRY(before.compare(project.get(), [&](const capture::Change& change) { return builder.add(change); }));
+    SUB_TRY(
+        before.compare(project.get(), [&](const capture::Change& change) { return builder.add(change); }));
     span.fs_diff = builder.finish();
     span.commit = span.fs_diff.empty() ? "none" : "applied";
     span.replay = {.path = {},
@@ -100,7 +103,8 @@ Result<ExecResult> run_on_host(const Console& console, RunOptions options) {
                    .argv = request.argv,
                    .tool_path = {},
                    .tool_hash = {}};
-    if (auto written = trace.append(span); !written) result.notices.push_back("the span was not recorded: " + written.error().describe());
+    if (auto written = trace.append(span); !written)
+        result.notices.push_back("the span was not recorded: " + written.error().describe());
     return result;
 }
 

@@ -45,7 +45,7 @@ struct OutputWatch::Stream {
 };
 
 Result<> OutputWatch::Stream::open(Terminals terminals) {
-    struct ::stat st {};
+    struct ::stat st{};
     if (::fstat(target, &st) != 0) return {};  // closed: the command gets what there is
     if (S_ISREG(st.st_mode)) {
         kind = Kind::file;
@@ -54,7 +54,8 @@ Result<> OutputWatch::Stream::open(Terminals terminals) {
         return {};
     }
     const bool terminal = S_ISCHR(st.st_mode) && ::isatty(target) == 1;
-    if (!S_ISFIFO(st.st_mode) && !S_ISSOCK(st.st_mode) && !(terminal && terminals == Terminals::relay)) return {};
+    if (!S_ISFIFO(st.st_mode) && !S_ISSOCK(st.st_mode) && !(terminal && terminals == Terminals::relay))
+        return {};
     target_is_pipe = S_ISFIFO(st.st_mode);
     return open_pipe();
 }
@@ -70,7 +71,9 @@ Result<> OutputWatch::Stream::open_pipe() {
 Result<> OutputWatch::Stream::hash_bytes(std::size_t count) {
     std::array<char, 64 * 1024> buffer;
     while (count > 0) {
-        SUB_TRY_ASSIGN(const std::size_t n, sys::read_some(pipe.read.get(), std::span(buffer).first(std::min(count, buffer.size()))));
+        SUB_TRY_ASSIGN(
+            const std::size_t n,
+            sys::read_some(pipe.read.get(), std::span(buffer).first(std::min(count, buffer.size()))));
         if (n == 0) return fail({Errc::internal, "a pipe lost what was in it"});
         XXH3_128bits_update(hash.state, buffer.data(), n);
         bytes += n;
@@ -121,16 +124,18 @@ Result<bool> OutputWatch::Stream::move_some() {
 }
 
 Result<> OutputWatch::Stream::hash_file() {
-    struct ::stat st {};
+    struct ::stat st{};
     if (::fstat(target, &st) != 0) return fail(Error::last_os("fstat"));
     if (st.st_size <= file_start) return {};
     // The descriptor may be open for writing only.
-    SUB_TRY_ASSIGN(const sys::UniqueFd file, sys::open_path("/proc/self/fd/" + std::to_string(target), O_RDONLY));
+    SUB_TRY_ASSIGN(const sys::UniqueFd file,
+                   sys::open_path("/proc/self/fd/" + std::to_string(target), O_RDONLY));
     if (::lseek(file.get(), file_start, SEEK_SET) < 0) return fail(Error::last_os("lseek"));
     std::array<char, 64 * 1024> buffer;
     for (auto left = static_cast<std::uint64_t>(st.st_size - file_start); left > 0;) {
         SUB_TRY_ASSIGN(const std::size_t n,
-                       sys::read_some(file.get(), std::span(buffer).first(std::min<std::uint64_t>(left, buffer.size()))));
+                       sys::read_some(file.get(),
+                                      std::span(buffer).first(std::min<std::uint64_t>(left, buffer.size()))));
         if (n == 0) break;
         XXH3_128bits_update(hash.state, buffer.data(), n);
         bytes += n;
@@ -144,16 +149,17 @@ std::string OutputWatch::Stream::digest() const {
     return fmt::format("xxh3:{:016x}{:016x}", value.high64, value.low64);
 }
 
-OutputWatch::OutputWatch() : out_(std::make_unique<Stream>(STDOUT_FILENO)), err_(std::make_unique<Stream>(STDERR_FILENO)) {}
+OutputWatch::OutputWatch()
+    : out_(std::make_unique<Stream>(STDOUT_FILENO)), err_(std::make_unique<Stream>(STDERR_FILENO)) {}
 OutputWatch::OutputWatch(OutputWatch&&) noexcept = default;
 OutputWatch::~OutputWatch() = default;
 
 Result<OutputWatch> OutputWatch::make(Terminals terminals, bool force_merged) {
     OutputWatch watch;
-    struct ::stat out {}, err {};
+    struct ::stat out{}, err{};
     // One pipe behind both streams: through two of ours, their order would be lost.
-    const bool same = ::fstat(STDOUT_FILENO, &out) == 0 && ::fstat(STDERR_FILENO, &err) == 0 && out.st_dev == err.st_dev &&
-                      out.st_ino == err.st_ino && !S_ISCHR(out.st_mode);
+    const bool same = ::fstat(STDOUT_FILENO, &out) == 0 && ::fstat(STDERR_FILENO, &err) == 0 &&
+                      out.st_dev == err.st_dev && out.st_ino == err.st_ino && !S_ISCHR(out.st_mode);
     SUB_TRY(watch.out_->open(terminals));
     watch.merged_ = watch.out_->kind != Stream::Kind::untouched && (same || force_merged);
     if (!watch.merged_) SUB_TRY(watch.err_->open(terminals));
@@ -164,7 +170,9 @@ bool OutputWatch::observes() const {
     return out_->kind != Stream::Kind::untouched || err_->kind != Stream::Kind::untouched;
 }
 
-int OutputWatch::stdout_fd() const { return out_->kind == Stream::Kind::relayed ? out_->pipe.write.get() : out_->target; }
+int OutputWatch::stdout_fd() const {
+    return out_->kind == Stream::Kind::relayed ? out_->pipe.write.get() : out_->target;
+}
 
 int OutputWatch::stderr_fd() const {
     if (merged_ && out_->kind == Stream::Kind::relayed) return stdout_fd();

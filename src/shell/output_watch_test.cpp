@@ -34,12 +34,13 @@ const std::string kNothing = hash_of("");
 std::string text_of(const Result<OutputRecord>& record) {
     if (!record) return "error: " + record.error().message();
     return "out " + std::to_string(record->stdout_bytes) + " " + record->stdout_hash + "\nerr " +
-           std::to_string(record->stderr_bytes) + " " + record->stderr_hash + (record->merged ? "\nmerged\n" : "\n");
+           std::to_string(record->stderr_bytes) + " " + record->stderr_hash +
+           (record->merged ? "\nmerged\n" : "\n");
 }
-std::string expected(std::string_view out, const std::string& out_hash, std::string_view err, const std::string& err_hash,
-                     bool merged = false) {
-    return "out " + std::to_string(out.size()) + " " + out_hash + "\nerr " + std::to_string(err.size()) + " " + err_hash +
-           (merged ? "\nmerged\n" : "\n");
+std::string expected(std::string_view out, const std::string& out_hash, std::string_view err,
+                     const std::string& err_hash, bool merged = false) {
+    return "out " + std::to_string(out.size()) + " " + out_hash + "\nerr " + std::to_string(err.size()) +
+           " " + err_hash + (merged ? "\nmerged\n" : "\n");
 }
 
 // Runs `inside` in a child whose standard output and error are these; what it returns comes back.
@@ -53,7 +54,8 @@ std::string in_child(int out, int err, const std::function<std::string()>& insid
         std::string text = "no streams";
         // Above the streams first: the originals may be among them.
         const int out_copy = ::fcntl(out, F_DUPFD_CLOEXEC, 10), err_copy = ::fcntl(err, F_DUPFD_CLOEXEC, 10);
-        if (::dup2(out_copy, STDOUT_FILENO) == STDOUT_FILENO && ::dup2(err_copy, STDERR_FILENO) == STDERR_FILENO) {
+        if (::dup2(out_copy, STDOUT_FILENO) == STDOUT_FILENO &&
+            ::dup2(err_copy, STDERR_FILENO) == STDERR_FILENO) {
             ::close(out_copy);
             ::close(err_copy);
             text = inside();
@@ -71,7 +73,8 @@ std::string in_child(int out, int err, const std::function<std::string()>& insid
 
 // A command that writes to what the watch gives it, as a process of its own with
 // nothing else open, as after an exec. It may read `in`.
-pid_t start(const OutputWatch& watch, const std::function<void(int out, int err)>& command, int in = STDIN_FILENO) {
+pid_t start(const OutputWatch& watch, const std::function<void(int out, int err)>& command,
+            int in = STDIN_FILENO) {
     const pid_t child = ::fork();
     if (child == 0) {
         ::signal(SIGPIPE, SIG_DFL);
@@ -150,9 +153,8 @@ TEST_F(OutputWatchTest, MoreThanAPipeHolds) {
     while (text.size() < (3u << 20)) text += std::to_string(text.size()) + " bytes before this line\n";
     std::string arrived;
     std::jthread reader([&] { arrived = sys::read_to_end(out_.read.get(), 1u << 30).value(); });
-    const std::string record = in_child(out_.write.get(), null_.get(), [&] {
-        return watch_and_run([&](int out, int) { say(out, text); });
-    });
+    const std::string record = in_child(out_.write.get(), null_.get(),
+                                        [&] { return watch_and_run([&](int out, int) { say(out, text); }); });
     out_.write.reset();
     reader.join();
     EXPECT_EQ(record, expected(text, hash_of(text), "", ""));
@@ -190,17 +192,18 @@ TEST_F(OutputWatchTest, TwoTargetsCanBeForcedIntoOne) {
 }
 
 TEST_F(OutputWatchTest, DevNullIsNotObserved) {
-    EXPECT_EQ(in_child(null_.get(), null_.get(),
-                       [] {
-                           auto watch = OutputWatch::make(OutputWatch::Terminals::relay, false);
-                           if (!watch || watch->observes() || watch->stdout_fd() != 1 || watch->stderr_fd() != 2)
-                               return std::string("observed");
-                           return run(*watch, [](int out, int err) {
-                               say(out, "x");
-                               say(err, "y");
-                           });
-                       }),
-              expected("", "", "", ""));
+    EXPECT_EQ(
+        in_child(null_.get(), null_.get(),
+                 [] {
+                     auto watch = OutputWatch::make(OutputWatch::Terminals::relay, false);
+                     if (!watch || watch->observes() || watch->stdout_fd() != 1 || watch->stderr_fd() != 2)
+                         return std::string("observed");
+                     return run(*watch, [](int out, int err) {
+                         say(out, "x");
+                         say(err, "y");
+                     });
+                 }),
+        expected("", "", "", ""));
 }
 
 TEST_F(OutputWatchTest, ClosedStreamsAreNotObserved) {
@@ -216,7 +219,8 @@ TEST_F(OutputWatchTest, ClosedStreamsAreNotObserved) {
 TEST_F(OutputWatchTest, AFileIsReadAfterwardsFromWhereItStood) {
     const sys::UniqueFd file = open_file(O_RDWR);
     say(file.get(), "before");
-    EXPECT_EQ(in_child(file.get(), null_.get(), [] { return watch_and_run([](int out, int) { say(out, "after"); }); }),
+    EXPECT_EQ(in_child(file.get(), null_.get(),
+                       [] { return watch_and_run([](int out, int) { say(out, "after"); }); }),
               expected("after", hash_of("after"), "", ""));
     EXPECT_EQ(sys::read_file(directory_ + "/file").value(), "beforeafter");
 }
@@ -267,7 +271,8 @@ TEST_F(OutputWatchTest, AReaderThatGoesAwayEndsTheCommandAsWithoutUs) {
         int status = 0;
         ::waitpid(child, &status, 0);
         if (!watch->finish()) return std::string("finish failed");
-        return std::string(WIFSIGNALED(status) && WTERMSIG(status) == SIGPIPE ? "SIGPIPE" : "ended otherwise");
+        return std::string(WIFSIGNALED(status) && WTERMSIG(status) == SIGPIPE ? "SIGPIPE"
+                                                                              : "ended otherwise");
     });
     EXPECT_EQ(answer, "SIGPIPE");
 }
@@ -304,7 +309,8 @@ TEST_F(OutputWatchTest, SocketsAreRelayed) {
     ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
     const sys::UniqueFd read(ends[0]);
     sys::UniqueFd write(ends[1]);
-    EXPECT_EQ(in_child(write.get(), null_.get(), [] { return watch_and_run([](int out, int) { say(out, "by socket"); }); }),
+    EXPECT_EQ(in_child(write.get(), null_.get(),
+                       [] { return watch_and_run([](int out, int) { say(out, "by socket"); }); }),
               expected("by socket", hash_of("by socket"), "", ""));
     write.reset();
     EXPECT_EQ(sys::read_to_end(read.get(), 100).value(), "by socket");
@@ -320,9 +326,8 @@ TEST_F(OutputWatchTest, DISABLED_ANonBlockingSocketLosesNothing) {
     const std::string text(4u << 20, 'x');
     std::string arrived;
     std::jthread reader([&] { arrived = sys::read_to_end(read.get(), 1u << 30).value(); });
-    const std::string record = in_child(write.get(), null_.get(), [&] {
-        return watch_and_run([&](int out, int) { say(out, text); });
-    });
+    const std::string record = in_child(write.get(), null_.get(),
+                                        [&] { return watch_and_run([&](int out, int) { say(out, text); }); });
     write.reset();
     reader.join();
     EXPECT_EQ(arrived.size(), text.size());
@@ -334,9 +339,8 @@ TEST_F(OutputWatchTest, ANonBlockingPipeLosesNothing) {
     const std::string text(4u << 20, 'x');
     std::string arrived;
     std::jthread reader([&] { arrived = sys::read_to_end(out_.read.get(), 1u << 30).value(); });
-    const std::string record = in_child(out_.write.get(), null_.get(), [&] {
-        return watch_and_run([&](int out, int) { say(out, text); });
-    });
+    const std::string record = in_child(out_.write.get(), null_.get(),
+                                        [&] { return watch_and_run([&](int out, int) { say(out, text); }); });
     out_.write.reset();
     reader.join();
     EXPECT_EQ(arrived.size(), text.size());
@@ -347,8 +351,9 @@ TEST_F(OutputWatchTest, ANonBlockingPipeLosesNothing) {
 TEST_F(OutputWatchTest, DISABLED_TheRestOfAFileIsNotOutput) {
     say(open_file(O_WRONLY).get(), "0123456789");
     const sys::UniqueFd file = open_file(O_RDWR);
-    EXPECT_EQ(in_child(file.get(), null_.get(), [] { return watch_and_run([](int out, int) { say(out, "ab"); }); }),
-              expected("ab", hash_of("ab"), "", ""));
+    EXPECT_EQ(
+        in_child(file.get(), null_.get(), [] { return watch_and_run([](int out, int) { say(out, "ab"); }); }),
+        expected("ab", hash_of("ab"), "", ""));
 }
 
 // Output may go to a file that its writer may not read.

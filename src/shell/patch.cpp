@@ -19,8 +19,9 @@ Result<> diff_files(const Console& console, std::string before, std::string afte
     std::string old_label = "a/" + printable(path), new_label = "b/" + printable(path), end = "--";
     if (before == "/dev/null") old_label = before;
     if (after == "/dev/null") new_label = after;
-    std::array<char*, 10> argv = {program.data(), unified.data(), label.data(),  old_label.data(), label.data(),
-                                  new_label.data(), end.data(),   before.data(), after.data(),     nullptr};
+    std::array<char*, 10> argv = {program.data(), unified.data(),   label.data(), old_label.data(),
+                                  label.data(),   new_label.data(), end.data(),   before.data(),
+                                  after.data(),   nullptr};
     std::string locale = "LC_ALL=C.UTF-8";
     std::array<char*, 2> envp = {locale.data(), nullptr};
     SUB_TRY_ASSIGN(sys::Pipe pipe, sys::make_pipe());
@@ -35,12 +36,17 @@ Result<> diff_files(const Console& console, std::string before, std::string afte
     }
     auto child = process::spawn(plan);
     if (!child)
-        return fail(std::move(child).error().as(Errc::unsupported).during("running diff").hint("apt-get install diffutils"));
+        return fail(std::move(child)
+                        .error()
+                        .as(Errc::unsupported)
+                        .during("running diff")
+                        .hint("apt-get install diffutils"));
     pipe.write.reset();
     constexpr std::size_t kMost = 64u << 20;
     SUB_TRY_ASSIGN(const std::string text, sys::read_to_end(pipe.read.get(), kMost));
     SUB_TRY_ASSIGN(const int status, process::wait_for(*child));
-    if (!WIFEXITED(status) || WEXITSTATUS(status) > 1) return fail({Errc::os, "diff could not compare '" + printable(path) + "'"});
+    if (!WIFEXITED(status) || WEXITSTATUS(status) > 1)
+        return fail({Errc::os, "diff could not compare '" + printable(path) + "'"});
     if (!console.out_is_terminal()) {
         console.out(text);
         return {};
@@ -64,12 +70,14 @@ Result<> diff_files(const Console& console, std::string before, std::string afte
 
 }  // namespace
 
-Result<> show_patch(const Console& console, const FsDiff& diff, const std::string& captured, const std::string& project) {
+Result<> show_patch(const Console& console, const FsDiff& diff, const std::string& captured,
+                    const std::string& project) {
     for (const FsEntry& entry : diff.entries) {
         if (entry.type != FileType::regular || entry.kind == ChangeKind::type_change) continue;
         const std::string old_path = entry.kind == ChangeKind::rename ? entry.renamed_from : entry.path;
         const std::string before = entry.kind == ChangeKind::create ? "/dev/null" : project + "/" + old_path;
-        const std::string after = entry.kind == ChangeKind::remove ? "/dev/null" : captured + "/" + entry.path;
+        const std::string after =
+            entry.kind == ChangeKind::remove ? "/dev/null" : captured + "/" + entry.path;
         SUB_TRY(diff_files(console, before, after, entry.path));
     }
     return {};

@@ -56,8 +56,8 @@ std::string render_counts(const FsDiff& diff) {
 }
 
 std::string render_span_line(const Span& span) {
-    return fmt::format("{}  {}  {:>3}  {:>9.1f} ms  {}\n", format_utc(span.ts_ns).substr(0, 19), span.span_id, span.exit,
-                       span.duration_ms, printable(span.cmd));
+    return fmt::format("{}  {}  {:>3}  {:>9.1f} ms  {}\n", format_utc(span.ts_ns).substr(0, 19), span.span_id,
+                       span.exit, span.duration_ms, printable(span.cmd));
 }
 
 std::string render_span(const Span& span) {
@@ -74,15 +74,18 @@ std::string render_span(const Span& span) {
     line("session", span.session_id);
     line("parent", span.parent_span);
     line("decision", fmt::format("{} ({})", span.decision.action, printable(span.decision.reason)));
-    line("outcome", span.signal != 0 ? fmt::format("{}, signal {} (exit {})", to_string(span.outcome), span.signal, span.exit)
+    line("outcome", span.signal != 0 ? fmt::format("{}, signal {} (exit {})", to_string(span.outcome),
+                                                   span.signal, span.exit)
                                      : fmt::format("{} (exit {})", to_string(span.outcome), span.exit));
     line("usage", fmt::format("{} ms CPU, {} KiB at most", span.usage.cpu_ms, span.usage.max_rss_kb));
-    if (!span.world_id.empty()) line("world", fmt::format("{} ({})", span.world_id, span.warm ? "warm" : "new"));
+    if (!span.world_id.empty())
+        line("world", fmt::format("{} ({})", span.world_id, span.warm ? "warm" : "new"));
     line("enforced", enforcement_text(span.enforcement));
-    line("capture", span.capture.fallback_reason.empty()
-                        ? std::string(to_string(span.capture.final))
-                        : fmt::format("{} instead of {}: {}", to_string(span.capture.final), to_string(span.capture.primary),
-                                      printable(span.capture.fallback_reason)));
+    line("capture",
+         span.capture.fallback_reason.empty()
+             ? std::string(to_string(span.capture.final))
+             : fmt::format("{} instead of {}: {}", to_string(span.capture.final),
+                           to_string(span.capture.primary), printable(span.capture.fallback_reason)));
     for (const Degradation& degradation : span.degraded)
         line("degraded", fmt::format("{}: {}{}", degradation.component, printable(degradation.reason),
                                      degradation.fix.empty() ? "" : fmt::format(" ({})", degradation.fix)));
@@ -90,7 +93,8 @@ std::string render_span(const Span& span) {
         line("output", fmt::format("{} bytes {}", span.output.stdout_bytes, span.output.stdout_hash));
     if (!span.output.stderr_hash.empty())
         line("errors", fmt::format("{} bytes {}", span.output.stderr_bytes, span.output.stderr_hash));
-    line("changes", span.fs_diff.empty() ? "none" : fmt::format("{} ({})", render_counts(span.fs_diff), span.commit));
+    line("changes",
+         span.fs_diff.empty() ? "none" : fmt::format("{} ({})", render_counts(span.fs_diff), span.commit));
     text += render_changes(span.fs_diff);
     return text;
 }

@@ -18,16 +18,22 @@ FsEntry entry(ChangeKind kind, std::string path, FileType type = FileType::regul
 // Safe on a terminal: nothing but line ends below the space, nothing that hides or reorders.
 void expect_harmless(const std::string& text) {
     for (const char c : text)
-        EXPECT_TRUE(c == '\n' || static_cast<unsigned char>(c) >= 0x20) << static_cast<int>(c) << " in " << text;
-    for (const char* hidden : {"\x7f", "\xc2\x9b", "\xe2\x80\xae", "\xe2\x80\x8b", "\xe2\x81\xa6", "\xef\xbb\xbf"})
+        EXPECT_TRUE(c == '\n' || static_cast<unsigned char>(c) >= 0x20)
+            << static_cast<int>(c) << " in " << text;
+    for (const char* hidden :
+         {"\x7f", "\xc2\x9b", "\xe2\x80\xae", "\xe2\x80\x8b", "\xe2\x81\xa6", "\xef\xbb\xbf"})
         EXPECT_EQ(text.find(hidden), std::string::npos) << text;
 }
 
-constexpr const char* kHostile = "a\x1b[2J\n\r\x07\xc2\x9b" "31m\xe2\x80\xae" "txt\xe2\x80\x8b\xe2\x81\xa6\xef\xbb\xbf\xff\x7f";
+constexpr const char* kHostile =
+    "a\x1b[2J\n\r\x07\xc2\x9b"
+    "31m\xe2\x80\xae"
+    "txt\xe2\x80\x8b\xe2\x81\xa6\xef\xbb\xbf\xff\x7f";
 
 TEST(RenderChanges, OneLineForEachEntry) {
     FsDiff diff;
-    diff.entries = {entry(ChangeKind::create, "new"), entry(ChangeKind::modify, "dir/changed"), entry(ChangeKind::remove, "old"),
+    diff.entries = {entry(ChangeKind::create, "new"), entry(ChangeKind::modify, "dir/changed"),
+                    entry(ChangeKind::remove, "old"),
                     entry(ChangeKind::type_change, "was-file", FileType::directory)};
     FsEntry link = entry(ChangeKind::create, "link", FileType::symlink);
     link.link_target = "some where";
@@ -107,11 +113,11 @@ Span full_span() {
 
 TEST(RenderSpan, TellsWhatHappened) {
     const std::string text = render_span(full_span());
-    for (const char* line : {"span        spn_1\n", "command     make all\n", "directory   /home/ada/app\n",
-                             "outcome     failed (exit 2)\n", "usage       7 ms CPU, 1024 KiB at most\n",
-                             "world       wld_1 (new)\n",
-                             "enforced    mounts, no network, no_new_privs, seccomp enforce\n", "capture     overlay\n",
-                             "changes     none\n"})
+    for (const char* line :
+         {"span        spn_1\n", "command     make all\n", "directory   /home/ada/app\n",
+          "outcome     failed (exit 2)\n", "usage       7 ms CPU, 1024 KiB at most\n",
+          "world       wld_1 (new)\n", "enforced    mounts, no network, no_new_privs, seccomp enforce\n",
+          "capture     overlay\n", "changes     none\n"})
         EXPECT_NE(text.find(line), std::string::npos) << line << "in\n" << text;
     EXPECT_EQ(text.find("project "), std::string::npos) << "the same as the directory";
     EXPECT_EQ(text.find("output"), std::string::npos);
@@ -131,10 +137,11 @@ TEST(RenderSpan, TellsWhyItIsLessThanWanted) {
     span.output.stdout_hash = "xxh3:00";
     span.output.stdout_bytes = 5;
     const std::string text = render_span(span);
-    for (const char* line : {"capture     copy-diff instead of overlay: no overlayfs\n",
-                             "degraded    capture: no overlayfs (modprobe overlay)\n", "degraded    network: none\n",
-                             "outcome     killed, signal 9 (exit 137)\n", "world       wld_1 (warm)\n", "enforced    none\n",
-                             "changes     1 created, 0 modified, 0 deleted (applied)\n  + a\n", "output      5 bytes xxh3:00\n"})
+    for (const char* line :
+         {"capture     copy-diff instead of overlay: no overlayfs\n",
+          "degraded    capture: no overlayfs (modprobe overlay)\n", "degraded    network: none\n",
+          "outcome     killed, signal 9 (exit 137)\n", "world       wld_1 (warm)\n", "enforced    none\n",
+          "changes     1 created, 0 modified, 0 deleted (applied)\n  + a\n", "output      5 bytes xxh3:00\n"})
         EXPECT_NE(text.find(line), std::string::npos) << line << "in\n" << text;
 }
 

@@ -46,7 +46,8 @@ replay::CurrentState state_now(const Span& recorded, const Span& replayed) {
     now.policy_hash = replayed.policy_hash;
     now.world_image_version = SUBSTRATE_VERSION;
     now.tool_path = recorded.replay.tool_path;
-    if (!recorded.replay.tool_path.empty()) now.tool_hash = supervisor::program_identity(recorded.replay.tool_path);
+    if (!recorded.replay.tool_path.empty())
+        now.tool_hash = supervisor::program_identity(recorded.replay.tool_path);
     now.hostname = replayed.replay.hostname;
     return now;
 }
@@ -71,8 +72,9 @@ void show_changes(const Console& console, const Report& report, const Span& span
         return;
     }
     console.out("Filesystem changes: none\n");
-    report.step(span.capture.final == CaptureStrategy::copy_diff ? "copy-diff compared the copy with the project: 0 entries"
-                                                                 : "upper entries: 0");
+    report.step(span.capture.final == CaptureStrategy::copy_diff
+                    ? "copy-diff compared the copy with the project: 0 entries"
+                    : "upper entries: 0");
 }
 
 }  // namespace
@@ -80,12 +82,15 @@ void show_changes(const Console& console, const Report& report, const Span& span
 int replay_command(const Console& console, const ReplayOptions& options) {
     const Report report(console, options);
     if (!is_id(options.span_id, "spn"))
-        return console.fail_with(Error(Errc::invalid, "'" + options.span_id + "' is not a span id").hint("substrate trace lists them"));
+        return console.fail_with(Error(Errc::invalid, "'" + options.span_id + "' is not a span id")
+                                     .hint("substrate trace lists them"));
     auto reader = trace::TraceReader::open(console.home.path);
     if (!reader) return console.fail_with(reader.error());
     auto recorded = reader->load_span(options.span_id);
-    if (!recorded) return console.fail_with(std::move(recorded).error().hint("substrate trace lists the last ones"));
-    if (recorded->cwd.empty()) return console.fail_with({Errc::invalid, "the span does not say where it ran"});
+    if (!recorded)
+        return console.fail_with(std::move(recorded).error().hint("substrate trace lists the last ones"));
+    if (recorded->cwd.empty())
+        return console.fail_with({Errc::invalid, "the span does not say where it ran"});
 
     RunOptions run;
     run.request = request_of(*recorded);
@@ -97,8 +102,10 @@ int replay_command(const Console& console, const ReplayOptions& options) {
     report.step("span: " + recorded->span_id);
     report.step("mode: " + mode_of(*recorded));
     report.step("cwd: " + recorded->cwd);
-    if (recorded->cmd.contains("[REDACTED]")) report.line("warn: the recorded command has redacted parts and cannot run as it did");
-    auto result = options.no_world ? run_on_host(console, std::move(run)) : run_in_world(console, std::move(run));
+    if (recorded->cmd.contains("[REDACTED]"))
+        report.line("warn: the recorded command has redacted parts and cannot run as it did");
+    auto result =
+        options.no_world ? run_on_host(console, std::move(run)) : run_in_world(console, std::move(run));
     if (!result) return console.fail_with(std::move(result).error().during("replaying " + options.span_id));
 
     const Span& replayed = result->span;
@@ -106,13 +113,16 @@ int replay_command(const Console& console, const ReplayOptions& options) {
     for (const Degradation& degradation : replayed.degraded)
         report.line(fmt::format("warn: {}: {}", degradation.component, degradation.reason));
     for (const std::string& notice : result->notices) report.line(notice);
-    for (const std::string& warning : replay::drift(*recorded, state_now(*recorded, replayed))) report.line("warn: " + warning);
+    for (const std::string& warning : replay::drift(*recorded, state_now(*recorded, replayed)))
+        report.line("warn: " + warning);
     if (options.verbose) show_changes(console, report, replayed);
     const replay::Comparison comparison = replay::compare(*recorded, replayed);
     if (!comparison.same() || options.verbose || options.verify)
         for (const std::string& text : comparison.lines()) report.line(text);
     if (options.json) {
-        Json json = {{"span_id", recorded->span_id}, {"replay", to_json(replayed)}, {"same", comparison.same()},
+        Json json = {{"span_id", recorded->span_id},
+                     {"replay", to_json(replayed)},
+                     {"same", comparison.same()},
                      {"differences", comparison.lines()}};
         console.out(dump_json_pretty(json) + "\n");
     }

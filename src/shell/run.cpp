@@ -65,8 +65,8 @@ class Conversation {
 };
 
 Result<> Conversation::start() {
-    SUB_TRY_ASSIGN(signals_, sys::open_signal_fd({SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT, SIGWINCH, SIGUSR1,
-                                                  SIGUSR2, SIGPIPE}));
+    SUB_TRY_ASSIGN(signals_, sys::open_signal_fd({SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT,
+                                                  SIGWINCH, SIGUSR1, SIGUSR2, SIGPIPE}));
     options_.request.observes_output = watch_.observes();
     Json request = supervisor::to_json(options_.request);
     request["type"] = message::kExec;
@@ -91,7 +91,8 @@ Result<Json> Conversation::wait_for_message() {
         if (client_.channel().has_buffered()) return client_.receive();
         std::vector<pollfd> polled = {{client_.channel().fd(), POLLIN, 0}, {signals_.get(), POLLIN, 0}};
         watch_.add_to(polled);
-        if (::poll(polled.data(), polled.size(), -1) < 0 && errno != EINTR) return fail(Error::last_os("poll"));
+        if (::poll(polled.data(), polled.size(), -1) < 0 && errno != EINTR)
+            return fail(Error::last_os("poll"));
         if (polled[1].revents != 0) {
             SUB_TRY_ASSIGN(const auto signal, sys::read_signal(signals_.get()));
             if (signal) SUB_TRY(pass_on(*signal));
@@ -179,7 +180,10 @@ Result<> fill_from_process(const Console& console, ExecRequest& request) {
     std::array<char, 4096> cwd{};
     if (::getcwd(cwd.data(), cwd.size()) == nullptr) {
         Error error = Error::last_os("getcwd");
-        return fail(std::move(error).as(Errc::invalid).during("finding the current directory").hint("change to a directory that exists"));
+        return fail(std::move(error)
+                        .as(Errc::invalid)
+                        .during("finding the current directory")
+                        .hint("change to a directory that exists"));
     }
     if (cwd[0] != '/') return fail({Errc::invalid, "the current directory is not reachable from the root"});
     request.cwd = cwd.data();
@@ -194,7 +198,8 @@ Result<> fill_from_process(const Console& console, ExecRequest& request) {
         request.session_id = *session;
     if (const auto parent = console.env.variable("SUBSTRATE_SPAN_ID"); parent && is_id(*parent, "spn"))
         request.parent_span = *parent;
-    if (const auto agent = console.env.variable("SUBSTRATE_AGENT_ID"); agent && !agent->empty() && agent->size() <= 128)
+    if (const auto agent = console.env.variable("SUBSTRATE_AGENT_ID");
+        agent && !agent->empty() && agent->size() <= 128)
         request.agent_id = printable(*agent);
     return {};
 }
@@ -207,7 +212,8 @@ Result<ExecResult> run_in_world(const Console& console, RunOptions options) {
 
 int run_command(const Console& console, RunOptions options, bool on_host) {
     const bool quiet = options.quiet;
-    auto result = on_host ? run_on_host(console, std::move(options)) : run_in_world(console, std::move(options));
+    auto result =
+        on_host ? run_on_host(console, std::move(options)) : run_in_world(console, std::move(options));
     if (!result) return console.fail_with(result.error());
     if (!quiet)
         for (const std::string& notice : result->notices) console.note(notice);

@@ -44,11 +44,13 @@ std::string text_for(const Json& record, bool json) {
 
 int show_span(const Console& console, trace::TraceReader& reader, const TraceOptions& options) {
     if (!is_id(options.span_id, "spn"))
-        return console.fail_with(Error(Errc::invalid, "'" + options.span_id + "' is not a span id").hint("substrate trace lists them"));
+        return console.fail_with(Error(Errc::invalid, "'" + options.span_id + "' is not a span id")
+                                     .hint("substrate trace lists them"));
     auto record = reader.find_span(options.span_id);
     if (!record) return console.fail_with(record.error());
     if (!*record)
-        return console.fail_with(Error(Errc::not_found, "no span " + options.span_id + " in the trace").hint("substrate trace lists the last ones"));
+        return console.fail_with(Error(Errc::not_found, "no span " + options.span_id + " in the trace")
+                                     .hint("substrate trace lists the last ones"));
     if (options.json) {
         console.out(dump_json_pretty(**record) + "\n");
         return 0;
@@ -64,7 +66,8 @@ int show_span(const Console& console, trace::TraceReader& reader, const TraceOpt
 int trace_command(const Console& console, const TraceOptions& options) {
     auto reader = trace::TraceReader::open(console.home.path);
     if (!reader)
-        return console.fail_with(std::move(reader).error().hint("nothing was recorded yet: run substrate -c 'true'"));
+        return console.fail_with(
+            std::move(reader).error().hint("nothing was recorded yet: run substrate -c 'true'"));
     if (!options.span_id.empty()) {
         const int exit = show_span(console, *reader, options);
         tell_skipped(console, *reader);
@@ -81,12 +84,14 @@ int trace_command(const Console& console, const TraceOptions& options) {
         filter.since_ns = *since;
     }
     if (options.follow) {
-        auto follower = trace::TraceFollower::open(console.home.path, trace::TraceFollower::From::now, filter);
+        auto follower =
+            trace::TraceFollower::open(console.home.path, trace::TraceFollower::From::now, filter);
         if (!follower) return console.fail_with(follower.error());
         for (;;) {
             auto record = follower->next();
             if (!record) return console.fail_with(record.error());
-            for (const trace::Skipped& skipped : follower->take_skipped()) console.note("skipped " + skipped.describe());
+            for (const trace::Skipped& skipped : follower->take_skipped())
+                console.note("skipped " + skipped.describe());
             if (!*record) return 0;
             console.out(text_for(**record, options.json));
         }

@@ -32,21 +32,24 @@ std::string age_text(std::int64_t ms) {
 }
 
 std::string status_text(const Json& status) {
-    std::string text = fmt::format("backend local, agent {} ({}, {} KiB), {} commands, {:.0f} % in warm worlds\n",
-                                   supervisor::number_of(status, "agent_pid"), age_text(supervisor::number_of(status, "age_ms")),
-                                   supervisor::number_of(status, "agent_rss_kb"), supervisor::number_of(status, "commands"),
-                                   status.value("reused_share", 0.0) * 100);
+    std::string text = fmt::format(
+        "backend local, agent {} ({}, {} KiB), {} commands, {:.0f} % in warm worlds\n",
+        supervisor::number_of(status, "agent_pid"), age_text(supervisor::number_of(status, "age_ms")),
+        supervisor::number_of(status, "agent_rss_kb"), supervisor::number_of(status, "commands"),
+        status.value("reused_share", 0.0) * 100);
     for (const Json& project : status.at("projects")) {
         text += fmt::format("{}\n", printable(supervisor::text_of(project, "project")));
         for (const Json& world : project.at("worlds"))
-            text += fmt::format("  {}  {}, {} network, seccomp {}, {} mounts, {} KiB, {} commands, {}{}\n",
-                                supervisor::text_of(world, "world_id"), supervisor::text_of(world, "capture"),
-                                supervisor::text_of(world, "network"), supervisor::text_of(world, "seccomp"),
-                                supervisor::number_of(world, "mounts"), supervisor::number_of(world, "rss_kb"),
-                                supervisor::number_of(world, "commands"), age_text(supervisor::number_of(world, "age_ms")),
-                                supervisor::flag_of(world, "background") ? ", background processes" : "");
+            text += fmt::format(
+                "  {}  {}, {} network, seccomp {}, {} mounts, {} KiB, {} commands, {}{}\n",
+                supervisor::text_of(world, "world_id"), supervisor::text_of(world, "capture"),
+                supervisor::text_of(world, "network"), supervisor::text_of(world, "seccomp"),
+                supervisor::number_of(world, "mounts"), supervisor::number_of(world, "rss_kb"),
+                supervisor::number_of(world, "commands"), age_text(supervisor::number_of(world, "age_ms")),
+                supervisor::flag_of(world, "background") ? ", background processes" : "");
         for (const Json& kept : project.at("kept"))
-            text += fmt::format("  {}  {}\n", supervisor::text_of(kept, "span_id"), supervisor::text_of(kept, "state"));
+            text += fmt::format("  {}  {}\n", supervisor::text_of(kept, "span_id"),
+                                supervisor::text_of(kept, "state"));
     }
     return text;
 }
@@ -116,7 +119,8 @@ int world_gc(const Console& console, const WorldOptions& options) {
     for (const std::string& removed : supervisor::texts_of(*reply, "removed"))
         console.out(fmt::format("{} {}\n", options.dry_run ? "would remove" : "removed", printable(removed)));
     for (const Json& kept : reply->at("kept"))
-        console.out(fmt::format("kept {}: {}\n", printable(supervisor::text_of(kept, "name")), printable(supervisor::text_of(kept, "reason"))));
+        console.out(fmt::format("kept {}: {}\n", printable(supervisor::text_of(kept, "name")),
+                                printable(supervisor::text_of(kept, "reason"))));
     for (const Json& error : reply->at("errors"))
         console.note(supervisor::text_of(error, "name") + ": " + supervisor::text_of(error, "message"));
     return exit;
@@ -127,13 +131,18 @@ int explain_command(const Console& console, const ExecRequest& request) {
     const std::string path = supervisor::find_project(request.cwd, world::home_of(console.env, ::geteuid()));
     // Reads and probes only; the store is where the next command would make it.
     const std::string scratch = probe_scratch(console);
-    auto facts = world::probe_host(console.env, {supervisor::sibling_program("substrate-world-init"), console.home.path, scratch});
+    auto facts = world::probe_host(
+        console.env, {supervisor::sibling_program("substrate-world-init"), console.home.path, scratch});
     if (!facts) return console.fail_with(facts.error());
-    const supervisor::Machine machine{.env = console.env, .facts = *facts, .seccomp = {}, .init_program = {}, .capture_roots = roots};
-    auto plan = supervisor::plan_project_world(machine, path, scratch, {request.capture, request.host_network, false});
+    const supervisor::Machine machine{
+        .env = console.env, .facts = *facts, .seccomp = {}, .init_program = {}, .capture_roots = roots};
+    auto plan = supervisor::plan_project_world(machine, path, scratch,
+                                               {request.capture, request.host_network, false});
     if (!plan) return console.fail_with(plan.error());
-    console.out(fmt::format("command    {}\n", printable(request.cmd.empty() ? shell_join(request.argv) : request.cmd)));
-    console.out(fmt::format("decision   allow (no policy is configured)\ncommit     {}\n", to_string(request.commit)));
+    console.out(fmt::format("command    {}\n",
+                            printable(request.cmd.empty() ? shell_join(request.argv) : request.cmd)));
+    console.out(fmt::format("decision   allow (no policy is configured)\ncommit     {}\n",
+                            to_string(request.commit)));
     console.out(plan::to_text(*plan));
     return 0;
 }

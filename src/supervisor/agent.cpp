@@ -27,13 +27,18 @@ constexpr int kTidyIntervalMs = 1'000;
 
 Result<std::unique_ptr<Agent>> Agent::start(const Env& env, const Home& home, const AgentOptions& options) {
     SUB_TRY(create_home(home));
-    SUB_TRY_ASSIGN(sys::UniqueFd lock, sys::open_path(home.agent_lock(), O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
+    SUB_TRY_ASSIGN(sys::UniqueFd lock,
+                   sys::open_path(home.agent_lock(), O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
     SUB_TRY_ASSIGN(const bool locked, sys::try_lock(lock.get()));
     if (!locked) return fail({Errc::conflict, "another agent serves " + home.path});
 
-    Machine machine{.env = env, .facts = {}, .seccomp = {}, .init_program = options.init_program,
+    Machine machine{.env = env,
+                    .facts = {},
+                    .seccomp = {},
+                    .init_program = options.init_program,
                     .capture_roots = capture_roots(env, home)};
-    SUB_TRY_ASSIGN(machine.facts, world::probe_host(env, {options.init_program, home.path, usual_capture_root(machine.capture_roots)}));
+    SUB_TRY_ASSIGN(machine.facts, world::probe_host(env, {options.init_program, home.path,
+                                                          usual_capture_root(machine.capture_roots)}));
     SUB_TRY_ASSIGN(machine.seccomp, world::compile_seccomp(plan::SeccompMode::enforce));
     SUB_TRY_ASSIGN(trace::TraceWriter trace, trace::TraceWriter::open(home.path));
     // What an earlier agent left behind, before anybody can make more of it.

@@ -21,7 +21,7 @@ struct AgentOptions {
     std::string init_program;
     std::int64_t idle_exit_ns = 600'000'000'000;   // the agent, without any request
     std::int64_t world_idle_ns = 300'000'000'000;  // a world, without a command
-    std::string identity;  // of the agent's own program file; see program_identity
+    std::string identity;                          // of the agent's own program file; see program_identity
 };
 
 // The per-user daemon: listens on control.sock and serves each connection in a
@@ -31,7 +31,8 @@ class Agent {
   public:
     // Probes the machine, completes what a crash interrupted, listens.
     // Errc::conflict when another agent serves this home.
-    static Result<std::unique_ptr<Agent>> start(const Env& env, const Home& home, const AgentOptions& options);
+    static Result<std::unique_ptr<Agent>> start(const Env& env, const Home& home,
+                                                const AgentOptions& options);
     ~Agent();
     Agent(const Agent&) = delete;
     Agent& operator=(const Agent&) = delete;
@@ -55,7 +56,10 @@ class Agent {
 
   private:
     Agent(Machine machine, trace::TraceWriter trace, Home home, AgentOptions options)
-        : machine_(std::move(machine)), trace_(std::move(trace)), home_(std::move(home)), options_(std::move(options)) {}
+        : machine_(std::move(machine)),
+          trace_(std::move(trace)),
+          home_(std::move(home)),
+          options_(std::move(options)) {}
     void serve();
     void add_server();
     void tidy(bool everything);

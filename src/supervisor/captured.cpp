@@ -28,7 +28,8 @@ struct OpenCapture {
         layers.upper = source.get();
         for (const sys::UniqueFd& lower : lowers) layers.lowers.push_back(lower.get());
         layers.lowers.push_back(project.get());
-        layers.xattrs = captured.user_xattrs ? capture::XattrNamespace::user : capture::XattrNamespace::trusted;
+        layers.xattrs =
+            captured.user_xattrs ? capture::XattrNamespace::user : capture::XattrNamespace::trusted;
         return layers;
     }
     capture::CopyTrees trees(const Captured& captured) const {
@@ -40,14 +41,17 @@ struct OpenCapture {
     }
 };
 
-const char* source_name(CaptureStrategy strategy) { return strategy == CaptureStrategy::copy_diff ? "tree" : "upper"; }
+const char* source_name(CaptureStrategy strategy) {
+    return strategy == CaptureStrategy::copy_diff ? "tree" : "upper";
+}
 
 Result<OpenCapture> open_capture(const Store& store, const Captured& captured) {
     OpenCapture open;
     constexpr int kFlags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
     SUB_TRY_ASSIGN(open.project, sys::open_path(store.project(), kFlags));
     if (captured.strategy == CaptureStrategy::direct) return open;
-    SUB_TRY_ASSIGN(open.source, sys::open_at(store.fd(), captured.dir + "/" + source_name(captured.strategy), kFlags));
+    SUB_TRY_ASSIGN(open.source,
+                   sys::open_at(store.fd(), captured.dir + "/" + source_name(captured.strategy), kFlags));
     for (const std::string& lower : captured.lowers) {
         SUB_TRY_ASSIGN(sys::UniqueFd fd, sys::open_at(store.fd(), lower, kFlags));
         open.lowers.push_back(std::move(fd));
@@ -83,11 +87,14 @@ Manifest manifest_of(const Store& store, const Env& env, const Captured& capture
 
 std::vector<std::string> conflict_notices(const capture::ApplyReport& report) {
     std::vector<std::string> notices;
-    notices.push_back(fmt::format("{} of the changed paths also changed on the host; nothing was applied", report.conflict_count));
+    notices.push_back(fmt::format("{} of the changed paths also changed on the host; nothing was applied",
+                                  report.conflict_count));
     constexpr std::size_t kShown = 5;
     for (std::size_t i = 0; i < std::min(kShown, report.conflicts.size()); ++i)
-        notices.push_back(fmt::format("  conflict: {} ({})", printable(report.conflicts[i].path), report.conflicts[i].reason));
-    if (report.conflict_count > kShown) notices.push_back(fmt::format("  and {} more", report.conflict_count - kShown));
+        notices.push_back(fmt::format("  conflict: {} ({})", printable(report.conflicts[i].path),
+                                      report.conflicts[i].reason));
+    if (report.conflict_count > kShown)
+        notices.push_back(fmt::format("  and {} more", report.conflict_count - kShown));
     return notices;
 }
 
@@ -106,13 +113,15 @@ Result<std::string> make_before(Store& store, const std::string& span_dir) {
 
 Result<FsDiff> diff_captured(const Store& store, const Captured& captured) {
     SUB_TRY_ASSIGN(const OpenCapture open, open_capture(store, captured));
-    capture::DiffBuilder builder({}, captured.user_xattrs ? capture::XattrNamespace::user : capture::XattrNamespace::trusted);
+    capture::DiffBuilder builder(
+        {}, captured.user_xattrs ? capture::XattrNamespace::user : capture::XattrNamespace::trusted);
     SUB_TRY_DURING(walk(open, captured, [&](const capture::Change& change) { return builder.add(change); }),
                    "comparing the capture with '" + printable(store.project()) + "'");
     return builder.finish();
 }
 
-Result<> collect_paths(const Store& store, const Captured& captured, std::set<std::string, std::less<>>& paths) {
+Result<> collect_paths(const Store& store, const Captured& captured,
+                       std::set<std::string, std::less<>>& paths) {
     SUB_TRY_ASSIGN(const OpenCapture open, open_capture(store, captured));
     return walk(open, captured, [&](const capture::Change& change) -> Result<> {
         paths.emplace(change.path);
@@ -128,19 +137,21 @@ Result<> keep_captured(Store& store, const Env& env, const Captured& captured, c
     manifest.dir = dir;
     SUB_TRY(store.save(manifest));
     if (captured.dir == dir) return {};
-    return sys::rename_at(store.fd(), (captured.dir + "/" + source_name(captured.strategy)).c_str(), store.fd(),
-                          (dir + "/" + source_name(captured.strategy)).c_str());
+    return sys::rename_at(store.fd(), (captured.dir + "/" + source_name(captured.strategy)).c_str(),
+                          store.fd(), (dir + "/" + source_name(captured.strategy)).c_str());
 }
 
-Result<CommitReport> apply_captured(Store& store, const Env& env, const Captured& captured, const std::string& span_id,
-                                    const std::string& world_id, bool movable, const std::vector<std::string>& only) {
+Result<CommitReport> apply_captured(Store& store, const Env& env, const Captured& captured,
+                                    const std::string& span_id, const std::string& world_id, bool movable,
+                                    const std::vector<std::string>& only) {
     const std::string span_dir = Store::span_dir(span_id);
     // Against a collector that would complete what it takes for interrupted.
     SUB_TRY_ASSIGN(const sys::FileLock lock, sys::FileLock::exclusive(store.fd()));
     Manifest manifest = manifest_of(store, env, captured, span_id, world_id, KeptState::applying);
     SUB_TRY(store.save(manifest));
     SUB_TRY_ASSIGN(const std::string before, make_before(store, span_dir));
-    SUB_TRY_ASSIGN(const sys::UniqueFd before_fd, sys::open_at(store.fd(), before, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+    SUB_TRY_ASSIGN(const sys::UniqueFd before_fd,
+                   sys::open_at(store.fd(), before, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
     SUB_TRY_ASSIGN(const OpenCapture open, open_capture(store, captured));
 
     capture::ApplyRequest request;
@@ -180,8 +191,9 @@ Result<CommitReport> apply_captured(Store& store, const Env& env, const Captured
             report.state = "pending";
             report.notices.push_back(fmt::format("the change could not be applied: {}", applied->failure));
             for (const capture::PathNote& note : applied->unrestored)
-                report.notices.push_back(fmt::format("  not put back: {} ({}); its previous content is in {}/{}",
-                                                     printable(note.path), note.reason, printable(store.path()), before));
+                report.notices.push_back(
+                    fmt::format("  not put back: {} ({}); its previous content is in {}/{}",
+                                printable(note.path), note.reason, printable(store.path()), before));
             return report;
     }
     report.state = "applied";
@@ -192,12 +204,13 @@ Result<CommitReport> apply_captured(Store& store, const Env& env, const Captured
     manifest.state = KeptState::applied;
     manifest.settled_ns = env.realtime_ns();
     SUB_TRY(store.save(manifest));
-    if (movable && captured.dir == span_dir) SUB_TRY(store.discard(span_dir + "/" + source_name(captured.strategy)));
+    if (movable && captured.dir == span_dir)
+        SUB_TRY(store.discard(span_dir + "/" + source_name(captured.strategy)));
     return report;
 }
 
-Result<> note_direct_change(Store& store, const Env& env, const Captured& captured, const std::string& span_id,
-                            const std::string& world_id) {
+Result<> note_direct_change(Store& store, const Env& env, const Captured& captured,
+                            const std::string& span_id, const std::string& world_id) {
     Manifest manifest = manifest_of(store, env, captured, span_id, world_id, KeptState::applied);
     manifest.dir.clear();
     return store.save(manifest);
@@ -239,7 +252,8 @@ Result<> finish_interrupted_applies(Store& store, const Env& env) {
     return {};
 }
 
-Result<std::optional<std::vector<std::string>>> layers_back_to(const Store& store, std::int64_t time_ns, std::string& why) {
+Result<std::optional<std::vector<std::string>>> layers_back_to(const Store& store, std::int64_t time_ns,
+                                                               std::string& why) {
     SUB_TRY_ASSIGN(std::vector<Manifest> all, store.list());
     std::erase_if(all, [&](const Manifest& manifest) {
         return manifest.state != KeptState::applied || manifest.settled_ns < time_ns;
@@ -256,7 +270,8 @@ Result<std::optional<std::vector<std::string>>> layers_back_to(const Store& stor
             return std::optional<std::vector<std::string>>();
         }
         for (unsigned number = 0;; ++number) {
-            const std::string name = Store::span_dir(manifest.span_id) + "/before" + (number == 0 ? "" : "." + std::to_string(number));
+            const std::string name = Store::span_dir(manifest.span_id) + "/before" +
+                                     (number == 0 ? "" : "." + std::to_string(number));
             SUB_TRY_ASSIGN(const auto st, sys::stat_at(store.fd(), name.c_str()));
             if (!st && number > 0) break;
             if (!st) {

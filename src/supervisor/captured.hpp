@@ -23,16 +23,17 @@ struct Captured {
     bool user_xattrs = true;
     std::vector<std::string> lowers;  // relative to the store: kept uppers, top first
     std::int64_t captured_ns = 0;
-    std::vector<std::string> excluded;                    // copy-diff
-    const capture::Snapshot* before = nullptr;            // direct
-    std::set<std::string, std::less<>> ours;  // host paths that we have written since
+    std::vector<std::string> excluded;          // copy-diff
+    const capture::Snapshot* before = nullptr;  // direct
+    std::set<std::string, std::less<>> ours;    // host paths that we have written since
 };
 
 // What the command changed. Reads the capture and the project, writes nothing.
 Result<FsDiff> diff_captured(const Store& store, const Captured& captured);
 
 // Adds every path that the capture changes to `paths`.
-Result<> collect_paths(const Store& store, const Captured& captured, std::set<std::string, std::less<>>& paths);
+Result<> collect_paths(const Store& store, const Captured& captured,
+                       std::set<std::string, std::less<>>& paths);
 
 struct CommitReport {
     std::string state;  // "applied", "pending", "discarded", "none", "conflict"
@@ -43,8 +44,9 @@ struct CommitReport {
 // the previous content. With `movable` false (processes still write to it) the capture
 // stays where it is; otherwise it is used up. On a conflict nothing is written to the host
 // and the capture is kept as spans/<id>.
-Result<CommitReport> apply_captured(Store& store, const Env& env, const Captured& captured, const std::string& span_id,
-                                    const std::string& world_id, bool movable, const std::vector<std::string>& only = {});
+Result<CommitReport> apply_captured(Store& store, const Env& env, const Captured& captured,
+                                    const std::string& span_id, const std::string& world_id, bool movable,
+                                    const std::vector<std::string>& only = {});
 
 // Keeps the capture as spans/<id> in the given state.
 Result<> keep_captured(Store& store, const Env& env, const Captured& captured, const std::string& span_id,
@@ -52,8 +54,8 @@ Result<> keep_captured(Store& store, const Env& env, const Captured& captured, c
 
 // Notes that a span changed the project directly: no earlier state can be
 // shown across it.
-Result<> note_direct_change(Store& store, const Env& env, const Captured& captured, const std::string& span_id,
-                            const std::string& world_id);
+Result<> note_direct_change(Store& store, const Env& env, const Captured& captured,
+                            const std::string& span_id, const std::string& world_id);
 
 // A kept capture again, with the pending ones below it.
 Captured captured_from(const Manifest& manifest, const std::vector<Manifest>& all);
@@ -67,6 +69,7 @@ Result<> finish_interrupted_applies(Store& store, const Env& env);
 
 // The `before` layers that, on top of the project, show it as it was at
 // `time_ns`; nullopt with `why` when they are not all there.
-Result<std::optional<std::vector<std::string>>> layers_back_to(const Store& store, std::int64_t time_ns, std::string& why);
+Result<std::optional<std::vector<std::string>>> layers_back_to(const Store& store, std::int64_t time_ns,
+                                                               std::string& why);
 
 }  // namespace substrate::supervisor

@@ -23,7 +23,8 @@ class CapturedTest : public test_support::SupervisorTest {
         return captured;
     }
     // Another capture that writes `name`.
-    Captured write_in_capture(Store& store, const std::string& world, const std::string& name, std::string_view text) {
+    Captured write_in_capture(Store& store, const std::string& world, const std::string& name,
+                              std::string_view text) {
         const Captured captured = make_capture(store, world);
         write(source(store, captured) + "/" + name, text);
         return captured;
@@ -137,7 +138,8 @@ TEST_F(CapturedTest, KeptCapturesMoveToTheirSpan) {
         EXPECT_EQ(manifest.state, state);
         EXPECT_EQ(read(captured_path(store, manifest) + "/file"), "text");
         // Keeping what is kept changes its state only.
-        ASSERT_TRUE(keep_captured(store, env_, captured_from(manifest, {}), span, "wld_1", KeptState::conflict));
+        ASSERT_TRUE(
+            keep_captured(store, env_, captured_from(manifest, {}), span, "wld_1", KeptState::conflict));
         EXPECT_EQ(manifest_of(store, span).state, KeptState::conflict);
         EXPECT_EQ(read(captured_path(store, manifest) + "/file"), "text");
     }
@@ -208,9 +210,13 @@ TEST_F(CapturedTest, PendingCapturesLieBelowLaterOnes) {
 // An apply of a live capture that failed leaves it pending in its world's slot.
 TEST_F(CapturedTest, DISABLED_APendingCaptureIsFoundWhereItsManifestSays) {
     Store store = open_store();
-    Manifest below{.span_id = make_span_id(env_), .project = project_, .state = KeptState::pending, .captured_ns = 1,
+    Manifest below{.span_id = make_span_id(env_),
+                   .project = project_,
+                   .state = KeptState::pending,
+                   .captured_ns = 1,
                    .dir = "worlds/wld_1/slots/0"};
-    Manifest above{.span_id = make_span_id(env_), .project = project_, .state = KeptState::pending, .captured_ns = 2};
+    Manifest above{
+        .span_id = make_span_id(env_), .project = project_, .state = KeptState::pending, .captured_ns = 2};
     above.dir = Store::span_dir(above.span_id);
     EXPECT_EQ(captured_from(above, {below, above}).lowers, (Layers{"worlds/wld_1/slots/0/upper"}));
 }
@@ -220,14 +226,19 @@ TEST_F(CapturedTest, AnInterruptedApplyIsCompleted) {
     const Captured captured = make_change(store);
     const std::string span = make_span_id(env_);
     // As a crash after the first file leaves it: the manifest, its previous content, a part of the change.
-    Manifest manifest{.span_id = span, .project = project_, .world_id = "wld_1", .state = KeptState::applying,
-                      .captured_ns = kEarlier, .dir = captured.dir};
+    Manifest manifest{.span_id = span,
+                      .project = project_,
+                      .world_id = "wld_1",
+                      .state = KeptState::applying,
+                      .captured_ns = kEarlier,
+                      .dir = captured.dir};
     ASSERT_TRUE(store.save(manifest));
     write(store.path() + "/" + before_of(span) + "/a", "old");
     write(project_ + "/a", "new");
     ASSERT_TRUE(sys::remove_tree_at(AT_FDCWD, source(store, captured) + "/a"));
     const std::string other = make_span_id(env_);
-    ASSERT_TRUE(keep_captured(store, env_, write_in_capture(store, "wld_2", "other", "x"), other, "wld_2", KeptState::pending));
+    ASSERT_TRUE(keep_captured(store, env_, write_in_capture(store, "wld_2", "other", "x"), other, "wld_2",
+                              KeptState::pending));
 
     ASSERT_TRUE(finish_interrupted_applies(store, env_));
     expect_changed();
@@ -238,7 +249,8 @@ TEST_F(CapturedTest, AnInterruptedApplyIsCompleted) {
     EXPECT_FALSE(exists(project_ + "/other"));
     // Both parts show the project as it was.
     std::string why;
-    EXPECT_EQ(layers_back_to(store, 1, why).value(), (Layers{before_of(span), before_of(span) + ".1"})) << why;
+    EXPECT_EQ(layers_back_to(store, 1, why).value(), (Layers{before_of(span), before_of(span) + ".1"}))
+        << why;
     const std::string done = listing(project_);
     ASSERT_TRUE(finish_interrupted_applies(store, env_)) << "once is enough";
     EXPECT_EQ(listing(project_), done);
@@ -250,7 +262,9 @@ TEST_F(CapturedTest, LayersLeadBackInOrder) {
     std::vector<std::int64_t> times = {env_.realtime_ns()};
     for (const char* text : {"one", "two", "three"}) {
         spans.push_back(make_span_id(env_));
-        ASSERT_EQ(apply(store, write_in_capture(store, make_world_id(env_), "file", text), spans.back()).state, "applied");
+        ASSERT_EQ(
+            apply(store, write_in_capture(store, make_world_id(env_), "file", text), spans.back()).state,
+            "applied");
         times.push_back(env_.realtime_ns());
     }
     std::string why;

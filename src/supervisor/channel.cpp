@@ -24,7 +24,8 @@ Result<std::optional<Json>> Channel::receive() {
         if (!received && received.error().os_errno() == ECONNRESET) return std::optional<Json>();
         if (!received) return fail(std::move(received).error());
         if (received->size == 0) {
-            if (reader_.pending() > 0) return fail({Errc::unavailable, "the connection ended within a message"});
+            if (reader_.pending() > 0)
+                return fail({Errc::unavailable, "the connection ended within a message"});
             return std::optional<Json>();
         }
         std::ranges::move(received->fds, std::back_inserter(fds_));

@@ -26,12 +26,14 @@ Result<> start_agent(const Env& env, const Home& home) {
     if (::pipe2(fds, O_CLOEXEC) != 0) return fail(Error::last_os("pipe2"));
     sys::UniqueFd read(fds[0]), write(fds[1]);
     SUB_TRY_ASSIGN(const sys::UniqueFd null, sys::open_path("/dev/null", O_RDWR));
-    SUB_TRY_ASSIGN(const sys::UniqueFd log, sys::open_path(home.agent_log(), O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0600));
+    SUB_TRY_ASSIGN(const sys::UniqueFd log,
+                   sys::open_path(home.agent_log(), O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0600));
     // What the agent may know of this environment; commands bring their own.
     std::vector<std::string> environment = {"SUBSTRATE_HOME=" + home.path};
     if (home.is_default) environment.clear();
-    for (const char* name : {"HOME", "PATH", "XDG_RUNTIME_DIR", "LANG", "SUBSTRATE_AGENT_IDLE_SECS",
-                             "SUBSTRATE_WORLD_IDLE_SECS", "LSAN_OPTIONS", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"})
+    for (const char* name :
+         {"HOME", "PATH", "XDG_RUNTIME_DIR", "LANG", "SUBSTRATE_AGENT_IDLE_SECS", "SUBSTRATE_WORLD_IDLE_SECS",
+          "LSAN_OPTIONS", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"})
         if (auto value = env.variable(name)) environment.push_back(std::string(name) + "=" + *value);
     std::vector<char*> envp;
     for (std::string& variable : environment) envp.push_back(variable.data());
@@ -52,7 +54,11 @@ Result<> start_agent(const Env& env, const Home& home) {
     }
     auto child = process::spawn(plan);
     if (!child)
-        return fail(std::move(child).error().during("starting the agent '" + program + "'").as(Errc::unavailable).hint("reinstall Substrate"));
+        return fail(std::move(child)
+                        .error()
+                        .during("starting the agent '" + program + "'")
+                        .as(Errc::unavailable)
+                        .hint("reinstall Substrate"));
     write.reset();
     SUB_TRY_ASSIGN(const bool answered, sys::wait_readable(read.get(), kStartTimeoutMs));
     if (!answered)
@@ -69,7 +75,8 @@ Result<Channel> connect_or_start(const Env& env, const Home& home) {
     if (connected.error().code() != Errc::unavailable) return fail(std::move(connected).error());
     SUB_TRY(create_home(home));
     // One client starts it, the others wait here and then find it.
-    SUB_TRY_ASSIGN(const sys::UniqueFd gate, sys::open_path(home.path + "/sock/start.lock", O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
+    SUB_TRY_ASSIGN(const sys::UniqueFd gate,
+                   sys::open_path(home.path + "/sock/start.lock", O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
     SUB_TRY_ASSIGN(const sys::FileLock lock, sys::FileLock::exclusive(gate.get()));
     connected = sys::connect_stream(home.control_socket());
     if (!connected) {
@@ -124,7 +131,9 @@ Result<> Client::replace_agent() {
     }
     // It holds its lock until it is gone.
     SUB_TRY_ASSIGN(const sys::UniqueFd gate, sys::open_path(home_.agent_lock(), O_RDWR | O_CLOEXEC));
-    { SUB_TRY_ASSIGN(const sys::FileLock gone, sys::FileLock::exclusive(gate.get())); }
+    {
+        SUB_TRY_ASSIGN(const sys::FileLock gone, sys::FileLock::exclusive(gate.get()));
+    }
     SUB_TRY_ASSIGN(channel_, connect_or_start(*env_, home_));
     return channel_.send(last_request_, last_fds_);
 }
@@ -133,7 +142,8 @@ Result<Json> Client::receive() {
     for (bool replaced = false;; replaced = true) {
         SUB_TRY_ASSIGN(auto message, channel_.receive());
         if (!message)
-            return fail(Error(Errc::unavailable, "the agent closed the connection").hint("see " + home_.agent_log()));
+            return fail(
+                Error(Errc::unavailable, "the agent closed the connection").hint("see " + home_.agent_log()));
         const std::string type = text_of(*message, "type");
         if (type == message::kOtherVersion && !replaced) {
             SUB_TRY(replace_agent());

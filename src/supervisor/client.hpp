@@ -34,7 +34,8 @@ class Client {
     }
 
   private:
-    Client(const Env* env, Home home, Channel channel) : env_(env), home_(std::move(home)), channel_(std::move(channel)) {}
+    Client(const Env* env, Home home, Channel channel)
+        : env_(env), home_(std::move(home)), channel_(std::move(channel)) {}
     Result<> replace_agent();
 
     const Env* env_;  // null: an existing agent only

@@ -20,7 +20,7 @@ std::string find_in_path(const std::string& program, const std::string& path) {
     for (std::size_t begin = 0; begin <= path.size();) {
         const std::size_t end = std::min(path.find(':', begin), path.size());
         std::string candidate = path.substr(begin, end - begin) + "/" + program;
-        struct ::stat st {};
+        struct ::stat st{};
         // Relative entries depend on where the command is by then: the shell's work.
         if (candidate.front() == '/' && ::stat(candidate.c_str(), &st) == 0 && S_ISREG(st.st_mode) &&
             ::access(candidate.c_str(), X_OK) == 0)
@@ -36,13 +36,15 @@ void use_shell(world::ExecOrder& order, const ExecRequest& request) {
     order.argv = {name, request.login_shell ? "-lc" : "-c", request.cmd};
 }
 
-void use_program(world::ExecOrder& order, const ExecRequest& request, std::vector<std::string> argv, std::string path) {
+void use_program(world::ExecOrder& order, const ExecRequest& request, std::vector<std::string> argv,
+                 std::string path) {
     world::ExecOrder by_shell;
     if (request.argv.empty()) {
         use_shell(by_shell, request);
     } else {
         // The shell says what is wrong with a program that cannot be executed.
-        by_shell.argv = {request.shell.substr(request.shell.find_last_of('/') + 1), "-c", "exec \"$0\" \"$@\""};
+        by_shell.argv = {request.shell.substr(request.shell.find_last_of('/') + 1), "-c",
+                         "exec \"$0\" \"$@\""};
         by_shell.argv.insert(by_shell.argv.end(), argv.begin(), argv.end());
     }
     order.fallback_program = request.shell;
@@ -84,11 +86,11 @@ void set_command(world::ExecOrder& order, const ExecRequest& request, const std:
 }
 
 std::string program_identity(const std::string& path) {
-    struct ::stat st {};
+    struct ::stat st{};
     if (::stat(path.c_str(), &st) != 0) return {};
-    const std::uint64_t words[] = {static_cast<std::uint64_t>(st.st_ino), static_cast<std::uint64_t>(st.st_size),
-                                   static_cast<std::uint64_t>(st.st_mtim.tv_sec),
-                                   static_cast<std::uint64_t>(st.st_mtim.tv_nsec)};
+    const std::uint64_t words[] = {
+        static_cast<std::uint64_t>(st.st_ino), static_cast<std::uint64_t>(st.st_size),
+        static_cast<std::uint64_t>(st.st_mtim.tv_sec), static_cast<std::uint64_t>(st.st_mtim.tv_nsec)};
     return fmt::format("stat:{:016x}", XXH3_64bits(words, sizeof words));
 }
 

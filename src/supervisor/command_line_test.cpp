@@ -62,8 +62,8 @@ TEST_F(CommandLineTest, TheWorldIsNamedInTheEnvironment) {
     made.umask = 027;
     const world::ExecOrder order = order_for(made);
     for (const std::string& variable : {std::string("SUBSTRATE=1"), std::string("SUBSTRATE_WORLD_ID=wld_1"),
-                                        std::string("SUBSTRATE_SPAN_ID=spn_1"), std::string("LANG=C"), "PWD=" + project_,
-                                        "PATH=" + base_ + "/one:" + base_ + "/two"})
+                                        std::string("SUBSTRATE_SPAN_ID=spn_1"), std::string("LANG=C"),
+                                        "PWD=" + project_, "PATH=" + base_ + "/one:" + base_ + "/two"})
         EXPECT_TRUE(has(order, variable)) << variable;
     EXPECT_EQ(order.cwd, project_);
     EXPECT_EQ(order.umask, 027u);
@@ -79,7 +79,8 @@ TEST_F(CommandLineTest, WithoutAPathThereIsADefault) {
 
 TEST_F(CommandLineTest, TheRestIsTheShells) {
     make_program("/one/tool");
-    for (const char* cmd : {"tool | x", "tool; x", "cd /", "tool $X", "tool 'a'", "no-such-program", "X=1 tool", "  "}) {
+    for (const char* cmd :
+         {"tool | x", "tool; x", "cd /", "tool $X", "tool 'a'", "no-such-program", "X=1 tool", "  "}) {
         const world::ExecOrder order = order_for(request(cmd));
         EXPECT_EQ(order.program, "/bin/bash") << cmd;
         EXPECT_EQ(order.argv, (Words{"bash", "-c", cmd})) << cmd;

@@ -104,7 +104,8 @@ Result<> Execution::run(const int (&stdio)[3]) {
     // From here on the command has happened: whatever fails is told and the span is written.
     if (auto concluded = conclude_capture(); !concluded) {
         span().commit = "pending";
-        result_.notices.push_back("the command's changes were not brought to the host: " + concluded.error().describe());
+        result_.notices.push_back("the command's changes were not brought to the host: " +
+                                  concluded.error().describe());
         (void)keep(KeptState::interrupted, "interrupted");
     }
     if (request_.observes_output && !caller_gone_) {
@@ -149,9 +150,10 @@ Result<> Execution::prepare_capture() {
     if (had_background_) {
         captured_.dir = sw.live_slot;
         captured_.captured_ns = sw.live_since_ns;
-        span().degraded.push_back({"capture",
-                                   "background processes of an earlier command hold the capture: their changes are in this diff",
-                                   "end them, or use --ephemeral"});
+        span().degraded.push_back(
+            {"capture",
+             "background processes of an earlier command hold the capture: their changes are in this diff",
+             "end them, or use --ephemeral"});
     } else {
         SUB_TRY_ASSIGN(captured_.dir, sw.prepare_slot(store()));
         SUB_TRY(choose_lowers());
@@ -160,13 +162,15 @@ Result<> Execution::prepare_capture() {
     if (!had_background_) SUB_TRY(store().take_on_project_root(captured_.dir, captured_.strategy));
     if (captured_.strategy == CaptureStrategy::copy_diff && !had_background_) {
         SUB_TRY_ASSIGN(const sys::UniqueFd base, sys::open_path(project_.path(), O_RDONLY | O_DIRECTORY));
-        SUB_TRY_ASSIGN(const sys::UniqueFd tree, sys::open_at(store().fd(), captured_.dir + "/tree", O_RDONLY | O_DIRECTORY));
-        SUB_TRY_ASSIGN(capture::CopyReport copied,
-                       capture::make_copy(base.get(), tree.get(), {}, /*keep_owner=*/sys::effective_uid() == 0));
+        SUB_TRY_ASSIGN(const sys::UniqueFd tree,
+                       sys::open_at(store().fd(), captured_.dir + "/tree", O_RDONLY | O_DIRECTORY));
+        SUB_TRY_ASSIGN(
+            capture::CopyReport copied,
+            capture::make_copy(base.get(), tree.get(), {}, /*keep_owner=*/sys::effective_uid() == 0));
         captured_.excluded = std::move(copied.skipped);
         if (!captured_.excluded.empty())
-            result_.notices.push_back(fmt::format("{} sockets, devices or unreadable files are not in the copy",
-                                                  captured_.excluded.size()));
+            result_.notices.push_back(fmt::format(
+                "{} sockets, devices or unreadable files are not in the copy", captured_.excluded.size()));
     }
     if (captured_.strategy == CaptureStrategy::direct) {
         SUB_TRY_ASSIGN(const sys::UniqueFd base, sys::open_path(project_.path(), O_RDONLY | O_DIRECTORY));
@@ -208,8 +212,10 @@ Result<> Execution::wait() {
         std::int64_t deadline = kill_at_;
         if (deadline == 0 && request_.timeout_ms > 0 && !stopped_as_)
             deadline = started_mono_ + request_.timeout_ms * 1'000'000;
-        const std::int64_t left_ms = deadline == 0 ? -1 : std::max<std::int64_t>(0, (deadline - now + 999'999) / 1'000'000);
-        const int n = ::poll(polled.data(), polled.size(), static_cast<int>(std::min<std::int64_t>(left_ms, 3'600'000)));
+        const std::int64_t left_ms =
+            deadline == 0 ? -1 : std::max<std::int64_t>(0, (deadline - now + 999'999) / 1'000'000);
+        const int n = ::poll(polled.data(), polled.size(),
+                             static_cast<int>(std::min<std::int64_t>(left_ms, 3'600'000)));
         if (n < 0 && errno != EINTR) return fail(Error::last_os("poll"));
         if (n <= 0) {
             if (deadline != 0 && machine_.env.monotonic_ns() >= deadline) {
@@ -294,8 +300,9 @@ Result<> Execution::commit(const FsDiff& diff) {
     }
     const std::scoped_lock lock(project_.commit_mutex());
     if (!captured_.lowers.empty()) {
-        result_.notices.push_back(fmt::format("kept: {} earlier changes are pending (substrate apply, substrate discard)",
-                                              captured_.lowers.size()));
+        result_.notices.push_back(
+            fmt::format("kept: {} earlier changes are pending (substrate apply, substrate discard)",
+                        captured_.lowers.size()));
         return keep(KeptState::pending, "pending");
     }
     bool now = request_.commit == CommitMode::automatic;
@@ -304,12 +311,14 @@ Result<> Execution::commit(const FsDiff& diff) {
         now = answer && *answer;
     }
     if (!now && !background) {
-        result_.notices.push_back(fmt::format("kept: {} changed paths (substrate apply {})", diff.files + diff.dirs, span().span_id));
+        result_.notices.push_back(fmt::format("kept: {} changed paths (substrate apply {})",
+                                              diff.files + diff.dirs, span().span_id));
         return keep(KeptState::pending, "pending");
     }
     if (!now) {
         span().commit = "pending";
-        result_.notices.push_back("background processes hold the capture: its changes are kept with the world");
+        result_.notices.push_back(
+            "background processes hold the capture: its changes are kept with the world");
         return {};
     }
     SUB_TRY_ASSIGN(CommitReport report, apply_captured(store(), machine_.env, captured_, span().span_id,
@@ -317,7 +326,8 @@ Result<> Execution::commit(const FsDiff& diff) {
     span().commit = report.state;
     for (std::string& notice : report.notices) result_.notices.push_back(std::move(notice));
     if (report.state != "applied")
-        result_.notices.push_back(fmt::format("kept: substrate diff {0}, substrate apply {0}, substrate discard {0}", span().span_id));
+        result_.notices.push_back(fmt::format(
+            "kept: substrate diff {0}, substrate apply {0}, substrate discard {0}", span().span_id));
     return {};
 }
 
@@ -337,7 +347,8 @@ void Execution::give_back() {
         sw.live_since_ns = machine_.env.realtime_ns();
     } else if (slot_used_up_ || captured_.strategy == CaptureStrategy::copy_diff) {
         if (auto retired = sw.retire_slot(store(), captured_.dir); !retired)
-            (void)trace_.append(warning_event(machine_, project_, "a used capture stays behind: " + retired.error().describe()));
+            (void)trace_.append(warning_event(machine_, project_,
+                                              "a used capture stays behind: " + retired.error().describe()));
     }
     if (!finished || world_died_ || (single_use && !sw.background))
         end_world(machine_, trace_, project_, std::move(lease_.world));
@@ -358,12 +369,13 @@ void Execution::prepare_next() {
 
 }  // namespace
 
-Result<> execute(const Machine& machine, trace::TraceWriter& trace, Project& project, const ExecRequest& request,
-                           const int (&stdio)[3], Caller& caller) {
+Result<> execute(const Machine& machine, trace::TraceWriter& trace, Project& project,
+                 const ExecRequest& request, const int (&stdio)[3], Caller& caller) {
     return Execution(machine, trace, project, request, caller).run(stdio);
 }
 
-Result<> settle_background(const Machine& machine, trace::TraceWriter& trace, Project& project, SessionWorld& world) {
+Result<> settle_background(const Machine& machine, trace::TraceWriter& trace, Project& project,
+                           SessionWorld& world) {
     if (!world.background) return {};
     world.background = false;
     Captured captured;
@@ -376,8 +388,8 @@ Result<> settle_background(const Machine& machine, trace::TraceWriter& trace, Pr
     if (!diff.empty()) {
         const std::scoped_lock lock(project.commit_mutex());
         const std::string settled = make_span_id(machine.env);
-        SUB_TRY_ASSIGN(const CommitReport report, apply_captured(project.store(), machine.env, captured, settled,
-                                                                 world.id(), /*movable=*/true));
+        SUB_TRY_ASSIGN(const CommitReport report, apply_captured(project.store(), machine.env, captured,
+                                                                 settled, world.id(), /*movable=*/true));
         SUB_TRY(trace.append(settled_event(machine, project, world, settled, diff, report.state)));
     }
     return world.retire_slot(project.store(), captured.dir);
@@ -391,22 +403,26 @@ void settle_quiet_worlds(const Machine& machine, trace::TraceWriter& trace, Proj
             continue;
         }
         if (auto settled = settle_background(machine, trace, project, *world); !settled)
-            (void)trace.append(warning_event(machine, project, "background changes of " + world->id() +
-                                                                   " were not settled: " + settled.error().describe()));
+            (void)trace.append(warning_event(
+                machine, project,
+                "background changes of " + world->id() + " were not settled: " + settled.error().describe()));
         project.release(std::move(world));
     }
 }
 
-void end_world(const Machine& machine, trace::TraceWriter& trace, Project& project, std::unique_ptr<SessionWorld> world) {
+void end_world(const Machine& machine, trace::TraceWriter& trace, Project& project,
+               std::unique_ptr<SessionWorld> world) {
     const std::string id = world->id();
     // The processes first: only then is the capture what it will stay.
     world->world = world::World::ended();
     if (auto settled = settle_background(machine, trace, project, *world); !settled)
-        (void)trace.append(warning_event(machine, project, "background changes of " + id + " were not settled: " +
-                                                               settled.error().describe()));
+        (void)trace.append(warning_event(
+            machine, project,
+            "background changes of " + id + " were not settled: " + settled.error().describe()));
     world.reset();
     if (auto removed = project.store().discard("worlds/" + id); !removed)
-        (void)trace.append(warning_event(machine, project, "world " + id + " left its directory: " + removed.error().describe()));
+        (void)trace.append(warning_event(
+            machine, project, "world " + id + " left its directory: " + removed.error().describe()));
 }
 
 }  // namespace substrate::supervisor

@@ -35,18 +35,20 @@ class Caller {
 // computes the change, commits it as the request says, writes the span, tells
 // the caller, and makes the world ready for the next command. An error means that the command
 // did not start; once it has, the span is written and the caller told whatever happens.
-Result<> execute(const Machine& machine, trace::TraceWriter& trace, Project& project, const ExecRequest& request,
-                           const int (&stdio)[3], Caller& caller);
+Result<> execute(const Machine& machine, trace::TraceWriter& trace, Project& project,
+                 const ExecRequest& request, const int (&stdio)[3], Caller& caller);
 
 // Brings what background processes have changed since their command ended to
 // the host, once they are gone or their world ends.
-Result<> settle_background(const Machine& machine, trace::TraceWriter& trace, Project& project, SessionWorld& world);
+Result<> settle_background(const Machine& machine, trace::TraceWriter& trace, Project& project,
+                           SessionWorld& world);
 
 // Hears what idle worlds have said: settles those whose background work has
 // ended, ends those that have died.
 void settle_quiet_worlds(const Machine& machine, trace::TraceWriter& trace, Project& project);
 
 // Ends a world: settles what it holds and removes its directory.
-void end_world(const Machine& machine, trace::TraceWriter& trace, Project& project, std::unique_ptr<SessionWorld> world);
+void end_world(const Machine& machine, trace::TraceWriter& trace, Project& project,
+               std::unique_ptr<SessionWorld> world);
 
 }  // namespace substrate::supervisor

@@ -72,8 +72,9 @@ class Collector {
         SUB_TRY_ASSIGN(const FsDiff diff, diff_captured(store_, captured));
         if (diff.empty()) return {};
         const std::string span_id = make_span_id(env_);
-        report_.kept.push_back({span_id, fmt::format("{} changed paths of a world that ended unexpectedly, in '{}'",
-                                                     diff.files + diff.dirs, store_.project())});
+        report_.kept.push_back(
+            {span_id, fmt::format("{} changed paths of a world that ended unexpectedly, in '{}'",
+                                  diff.files + diff.dirs, store_.project())});
         if (dry_run_) return {};
         return keep_captured(store_, env_, captured, span_id, world_id, KeptState::interrupted);
     }
@@ -84,7 +85,8 @@ class Collector {
         std::size_t applied = 0;
         for (auto it = all.rbegin(); it != all.rend(); ++it) {
             if (it->state != KeptState::applied) {
-                report_.kept.push_back({it->span_id, std::string(to_string(it->state)) + " changes of " + store_.project()});
+                report_.kept.push_back(
+                    {it->span_id, std::string(to_string(it->state)) + " changes of " + store_.project()});
                 continue;
             }
             if (++applied <= limits_.kept_spans && it->settled_ns >= oldest) continue;
@@ -103,7 +105,8 @@ class Collector {
 
 }  // namespace
 
-GcReport collect_garbage(const Env& env, const std::vector<std::string>& roots, bool dry_run, const GcLimits& limits) {
+GcReport collect_garbage(const Env& env, const std::vector<std::string>& roots, bool dry_run,
+                         const GcLimits& limits) {
     GcReport report;
     const auto stores = list_stores(roots);
     if (!stores) {

@@ -19,7 +19,7 @@ struct GcReport {
 };
 
 struct GcLimits {
-    std::size_t kept_spans = 200;                                  // a project's applied spans whose previous content stays
+    std::size_t kept_spans = 200;  // a project's applied spans whose previous content stays
     std::int64_t kept_ns = std::int64_t{7} * 24 * 3600 * 1'000'000'000;  // and for how long
 };
 
@@ -27,6 +27,7 @@ struct GcLimits {
 // applies that a crash interrupted and keeping captures that nobody has decided
 // about. Safe beside live worlds: each holds a lock on its directory. Previous
 // content of applied spans goes by age and number.
-GcReport collect_garbage(const Env& env, const std::vector<std::string>& roots, bool dry_run, const GcLimits& limits = {});
+GcReport collect_garbage(const Env& env, const std::vector<std::string>& roots, bool dry_run,
+                         const GcLimits& limits = {});
 
 }  // namespace substrate::supervisor

@@ -102,8 +102,12 @@ TEST_F(GcTest, ADryRunWritesNothing) {
     applied(store, "done");
     const std::string world = dead_world(store, "unsaved");
     dead_world(store, "");
-    Manifest interrupted{.span_id = make_span_id(env_), .project = project_, .world_id = world,
-                         .state = KeptState::applying, .captured_ns = 1, .dir = "worlds/" + world + "/slots/0"};
+    Manifest interrupted{.span_id = make_span_id(env_),
+                         .project = project_,
+                         .world_id = world,
+                         .state = KeptState::applying,
+                         .captured_ns = 1,
+                         .dir = "worlds/" + world + "/slots/0"};
     ASSERT_TRUE(store.save(interrupted));
     const std::string before = listing(base_);
     const GcReport dry = collect(/*dry_run=*/true, {.kept_spans = 0});
@@ -124,8 +128,12 @@ TEST_F(GcTest, ADryRunNamesWhatARunRemoves) {
 TEST_F(GcTest, InterruptedAppliesAreCompletedFirst) {
     Store store = open_store();
     const std::string world = dead_world(store, "half");
-    const Manifest manifest{.span_id = make_span_id(env_), .project = project_, .world_id = world,
-                            .state = KeptState::applying, .captured_ns = 1, .dir = "worlds/" + world + "/slots/0"};
+    const Manifest manifest{.span_id = make_span_id(env_),
+                            .project = project_,
+                            .world_id = world,
+                            .state = KeptState::applying,
+                            .captured_ns = 1,
+                            .dir = "worlds/" + world + "/slots/0"};
     ASSERT_TRUE(store.save(manifest));
     const GcReport report = collect();
     EXPECT_EQ(read(project_ + "/half"), "text");
@@ -171,8 +179,7 @@ TEST_F(GcTest, UndecidedChangesAreNeverCollected) {
     const auto all = store.list().value();
     EXPECT_EQ(all.size(), 3u);
     EXPECT_EQ(report.kept.size(), 3u);
-    for (const Manifest& manifest : all)
-        EXPECT_EQ(read(captured_path(store, manifest) + "/f"), "x");
+    for (const Manifest& manifest : all) EXPECT_EQ(read(captured_path(store, manifest) + "/f"), "x");
 }
 
 TEST_F(GcTest, TheTrashIsEmptied) {

@@ -10,8 +10,9 @@ Result<Home> locate_home(const Env& env) {
     Home home;
     if (auto explicit_home = env.variable("SUBSTRATE_HOME"); explicit_home && !explicit_home->empty()) {
         if (explicit_home->front() != '/')
-            return fail(Error(Errc::invalid, "SUBSTRATE_HOME '" + *explicit_home + "' is not an absolute path")
-                            .hint("set it to an absolute path"));
+            return fail(
+                Error(Errc::invalid, "SUBSTRATE_HOME '" + *explicit_home + "' is not an absolute path")
+                    .hint("set it to an absolute path"));
         home.path = *explicit_home;
         home.is_default = false;
     } else {

@@ -77,9 +77,11 @@ Result<ExecRequest> exec_request_from_json(const Json& json) {
         request.capture = parse_capture_strategy(text_of(json, "capture"));
         if (!request.capture) return fail({Errc::invalid, "unknown capture strategy"});
     }
-    if (request.cwd.empty() || request.cwd.front() != '/') return fail({Errc::invalid, "cwd is not an absolute path"});
+    if (request.cwd.empty() || request.cwd.front() != '/')
+        return fail({Errc::invalid, "cwd is not an absolute path"});
     if (request.cmd.empty() && request.argv.empty()) return fail({Errc::invalid, "there is no command"});
-    if (request.shell.empty() || request.shell.front() != '/') return fail({Errc::invalid, "the shell is not an absolute path"});
+    if (request.shell.empty() || request.shell.front() != '/')
+        return fail({Errc::invalid, "the shell is not an absolute path"});
     for (const auto* text : {&request.cmd, &request.cwd, &request.shell})
         if (text->contains('\0')) return fail({Errc::invalid, "a NUL byte in the request"});
     return request;
@@ -111,8 +113,9 @@ Json to_json(const Error& error) {
 Error error_from_json(const Json& json) {
     Errc code = Errc::internal;
     const std::string name = text_of(json, "code");
-    for (const Errc known : std::array{Errc::invalid, Errc::not_found, Errc::denied, Errc::conflict, Errc::unsupported,
-                                       Errc::unavailable, Errc::safety, Errc::os, Errc::internal})
+    for (const Errc known :
+         std::array{Errc::invalid, Errc::not_found, Errc::denied, Errc::conflict, Errc::unsupported,
+                    Errc::unavailable, Errc::safety, Errc::os, Errc::internal})
         if (name == to_string(known)) code = known;
     return Error(code, text_of(json, "message")).hint(text_of(json, "hint"));
 }

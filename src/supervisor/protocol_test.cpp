@@ -73,7 +73,8 @@ TEST(ExecRequestJson, ComesBackAsItWas) {
 
 TEST(ExecRequestJson, EveryCommitModeAndCaptureHasItsWord) {
     ExecRequest request = full_request();
-    for (const auto mode : {CommitMode::automatic, CommitMode::ask, CommitMode::manual, CommitMode::discard}) {
+    for (const auto mode :
+         {CommitMode::automatic, CommitMode::ask, CommitMode::manual, CommitMode::discard}) {
         request.commit = mode;
         EXPECT_EQ(exec_request_from_json(to_json(request))->commit, mode);
     }
@@ -134,14 +135,18 @@ TEST(ExecRequestJson, DISABLED_VariableNamesAreNames) {
     EXPECT_NE(refusal("env", Json{{"", "x"}}), "accepted");
 }
 TEST(ExecRequestJson, DISABLED_WhatIsMissingHasItsDefault) {
-    const auto request = exec_request_from_json({{"cmd", "x"}, {"cwd", "/"}, {"shell", "/bin/sh"}, {"commit", "auto"}});
+    const auto request =
+        exec_request_from_json({{"cmd", "x"}, {"cwd", "/"}, {"shell", "/bin/sh"}, {"commit", "auto"}});
     ASSERT_TRUE(request) << request.error().message();
     EXPECT_EQ(request->umask, 022u) << "files that everybody can write";
     EXPECT_EQ(request->agent_id, "human");
 }
 
 TEST(OutputJson, ComesBackAsItWas) {
-    const OutputRecord output{.stdout_hash = "xxh3:1", .stderr_hash = "", .stdout_bytes = 1ull << 40, .stderr_bytes = 0,
+    const OutputRecord output{.stdout_hash = "xxh3:1",
+                              .stderr_hash = "",
+                              .stdout_bytes = 1ull << 40,
+                              .stderr_bytes = 0,
                               .merged = true};
     EXPECT_EQ(output_from_json(over_the_wire(to_json(output))), output);
     EXPECT_EQ(output_from_json(Json::object()), OutputRecord{});
@@ -160,7 +165,8 @@ TEST(ErrorJson, KeepsKindMessageAndAdvice) {
 }
 
 TEST(Members, AreReadLeniently) {
-    const Json json = {{"text", "t"}, {"number", -7}, {"flag", true}, {"texts", {"a", 1, "b"}}, {"float", 1.5}};
+    const Json json = {
+        {"text", "t"}, {"number", -7}, {"flag", true}, {"texts", {"a", 1, "b"}}, {"float", 1.5}};
     EXPECT_EQ(text_of(json, "text"), "t");
     EXPECT_EQ(text_of(json, "number"), "");
     EXPECT_EQ(text_of(json, "none"), "");

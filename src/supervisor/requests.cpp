@@ -22,7 +22,8 @@ namespace {
 // The client of an `exec` request, while its command runs.
 class ChannelCaller final : public Caller {
   public:
-    ChannelCaller(Agent& agent, Channel& channel, bool want_span) : agent_(agent), channel_(channel), want_span_(want_span) {}
+    ChannelCaller(Agent& agent, Channel& channel, bool want_span)
+        : agent_(agent), channel_(channel), want_span_(want_span) {}
     int fd() const override { return channel_.fd(); }
 
     Result<Word> hear() override {
@@ -36,7 +37,8 @@ class ChannelCaller final : public Caller {
         return output_from_json(answer);
     }
     Result<bool> ask_commit(const FsDiff& diff) override {
-        SUB_TRY_ASSIGN(const Json answer, ask({{"type", message::kAskCommit}, {"fs_diff", to_json(diff)}}, message::kCommit));
+        SUB_TRY_ASSIGN(const Json answer,
+                       ask({{"type", message::kAskCommit}, {"fs_diff", to_json(diff)}}, message::kCommit));
         return flag_of(answer, "now");
     }
     void conclude(const ExecResult& result) override {
@@ -58,7 +60,8 @@ class ChannelCaller final : public Caller {
             SUB_TRY_ASSIGN(auto message, channel_.receive());
             if (!message) return fail({Errc::unavailable, "the client has gone"});
             if (text_of(*message, "type") == expected) return std::move(*message);
-            if (text_of(*message, "type") != message::kSignal) return fail({Errc::invalid, "unexpected message"});
+            if (text_of(*message, "type") != message::kSignal)
+                return fail({Errc::invalid, "unexpected message"});
         }
     }
     Agent& agent_;
@@ -68,7 +71,8 @@ class ChannelCaller final : public Caller {
 
 Result<std::shared_ptr<Project>> project_of(Agent& agent, const Json& request) {
     const std::string path = text_of(request, "project");
-    if (path.empty() || path.front() != '/') return fail({Errc::invalid, "the project is not an absolute path"});
+    if (path.empty() || path.front() != '/')
+        return fail({Errc::invalid, "the project is not an absolute path"});
     return agent.project(path);
 }
 
@@ -78,7 +82,8 @@ Result<Json> run_exec(Agent& agent, Channel& channel, const Json& request) {
     SUB_TRY_ASSIGN(const ExecRequest exec, exec_request_from_json(request));
     SUB_TRY_ASSIGN(const auto project, agent.project(find_project(exec.cwd, agent.machine().facts.home)));
     ChannelCaller caller(agent, channel, flag_of(request, "want_span"));
-    SUB_TRY(execute(agent.machine(), agent.trace(), *project, exec, {fds[0].get(), fds[1].get(), fds[2].get()}, caller));
+    SUB_TRY(execute(agent.machine(), agent.trace(), *project, exec,
+                    {fds[0].get(), fds[1].get(), fds[2].get()}, caller));
     return Json();  // told already
 }
 
@@ -108,8 +113,9 @@ Result<Json> run_apply(Agent& agent, const Json& request) {
         SUB_TRY_ASSIGN(const std::vector<Manifest> undecided, store.list());
         for (const Manifest& manifest : undecided)
             if (manifest.state == KeptState::conflict || manifest.state == KeptState::interrupted)
-                done["notices"].push_back(fmt::format("{0} is kept ({1}): substrate diff {0}, then apply --force or discard",
-                                                      manifest.span_id, to_string(manifest.state)));
+                done["notices"].push_back(
+                    fmt::format("{0} is kept ({1}): substrate diff {0}, then apply --force or discard",
+                                manifest.span_id, to_string(manifest.state)));
     }
     for (const Manifest& manifest : chosen) {
         if (manifest.state == KeptState::applied) {
@@ -119,19 +125,22 @@ Result<Json> run_apply(Agent& agent, const Json& request) {
         SUB_TRY_ASSIGN(const std::vector<Manifest> all, store.list());
         Captured captured = captured_from(manifest, all);
         if (!captured.lowers.empty() && chosen.size() == 1)
-            return fail(Error(Errc::conflict, fmt::format("{} builds on {} earlier pending changes", manifest.span_id,
-                                                          captured.lowers.size()))
+            return fail(Error(Errc::conflict, fmt::format("{} builds on {} earlier pending changes",
+                                                          manifest.span_id, captured.lowers.size()))
                             .hint("apply those first, or all by `substrate apply`"));
         if (flag_of(request, "force")) captured.captured_ns = INT64_MAX;
         captured.ours = written;
         if (chosen.size() > 1) SUB_TRY(collect_paths(store, captured, written));
-        SUB_TRY_ASSIGN(const CommitReport report, apply_captured(store, agent.machine().env, captured, manifest.span_id,
-                                                                 manifest.world_id, /*movable=*/true,
-                                                                 texts_of(request, "paths")));
+        SUB_TRY_ASSIGN(const CommitReport report,
+                       apply_captured(store, agent.machine().env, captured, manifest.span_id,
+                                      manifest.world_id, /*movable=*/true, texts_of(request, "paths")));
         for (const std::string& notice : report.notices) done["notices"].push_back(notice);
         done["applied"].push_back({{"span_id", manifest.span_id}, {"state", report.state}});
-        Event event{.type = std::string(event_type::kApply), .ts_ns = agent.machine().env.realtime_ns(),
-                    .session_id = project->session_id(), .span_id = manifest.span_id, .fields = Json::object()};
+        Event event{.type = std::string(event_type::kApply),
+                    .ts_ns = agent.machine().env.realtime_ns(),
+                    .session_id = project->session_id(),
+                    .span_id = manifest.span_id,
+                    .fields = Json::object()};
         event.fields["commit"] = report.state;
         SUB_TRY(agent.trace().append(event));
         if (report.state != "applied") {
@@ -152,7 +161,8 @@ Result<Json> run_discard(Agent& agent, const Json& request) {
     Json done = {{"type", message::kDone}, {"discarded", Json::array()}, {"exit", 0}};
     for (const Manifest& manifest : chosen) {
         if (manifest.state == KeptState::applied)
-            return fail({Errc::conflict, manifest.span_id + " is applied already: there is nothing to discard"});
+            return fail(
+                {Errc::conflict, manifest.span_id + " is applied already: there is nothing to discard"});
         SUB_TRY(store.discard(Store::span_dir(manifest.span_id)));
         done["discarded"].push_back(manifest.span_id);
     }
@@ -164,7 +174,8 @@ Result<Json> run_diff(Agent& agent, const Json& request) {
     SUB_TRY_ASSIGN(const auto project, project_of(agent, request));
     SUB_TRY_ASSIGN(const std::vector<Manifest> chosen, targets(project->store(), text_of(request, "target")));
     SUB_TRY_ASSIGN(const std::vector<Manifest> all, project->store().list());
-    Json done = {{"type", message::kDone}, {"changes", Json::array()}, {"exit", 0}, {"project", project->path()}};
+    Json done = {
+        {"type", message::kDone}, {"changes", Json::array()}, {"exit", 0}, {"project", project->path()}};
     for (const Manifest& manifest : chosen) {
         Json change = {{"span_id", manifest.span_id},
                        {"state", to_string(manifest.state)},
@@ -179,7 +190,8 @@ Result<Json> run_diff(Agent& agent, const Json& request) {
 }
 
 Result<Json> run_warm(Agent& agent, const Json& request) {
-    SUB_TRY_ASSIGN(const auto project, agent.project(find_project(text_of(request, "cwd"), agent.machine().facts.home)));
+    SUB_TRY_ASSIGN(const auto project,
+                   agent.project(find_project(text_of(request, "cwd"), agent.machine().facts.home)));
     SUB_TRY_ASSIGN(Project::Lease lease, project->acquire(agent.machine(), {}));
     const std::string id = lease.world->id();
     lease.world->last_used_ns = agent.machine().env.realtime_ns();
@@ -188,11 +200,17 @@ Result<Json> run_warm(Agent& agent, const Json& request) {
 }
 
 Result<Json> run_gc(Agent& agent, const Json& request) {
-    const GcReport report = collect_garbage(agent.machine().env, agent.machine().capture_roots, flag_of(request, "dry_run"));
+    const GcReport report =
+        collect_garbage(agent.machine().env, agent.machine().capture_roots, flag_of(request, "dry_run"));
     for (const auto& project : agent.projects()) project->reload_pending();
-    Json done = {{"type", message::kDone}, {"removed", report.removed}, {"kept", Json::array()}, {"errors", Json::array()}};
-    for (const auto& note : report.kept) done["kept"].push_back({{"name", escape_bytes(note.name)}, {"reason", escape_bytes(note.reason)}});
-    for (const auto& note : report.errors) done["errors"].push_back({{"name", escape_bytes(note.name)}, {"message", escape_bytes(note.reason)}});
+    Json done = {{"type", message::kDone},
+                 {"removed", report.removed},
+                 {"kept", Json::array()},
+                 {"errors", Json::array()}};
+    for (const auto& note : report.kept)
+        done["kept"].push_back({{"name", escape_bytes(note.name)}, {"reason", escape_bytes(note.reason)}});
+    for (const auto& note : report.errors)
+        done["errors"].push_back({{"name", escape_bytes(note.name)}, {"message", escape_bytes(note.reason)}});
     done["exit"] = report.errors.empty() ? 0 : 1;
     return done;
 }
@@ -226,7 +244,8 @@ void serve_connection(Agent& agent, Channel channel) {
         // A peer that breaks the protocol or has gone gets no answer.
         if (!request || !*request) return;
         if (text_of(**request, "type") != message::kSignal &&
-            (text_of(**request, "version") != kProtocolVersion || text_of(**request, "agent") != agent.options().identity) &&
+            (text_of(**request, "version") != kProtocolVersion ||
+             text_of(**request, "agent") != agent.options().identity) &&
             text_of(**request, "type") != message::kStop) {
             (void)channel.send({{"type", message::kOtherVersion}, {"version", kProtocolVersion}});
             return;

@@ -32,7 +32,8 @@ std::uint64_t mask_identities(const plan::WorldPlan& plan) {
         identities.append(reinterpret_cast<const char*>(&inode), sizeof inode);
     };
     for (const plan::MountOp& op : plan.mounts)
-        if (std::holds_alternative<plan::Mask>(op.action) && !is_within(op.target.str(), "/proc")) add(op.target);
+        if (std::holds_alternative<plan::Mask>(op.action) && !is_within(op.target.str(), "/proc"))
+            add(op.target);
     return XXH3_64bits(identities.data(), identities.size());
 }
 
@@ -48,8 +49,8 @@ std::string find_project(const std::string& cwd, const std::string& home) {
     return cwd;
 }
 
-Result<plan::WorldPlan> plan_project_world(const Machine& machine, const std::string& path, const std::string& store,
-                                           const Project::Wanted& wanted) {
+Result<plan::WorldPlan> plan_project_world(const Machine& machine, const std::string& path,
+                                           const std::string& store, const Project::Wanted& wanted) {
     SUB_TRY_ASSIGN(const auto st, sys::stat_at(AT_FDCWD, path.c_str()));
     if (!st) return fail({Errc::not_found, "the project '" + printable(path) + "' does not exist"});
     plan::WorldSpec spec;
@@ -91,7 +92,8 @@ std::vector<std::string> Project::pending_layers() {
 bool Project::is_current(const SessionWorld& world) const {
     const auto st = sys::stat_at(AT_FDCWD, path().c_str());
     return st && *st && (*st)->stx_ino == world.plan.capture.project_inode &&
-           sys::device_of(**st) == world.plan.capture.project_device && mask_identities(world.plan) == world.masks;
+           sys::device_of(**st) == world.plan.capture.project_device &&
+           mask_identities(world.plan) == world.masks;
 }
 
 Result<plan::WorldPlan> Project::plan_world(const Machine& machine, const Wanted& wanted) const {

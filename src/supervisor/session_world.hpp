@@ -104,7 +104,8 @@ class Project {
     void for_each_idle(const std::function<void(const SessionWorld&)>& visit);
 
   private:
-    Project(Store store, std::string session_id) : store_(std::move(store)), session_id_(std::move(session_id)) {}
+    Project(Store store, std::string session_id)
+        : store_(std::move(store)), session_id_(std::move(session_id)) {}
     Result<plan::WorldPlan> plan_world(const Machine& machine, const Wanted& wanted) const;
     bool is_current(const SessionWorld& world) const;
     std::unique_ptr<SessionWorld> take_fitting(const Wanted& wanted);
@@ -124,8 +125,8 @@ class Project {
 std::uint64_t mask_identities(const plan::WorldPlan& plan);
 
 // The plan for a new world of the project at `path`, without making anything.
-Result<plan::WorldPlan> plan_project_world(const Machine& machine, const std::string& path, const std::string& store,
-                                           const Project::Wanted& wanted);
+Result<plan::WorldPlan> plan_project_world(const Machine& machine, const std::string& path,
+                                           const std::string& store, const Project::Wanted& wanted);
 
 // The directory to capture for a command in `cwd` (canonical): the nearest
 // ancestor with a .git or .substrate-profile, short of the home directory, else `cwd`.

@@ -17,7 +17,8 @@ std::string locale_of(const std::map<std::string, std::string>& env) {
     return "C";
 }
 
-ReplayContext replay_context(const ExecRequest& request, const world::ExecOrder& order, const plan::WorldPlan& plan) {
+ReplayContext replay_context(const ExecRequest& request, const world::ExecOrder& order,
+                             const plan::WorldPlan& plan) {
     ReplayContext context;
     if (const auto path = request.env.find("PATH"); path != request.env.end()) context.path = path->second;
     context.env = request.env;
@@ -96,10 +97,13 @@ std::vector<std::string> scopes_of(const FsDiff& diff, const std::string& projec
     return scopes;
 }
 
-Event settled_event(const Machine& machine, const Project& project, const SessionWorld& world, const std::string& span_id,
-                    const FsDiff& diff, const std::string& state) {
-    Event event{.type = std::string(event_type::kApply), .ts_ns = machine.env.realtime_ns(),
-                .session_id = project.session_id(), .span_id = span_id, .fields = Json::object()};
+Event settled_event(const Machine& machine, const Project& project, const SessionWorld& world,
+                    const std::string& span_id, const FsDiff& diff, const std::string& state) {
+    Event event{.type = std::string(event_type::kApply),
+                .ts_ns = machine.env.realtime_ns(),
+                .session_id = project.session_id(),
+                .span_id = span_id,
+                .fields = Json::object()};
     event.fields["world_id"] = world.id();
     event.fields["of_span"] = world.background_span;
     event.fields["reason"] = "background processes ended";
@@ -109,8 +113,11 @@ Event settled_event(const Machine& machine, const Project& project, const Sessio
 }
 
 Event warning_event(const Machine& machine, const Project& project, const std::string& message) {
-    Event event{.type = std::string(event_type::kWarning), .ts_ns = machine.env.realtime_ns(),
-                .session_id = project.session_id(), .span_id = {}, .fields = Json::object()};
+    Event event{.type = std::string(event_type::kWarning),
+                .ts_ns = machine.env.realtime_ns(),
+                .session_id = project.session_id(),
+                .span_id = {},
+                .fields = Json::object()};
     event.fields["message"] = message;
     return event;
 }

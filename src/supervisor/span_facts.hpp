@@ -20,8 +20,8 @@ void fill_outcome(Span& span, const std::optional<world::Exited>& exited, std::o
 // "fs.write:<path>" for the topmost changed paths, at most 20.
 std::vector<std::string> scopes_of(const FsDiff& diff, const std::string& project);
 
-Event settled_event(const Machine& machine, const Project& project, const SessionWorld& world, const std::string& span_id,
-                    const FsDiff& diff, const std::string& state);
+Event settled_event(const Machine& machine, const Project& project, const SessionWorld& world,
+                    const std::string& span_id, const FsDiff& diff, const std::string& state);
 Event warning_event(const Machine& machine, const Project& project, const std::string& message);
 
 }  // namespace substrate::supervisor

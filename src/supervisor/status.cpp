@@ -58,7 +58,9 @@ Result<Json> describe_status(Agent& agent) {
                             {"worlds", std::move(worlds)},
                             {"kept", std::move(kept)}});
     }
-    const double share = agent.commands() == 0 ? 0 : static_cast<double>(agent.reused()) / static_cast<double>(agent.commands());
+    const double share = agent.commands() == 0
+                             ? 0
+                             : static_cast<double>(agent.reused()) / static_cast<double>(agent.commands());
     return Json{{"type", message::kDone},
                 {"exit", 0},
                 {"backend", "local"},

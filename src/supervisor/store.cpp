@@ -55,14 +55,10 @@ std::optional<Candidate> examine(const std::string& root, const std::string& pro
 }
 
 Json to_json(const Manifest& manifest) {
-    Json json = {{"span_id", manifest.span_id},
-                 {"world_id", manifest.world_id},
-                 {"state", to_string(manifest.state)},
-                 {"strategy", to_string(manifest.strategy)},
-                 {"user_xattrs", manifest.user_xattrs},
-                 {"captured_ns", manifest.captured_ns},
-                 {"settled_ns", manifest.settled_ns},
-                 {"dir", manifest.dir}};
+    Json json = {{"span_id", manifest.span_id},         {"world_id", manifest.world_id},
+                 {"state", to_string(manifest.state)},  {"strategy", to_string(manifest.strategy)},
+                 {"user_xattrs", manifest.user_xattrs}, {"captured_ns", manifest.captured_ns},
+                 {"settled_ns", manifest.settled_ns},   {"dir", manifest.dir}};
     json["project"] = escape_bytes(manifest.project);
     json["excluded"] = Json::array();
     for (const std::string& path : manifest.excluded) json["excluded"].push_back(escape_bytes(path));
@@ -102,7 +98,8 @@ std::optional<Manifest> manifest_from(const Json& json) {
     manifest.dir = text("dir");
     if (const auto excluded = json.find("excluded"); excluded != json.end() && excluded->is_array())
         for (const Json& path : *excluded)
-            if (path.is_string()) manifest.excluded.push_back(unescape_bytes(path.get_ref<const std::string&>()));
+            if (path.is_string())
+                manifest.excluded.push_back(unescape_bytes(path.get_ref<const std::string&>()));
     return manifest;
 }
 
@@ -124,7 +121,9 @@ Result<Store> Store::open(const std::vector<std::string>& roots, const std::stri
     SUB_TRY_ASSIGN(const auto st, sys::stat_fd(project_fd.get()));
     std::optional<Candidate> best;
     std::string why;
-    const auto rank = [](const Candidate& candidate) { return (candidate.tmpfs ? 0 : 2) + (candidate.same_device ? 1 : 0); };
+    const auto rank = [](const Candidate& candidate) {
+        return (candidate.tmpfs ? 0 : 2) + (candidate.same_device ? 1 : 0);
+    };
     for (const std::string& root : roots) {
         auto candidate = examine(root, project, sys::device_of(st), why);
         if (candidate && (!best || rank(*candidate) > rank(*best))) best = std::move(candidate);
@@ -137,7 +136,8 @@ Result<Store> Store::open(const std::vector<std::string>& roots, const std::stri
     for (const char* part : {"/worlds", "/spans", "/trash"}) SUB_TRY(sys::make_dirs(path + part, 0700));
     const auto known = sys::read_file(path + "/project");
     if (known && *known != project)
-        return fail({Errc::safety, "the capture store '" + path + "' belongs to '" + printable(*known) + "'"});
+        return fail(
+            {Errc::safety, "the capture store '" + path + "' belongs to '" + printable(*known) + "'"});
     if (!known) SUB_TRY(sys::replace_file(path + "/project", project, 0600));
     return open_existing(path);
 }
@@ -160,7 +160,8 @@ Result<sys::UniqueFd> Store::make_world(const std::string& world_id) {
 Result<std::string> Store::make_slot(const std::string& world_id, unsigned number, CaptureStrategy strategy) {
     const std::string slot = "worlds/" + world_id + "/slots/" + std::to_string(number);
     SUB_TRY(sys::make_dir_at(fd_.get(), slot.c_str(), 0700));
-    if (strategy == CaptureStrategy::copy_diff) SUB_TRY(sys::make_dir_at(fd_.get(), (slot + "/tree").c_str(), 0700));
+    if (strategy == CaptureStrategy::copy_diff)
+        SUB_TRY(sys::make_dir_at(fd_.get(), (slot + "/tree").c_str(), 0700));
     if (strategy != CaptureStrategy::overlay && strategy != CaptureStrategy::fuse) return slot;
     SUB_TRY(sys::make_dir_at(fd_.get(), (slot + "/upper").c_str(), 0755));
     SUB_TRY(sys::make_dir_at(fd_.get(), (slot + "/work").c_str(), 0755));
@@ -185,7 +186,8 @@ Result<> Store::take_on_project_root(const std::string& slot, CaptureStrategy st
 Result<> Store::discard(const std::string& relative_path) {
     for (;;) {
         const std::string name = fmt::format("trash/{}", trash_number_++);
-        auto moved = sys::rename_at(fd_.get(), relative_path.c_str(), fd_.get(), name.c_str(), 1 /* RENAME_NOREPLACE */);
+        auto moved = sys::rename_at(fd_.get(), relative_path.c_str(), fd_.get(), name.c_str(),
+                                    1 /* RENAME_NOREPLACE */);
         if (moved || moved.error().os_errno() == ENOENT) return {};
         if (moved.error().os_errno() != EEXIST) return moved;
     }
@@ -205,7 +207,9 @@ void Store::empty_trash() {
 
 Result<> Store::save(const Manifest& manifest) {
     const std::string dir = span_dir(manifest.span_id);
-    if (auto made = sys::make_dir_at(fd_.get(), dir.c_str(), 0700); !made && made.error().os_errno() != EEXIST) return made;
+    if (auto made = sys::make_dir_at(fd_.get(), dir.c_str(), 0700);
+        !made && made.error().os_errno() != EEXIST)
+        return made;
     return sys::replace_file(path_ + "/" + dir + "/manifest.json", dump_json(to_json(manifest)), 0600);
 }
 
@@ -222,7 +226,8 @@ Result<std::optional<Manifest>> Store::load(const std::string& span_id) const {
 
 Result<std::vector<Manifest>> Store::list() const {
     std::vector<Manifest> manifests;
-    SUB_TRY_ASSIGN(const sys::UniqueFd spans, sys::open_at(fd_.get(), "spans", O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+    SUB_TRY_ASSIGN(const sys::UniqueFd spans,
+                   sys::open_at(fd_.get(), "spans", O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
     sys::DirectoryReader reader(spans.get());
     for (;;) {
         SUB_TRY_ASSIGN(const auto* entry, reader.next());

@@ -30,9 +30,9 @@ struct Manifest {
     KeptState state = KeptState::pending;
     CaptureStrategy strategy = CaptureStrategy::overlay;
     bool user_xattrs = true;
-    std::int64_t captured_ns = 0;  // file time when the capture was mounted
-    std::int64_t settled_ns = 0;   // when it reached this state
-    std::string dir;               // relative to the store: holds the capture's `upper` or `tree`
+    std::int64_t captured_ns = 0;       // file time when the capture was mounted
+    std::int64_t settled_ns = 0;        // when it reached this state
+    std::string dir;                    // relative to the store: holds the capture's `upper` or `tree`
     std::vector<std::string> excluded;  // copy-diff: not part of the comparison
 };
 

@@ -36,8 +36,8 @@ TEST_F(StoreTest, CreatesAPrivateStoreAndFindsItAgain) {
     const Store store = open_store();
     EXPECT_TRUE(store.path().starts_with(root_ + "/p-"));
     EXPECT_EQ(store.project(), project_);
-    for (const std::string& path : {root_, store.path(), store.path() + "/worlds", store.path() + "/spans",
-                                    store.path() + "/trash"})
+    for (const std::string& path :
+         {root_, store.path(), store.path() + "/worlds", store.path() + "/spans", store.path() + "/trash"})
         EXPECT_EQ(sys::stat_at(AT_FDCWD, path.c_str()).value()->stx_mode & 07777, 0700) << path;
     EXPECT_EQ(open_store().path(), store.path());
     const auto existing = Store::open_existing(store.path());
@@ -55,14 +55,16 @@ TEST_F(StoreTest, EachProjectHasAStoreOfItsOwn) {
 }
 
 TEST_F(StoreTest, KeepsOutOfTheProject) {
-    const auto store = Store::open({project_, project_ + "/.substrate/overlay", base_ + "/project-beside", root_}, project_);
+    const auto store =
+        Store::open({project_, project_ + "/.substrate/overlay", base_ + "/project-beside", root_}, project_);
     ASSERT_TRUE(store) << store.error().describe();
     EXPECT_TRUE(store->path().starts_with(base_ + "/project-beside/")) << store->path();
     EXPECT_FALSE(exists(project_ + "/.substrate")) << "something was made in the project";
     const auto none = Store::open({project_ + "/a"}, project_);
     ASSERT_FALSE(none);
     EXPECT_EQ(none.error().code(), Errc::unsupported);
-    EXPECT_NE(none.error().message().find("lies in the project"), std::string::npos) << none.error().message();
+    EXPECT_NE(none.error().message().find("lies in the project"), std::string::npos)
+        << none.error().message();
     EXPECT_FALSE(none.error().advice().empty());
 }
 
@@ -189,13 +191,15 @@ TEST_F(StoreTest, ListsByTimeAndLeavesOutWhatIsDamaged) {
     Store store = open_store();
     const Manifest late = manifest(30), early = manifest(10), middle = manifest(20);
     for (const Manifest* one : {&late, &early, &middle}) ASSERT_TRUE(store.save(*one));
-    for (const char* text : {"", "{", "[]", "null", "{}", "{\"span_id\":\"spn_x\"}", "\xff\xfe", "{\"state\":7}"}) {
+    for (const char* text :
+         {"", "{", "[]", "null", "{}", "{\"span_id\":\"spn_x\"}", "\xff\xfe", "{\"state\":7}"}) {
         const Manifest damaged = manifest(15);
         ASSERT_TRUE(store.save(damaged));
         write(store.path() + "/" + damaged.dir + "/manifest.json", text);
         EXPECT_FALSE(store.load(damaged.span_id)) << text;
     }
-    ASSERT_TRUE(sys::make_dirs(store.path() + "/" + Store::span_dir(make_span_id(env_)), 0700));  // without a manifest
+    ASSERT_TRUE(sys::make_dirs(store.path() + "/" + Store::span_dir(make_span_id(env_)),
+                               0700));  // without a manifest
     write(store.path() + "/spans/not-a-span/manifest.json", "{}");
     write(store.path() + "/spans/file", "x");
     std::vector<std::int64_t> times;
@@ -206,7 +210,8 @@ TEST_F(StoreTest, ListsByTimeAndLeavesOutWhatIsDamaged) {
 
 TEST_F(StoreTest, SpanIdsThatAreNoIdsAreRefused) {
     const Store store = open_store();
-    for (const char* id : {"", "..", "../../x", "spn_", "spn_../..", "wld_018f0000-0000-7000-8000-000000000001"})
+    for (const char* id :
+         {"", "..", "../../x", "spn_", "spn_../..", "wld_018f0000-0000-7000-8000-000000000001"})
         EXPECT_FALSE(store.load(id)) << id;
     EXPECT_FALSE(store.load(make_span_id(env_)).value()) << "unknown, but no error";
 }

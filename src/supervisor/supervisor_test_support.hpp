@@ -77,8 +77,8 @@ class SupervisorTest : public ::testing::Test {
             if (!entry || *entry == nullptr) break;
             const std::string below = path + "/" + (*entry)->name;
             const auto st = sys::stat_at(AT_FDCWD, below.c_str()).value().value();
-            lines[below] = below + " " + std::to_string(st.stx_mode) + " " + std::to_string(st.stx_ino) + " " +
-                           std::to_string(sys::to_ns(st.stx_mtime)) + "\n" +
+            lines[below] = below + " " + std::to_string(st.stx_mode) + " " + std::to_string(st.stx_ino) +
+                           " " + std::to_string(sys::to_ns(st.stx_mtime)) + "\n" +
                            ((*entry)->type == DT_DIR ? listing(below) : "");
         }
         for (const auto& [name, line] : lines) text += line;

@@ -6,7 +6,8 @@
 
 namespace substrate::sys {
 
-DirectoryReader::DirectoryReader(int fd) : fd_(fd), buffer_(std::make_unique_for_overwrite<std::byte[]>(kBufferSize)) {}
+DirectoryReader::DirectoryReader(int fd)
+    : fd_(fd), buffer_(std::make_unique_for_overwrite<std::byte[]>(kBufferSize)) {}
 
 Result<const DirectoryReader::Entry*> DirectoryReader::next() {
     for (;;) {

@@ -13,7 +13,8 @@
 namespace substrate::sys {
 namespace {
 
-Result<UniqueFd> open_resolved(int dir, const std::string& path, int flags, mode_t mode, std::uint64_t resolve) {
+Result<UniqueFd> open_resolved(int dir, const std::string& path, int flags, mode_t mode,
+                               std::uint64_t resolve) {
     open_how how{};
     how.flags = static_cast<std::uint64_t>(flags | O_CLOEXEC);
     how.mode = mode;
@@ -41,7 +42,8 @@ Result<UniqueFd> open_path(const std::string& path, int flags, mode_t mode) {
 }
 
 Result<UniqueFd> open_beneath(int dir, const std::string& path, int flags, mode_t mode) {
-    return open_resolved(dir, path, flags, mode, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+    return open_resolved(dir, path, flags, mode,
+                         RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
 }
 
 Result<UniqueFd> open_in_root(int root, const std::string& path, int flags) {
@@ -62,7 +64,8 @@ Result<std::string> read_to_end(int fd, std::size_t limit) {
     for (;;) {
         SUB_TRY_ASSIGN(const std::size_t n, read_some(fd, chunk));
         if (n == 0) return text;
-        if (text.size() + n > limit) return fail({Errc::invalid, "more than " + std::to_string(limit) + " bytes"});
+        if (text.size() + n > limit)
+            return fail({Errc::invalid, "more than " + std::to_string(limit) + " bytes"});
         text.append(chunk, n);
     }
 }
@@ -100,15 +103,16 @@ Result<> replace_file(const std::string& path, std::string_view bytes, mode_t mo
 }
 
 Result<std::optional<struct ::statx>> stat_at(int dir, const char* name) {
-    struct ::statx st {};
-    if (::statx(dir, name, AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_BASIC_STATS, &st) == 0)
+    struct ::statx st{};
+    if (::statx(dir, name, AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_BASIC_STATS,
+                &st) == 0)
         return st;
     if (errno == ENOENT || errno == ENOTDIR) return std::nullopt;
     return fail(Error::last_os("statx", name));
 }
 
 Result<struct ::statx> stat_fd(int fd) {
-    struct ::statx st {};
+    struct ::statx st{};
     if (::statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &st) != 0)
         return fail(Error::last_os("statx"));
     return st;
@@ -142,7 +146,8 @@ Result<UniqueFd> open_private_dir(const std::string& path) {
     if (st.stx_uid != ::geteuid())
         return fail({Errc::safety, "'" + path + "' belongs to uid " + std::to_string(st.stx_uid)});
     if ((st.stx_mode & 022) != 0)
-        return fail(Error(Errc::safety, "'" + path + "' can be written by others").hint("chmod 700 '" + path + "'"));
+        return fail(
+            Error(Errc::safety, "'" + path + "' can be written by others").hint("chmod 700 '" + path + "'"));
     return fd;
 }
 
@@ -174,7 +179,7 @@ Result<> remove_tree_at(int dir, const std::string& name) {
 }
 
 Result<std::int64_t> file_system_magic(int fd) {
-    struct ::statfs st {};
+    struct ::statfs st{};
     if (::fstatfs(fd, &st) != 0) return fail(Error::last_os("fstatfs"));
     return static_cast<std::int64_t>(st.f_type);
 }

@@ -38,7 +38,8 @@ Result<std::string> read_file(const std::string& path, std::size_t limit = 16u <
 Result<> write_all(int fd, std::string_view bytes);
 // Replaces `path` by way of a temporary file beside it and rename(2). `mode` is
 // the new file's. Durable when `sync`.
-Result<> replace_file(const std::string& path, std::string_view bytes, mode_t mode, /*fsync*/ bool sync = false);
+Result<> replace_file(const std::string& path, std::string_view bytes, mode_t mode,
+                      /*fsync*/ bool sync = false);
 
 // statx(2) with AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC and the basic fields;
 // nullopt when the name does not exist (ENOENT, ENOTDIR).

@@ -19,7 +19,7 @@ inline constexpr std::uint64_t kMountNoExec = 0x8;
 
 struct FsOption {
     const char* key;
-    std::string value;       // at most 255 bytes, a limit of fsconfig(2)
+    std::string value;     // at most 255 bytes, a limit of fsconfig(2)
     bool is_flag = false;  // no value
 };
 

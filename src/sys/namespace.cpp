@@ -26,7 +26,8 @@ Result<> write_map(pid_t pid, const char* file, const std::string& text) {
 std::string map_text(const std::vector<IdRange>& ranges) {
     std::string text;
     for (const IdRange& range : ranges)
-        text += std::to_string(range.first) + ' ' + std::to_string(range.first) + ' ' + std::to_string(range.count) + '\n';
+        text += std::to_string(range.first) + ' ' + std::to_string(range.first) + ' ' +
+                std::to_string(range.count) + '\n';
     return text;
 }
 
@@ -48,7 +49,8 @@ Result<std::vector<IdRange>> own_id_ranges(const char* map_file) {
         for (std::uint32_t& column : columns) {
             while (at < end && *at == ' ') ++at;
             const auto parsed = std::from_chars(at, end, column);
-            if (parsed.ec != std::errc()) return fail({Errc::internal, std::string("unexpected ") + map_file});
+            if (parsed.ec != std::errc())
+                return fail({Errc::internal, std::string("unexpected ") + map_file});
             at = parsed.ptr;
         }
         while (at < end && (*at == ' ' || *at == '\n')) ++at;

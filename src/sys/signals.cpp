@@ -29,7 +29,7 @@ Result<std::optional<int>> read_signal(int signal_fd) {
 }
 
 Result<> ignore_signals(std::initializer_list<int> signals) {
-    struct sigaction ignore {};
+    struct sigaction ignore{};
     ignore.sa_handler = SIG_IGN;
     for (const int signal : signals)
         if (::sigaction(signal, &ignore, nullptr) != 0) return fail(Error::last_os("sigaction"));
@@ -41,7 +41,9 @@ std::optional<Reaped> reap_any() {
     rusage usage{};
     reaped.pid = ::wait4(-1, &reaped.wait_status, WNOHANG | __WALL, &usage);
     if (reaped.pid <= 0) return std::nullopt;
-    const auto micros = [](const timeval& t) { return static_cast<std::int64_t>(t.tv_sec) * 1'000'000 + t.tv_usec; };
+    const auto micros = [](const timeval& t) {
+        return static_cast<std::int64_t>(t.tv_sec) * 1'000'000 + t.tv_usec;
+    };
     reaped.cpu_us = micros(usage.ru_utime) + micros(usage.ru_stime);
     reaped.max_rss_kb = usage.ru_maxrss;
     return reaped;

@@ -22,8 +22,8 @@ Result<> ignore_signals(std::initializer_list<int> signals);
 
 struct Reaped {
     pid_t pid = 0;
-    int wait_status = 0;       // as of wait(2)
-    std::int64_t cpu_us = 0;   // user and system, with its reaped children
+    int wait_status = 0;      // as of wait(2)
+    std::int64_t cpu_us = 0;  // user and system, with its reaped children
     std::int64_t max_rss_kb = 0;
 };
 // wait4(2) with WNOHANG: one dead child, or nullopt when none has died.

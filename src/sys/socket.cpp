@@ -25,7 +25,8 @@ Result<Address> make_address(const std::string& path) {
     std::string short_path = path;
     if (path.size() >= sizeof address.raw.sun_path) {
         SUB_TRY_ASSIGN(address.directory, open_path(std::string(parent_of(path)), O_PATH | O_DIRECTORY));
-        short_path = "/proc/self/fd/" + std::to_string(address.directory.get()) + path.substr(path.find_last_of('/'));
+        short_path =
+            "/proc/self/fd/" + std::to_string(address.directory.get()) + path.substr(path.find_last_of('/'));
         if (short_path.size() >= sizeof address.raw.sun_path)
             return fail({Errc::invalid, "socket name too long: '" + path + "'"});
     }
@@ -39,13 +40,16 @@ Result<UniqueFd> make_stream() {
     return fd;
 }
 
-const sockaddr* as_sockaddr(const Address& address) { return reinterpret_cast<const sockaddr*>(&address.raw); }
+const sockaddr* as_sockaddr(const Address& address) {
+    return reinterpret_cast<const sockaddr*>(&address.raw);
+}
 
 }  // namespace
 
 Result<SocketPair> make_seqpacket_pair() {
     int fds[2];
-    if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0) return fail(Error::last_os("socketpair"));
+    if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0)
+        return fail(Error::last_os("socketpair"));
     return SocketPair{UniqueFd(fds[0]), UniqueFd(fds[1])};
 }
 
@@ -54,7 +58,8 @@ Result<UniqueFd> listen_stream(const std::string& path, int backlog) {
     SUB_TRY_ASSIGN(UniqueFd fd, make_stream());
     if (::unlink(path.c_str()) != 0 && errno != ENOENT) return fail(Error::last_os("unlink", path));
     // The directory is private, so nobody can connect before the mode is set.
-    if (::bind(fd.get(), as_sockaddr(address), sizeof address.raw) != 0) return fail(Error::last_os("bind", path));
+    if (::bind(fd.get(), as_sockaddr(address), sizeof address.raw) != 0)
+        return fail(Error::last_os("bind", path));
     if (::chmod(path.c_str(), 0600) != 0) return fail(Error::last_os("chmod", path));
     if (::listen(fd.get(), backlog) != 0) return fail(Error::last_os("listen", path));
     return fd;
@@ -130,7 +135,8 @@ Result<Received> receive_message(int socket, std::span<char> buffer) {
     while (n < 0 && errno == EINTR);
     if (n < 0) return fail(Error::last_os("recvmsg"));
     Received received{.size = static_cast<std::size_t>(n), .fds = {}};
-    for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
+    for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
+         header = CMSG_NXTHDR(&message, header)) {
         if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
         const std::size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
         for (std::size_t i = 0; i < count; ++i) {
@@ -139,7 +145,8 @@ Result<Received> receive_message(int socket, std::span<char> buffer) {
             received.fds.emplace_back(fd);
         }
     }
-    if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) return fail({Errc::invalid, "a message was cut short"});
+    if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0)
+        return fail({Errc::invalid, "a message was cut short"});
     return received;
 }
 

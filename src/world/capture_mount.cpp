@@ -56,7 +56,8 @@ Result<sys::UniqueFd> CaptureMount::make(const CaptureSlot& slot) const {
     switch (plan_.strategy) {
         case CaptureStrategy::overlay: return make_overlay(slot);
         case CaptureStrategy::fuse: return sys::clone_tree(staging_.fuse.get(), "", /*recursive=*/false);
-        case CaptureStrategy::copy_diff: return sys::clone_tree(staging_.store.get(), slot.path + "/tree", /*recursive=*/false);
+        case CaptureStrategy::copy_diff:
+            return sys::clone_tree(staging_.store.get(), slot.path + "/tree", /*recursive=*/false);
         case CaptureStrategy::direct: return sys::clone_tree(staging_.lower.get(), "", /*recursive=*/true);
     }
     return fail({Errc::internal, "unknown capture strategy"});
@@ -90,7 +91,8 @@ Result<> CaptureMount::prepare(const CaptureSlot& slot) {
 Result<> CaptureMount::mount(const CaptureSlot& slot) {
     if (prepared_ && prepared_slot_ != slot) drop_prepared();
     Result<sys::UniqueFd> made = prepared_ ? Result<sys::UniqueFd>(std::move(prepared_)) : make(slot);
-    if (!made) return fail(std::move(made).error().during("mounting the capture of '" + plan_.project.str() + "'"));
+    if (!made)
+        return fail(std::move(made).error().during("mounting the capture of '" + plan_.project.str() + "'"));
     SUB_TRY(sys::attach(made->get(), staging_.project.get(), ""));
     mount_ = std::move(*made);
     slot_ = slot.path;
@@ -107,7 +109,8 @@ Result<> CaptureMount::mount(const CaptureSlot& slot) {
 
 Result<> CaptureMount::unmount() {
     if (!mount_) return {};
-    SUB_TRY_DURING(sys::detach_mount(mount_.get()), "unmounting the capture of '" + plan_.project.str() + "'");
+    SUB_TRY_DURING(sys::detach_mount(mount_.get()),
+                   "unmounting the capture of '" + plan_.project.str() + "'");
     mount_.reset();
     if (plan_.strategy == CaptureStrategy::overlay) clear_work(slot_);
     slot_.clear();

@@ -16,10 +16,12 @@ Result<> run_fuse_overlayfs(const std::string& program, const FuseOverlay& overl
             return fail({Errc::unsupported, "fuse-overlayfs cannot take the path '" + *path + "'"});
     std::string program_path = program;
     std::string flag = "-o";
-    std::string options = "lowerdir=" + overlay.lower + ",upperdir=" + overlay.upper + ",workdir=" + overlay.work;
+    std::string options =
+        "lowerdir=" + overlay.lower + ",upperdir=" + overlay.upper + ",workdir=" + overlay.work;
     std::string mount_point = overlay.mount_point;
     std::string search_path = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
-    std::array<char*, 5> argv = {program_path.data(), flag.data(), options.data(), mount_point.data(), nullptr};
+    std::array<char*, 5> argv = {program_path.data(), flag.data(), options.data(), mount_point.data(),
+                                 nullptr};
     std::array<char*, 2> envp = {search_path.data(), nullptr};
     process::ChildPlan plan;
     plan.program = program_path.c_str();
@@ -31,7 +33,8 @@ Result<> run_fuse_overlayfs(const std::string& program, const FuseOverlay& overl
     SUB_TRY_ASSIGN(const process::Child child, process::spawn(plan));
     SUB_TRY_ASSIGN(const int status, process::wait_for(child));
     if (status != 0)
-        return fail({Errc::unsupported, "fuse-overlayfs ended with status " + std::to_string(WEXITSTATUS(status))});
+        return fail(
+            {Errc::unsupported, "fuse-overlayfs ended with status " + std::to_string(WEXITSTATUS(status))});
     constexpr std::int64_t kFuseMagic = 0x65735546;  // FUSE_SUPER_MAGIC of linux/magic.h
     SUB_TRY_ASSIGN(const sys::UniqueFd mounted, sys::open_path(mount_point, O_PATH | O_DIRECTORY));
     SUB_TRY_ASSIGN(const std::int64_t magic, sys::file_system_magic(mounted.get()));

@@ -27,7 +27,8 @@ std::vector<char*> pointers(std::vector<std::string>& strings) {
 
 class InitLoop {
   public:
-    InitLoop(int control, const plan::WorldPlan& plan, const Staging& staging, const std::vector<sock_filter>& seccomp)
+    InitLoop(int control, const plan::WorldPlan& plan, const Staging& staging,
+             const std::vector<sock_filter>& seccomp)
         : control_(control), capture_(plan.capture, staging), seccomp_(seccomp) {}
 
     Result<> run();
@@ -132,7 +133,8 @@ Result<> InitLoop::reap() {
     if (command) {
         command_ = -1;
         background_ = sys::other_processes_exist();
-        const Exited exited{command->wait_status, command->cpu_us, command->max_rss_kb, capture_.slot(), background_};
+        const Exited exited{command->wait_status, command->cpu_us, command->max_rss_kb, capture_.slot(),
+                            background_};
         SUB_TRY(send(exited));
         return background_ ? Result<>{} : release_capture();
     }

@@ -66,7 +66,7 @@ struct Exited {
     std::int32_t wait_status = 0;
     std::int64_t cpu_us = 0;
     std::int64_t max_rss_kb = 0;
-    std::string slot;       // the slot that captured its changes
+    std::string slot;         // the slot that captured its changes
     bool background = false;  // processes live on and hold the slot
     bool operator==(const Exited&) const = default;
 };

@@ -27,9 +27,16 @@ std::vector<Order> orders() {
     return {full_order(), ExecOrder{}, SignalOrder{.signal = -1, .everything = true}, SignalOrder{}};
 }
 std::vector<Event> events() {
-    return {Ready{}, Failed{"step 'x'\n\xff", 13}, Failed{},
-            Exited{.wait_status = 9, .cpu_us = -1, .max_rss_kb = 1LL << 40, .slot = "worlds/w/slots/0", .background = true},
-            Exited{}, Quiet{}};
+    return {Ready{},
+            Failed{"step 'x'\n\xff", 13},
+            Failed{},
+            Exited{.wait_status = 9,
+                   .cpu_us = -1,
+                   .max_rss_kb = 1LL << 40,
+                   .slot = "worlds/w/slots/0",
+                   .background = true},
+            Exited{},
+            Quiet{}};
 }
 
 TEST(InitProtocol, OrdersComeBackAsTheyWere) {
@@ -95,7 +102,8 @@ class PacketTest : public ::testing::Test {
 
 TEST_F(PacketTest, SmallAndLargePayloadsArriveWithTheirDescriptors) {
     const sys::UniqueFd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
-    for (const std::size_t size : {std::size_t{0}, std::size_t{1}, kMaxInline, kMaxInline + 1, std::size_t{3} << 20}) {
+    for (const std::size_t size :
+         {std::size_t{0}, std::size_t{1}, kMaxInline, kMaxInline + 1, std::size_t{3} << 20}) {
         const std::string payload(size, 'p');
         const int fds[] = {null.get(), null.get(), null.get()};
         ASSERT_TRUE(send_packet(pair_.ours.get(), payload, fds)) << size;

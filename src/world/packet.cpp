@@ -15,7 +15,8 @@ constexpr char kMemfd = 'm';
 Result<> send_packet(int socket, const std::string& payload, std::span<const int> fds) {
     if (payload.size() <= kMaxInline) return sys::send_message(socket, kInline + payload, fds);
     if (payload.size() > kMaxMessage)
-        return fail({Errc::invalid, "arguments and environment of " + std::to_string(payload.size()) + " bytes are too long"});
+        return fail({Errc::invalid, "arguments and environment of " + std::to_string(payload.size()) +
+                                        " bytes are too long"});
     SUB_TRY_ASSIGN(const sys::UniqueFd memfd, sys::make_memfd("substrate-message", payload));
     std::vector<int> all(fds.begin(), fds.end());
     all.push_back(memfd.get());

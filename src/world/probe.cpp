@@ -57,8 +57,9 @@ Result<std::vector<plan::RootEntry>> read_root_entries() {
 std::vector<std::string> existing_device_nodes() {
     std::vector<std::string> nodes;
     for (const char* name : {"full", "null", "random", "tty", "urandom", "zero"}) {
-        struct ::stat st {};
-        if (::stat((std::string("/dev/") + name).c_str(), &st) == 0 && S_ISCHR(st.st_mode)) nodes.emplace_back(name);
+        struct ::stat st{};
+        if (::stat((std::string("/dev/") + name).c_str(), &st) == 0 && S_ISCHR(st.st_mode))
+            nodes.emplace_back(name);
     }
     return nodes;
 }
@@ -112,7 +113,8 @@ Result<ProbeAnswer> ask(const ProbeOptions& options, const plan::HostFacts& fact
     child.program = program.c_str();
     child.argv = argv.data();
     child.envp = no_environment.data();
-    for (const int source : {null.get(), null.get(), null.get(), control.theirs.get(), question_fd.get(), null.get()}) {
+    for (const int source :
+         {null.get(), null.get(), null.get(), control.theirs.get(), question_fd.get(), null.get()}) {
         child.placements[child.placement_count] = {source, static_cast<int>(child.placement_count)};
         ++child.placement_count;
     }
@@ -140,12 +142,16 @@ plan::Capability from(const std::string& failure, std::string fix) {
 }
 
 void take_answer(plan::HostFacts& facts, const ProbeAnswer& answer) {
-    facts.proc_mount = from(answer.proc, "run outside a container that masks /proc, or unmask it (docker: --security-opt systempaths=unconfined)");
-    facts.overlay = from(answer.overlay, "use a kernel of at least 5.11 and keep SUBSTRATE_HOME on ext4, xfs or btrfs");
+    facts.proc_mount = from(answer.proc,
+                            "run outside a container that masks /proc, or unmask it (docker: --security-opt "
+                            "systempaths=unconfined)");
+    facts.overlay =
+        from(answer.overlay, "use a kernel of at least 5.11 and keep SUBSTRATE_HOME on ext4, xfs or btrfs");
     if (facts.fuse_binary.empty())
-        facts.fuse = {.ok = false, .reason = "fuse-overlayfs is not installed", .fix = "apt-get install fuse-overlayfs fuse3"};
-    else
-        facts.fuse = from(answer.fuse, "give this user access to /dev/fuse");
+        facts.fuse = {.ok = false,
+                      .reason = "fuse-overlayfs is not installed",
+                      .fix = "apt-get install fuse-overlayfs fuse3"};
+    else facts.fuse = from(answer.fuse, "give this user access to /dev/fuse");
 }
 
 // The scratch tree of one probe; removed whatever happens.
@@ -195,7 +201,8 @@ Result<> probe_namespaces(plan::HostFacts& facts, const ProbeOptions& options) {
     // Root can do without a user namespace, which is then one layer less.
     auto as_root = ask(options, facts, kBase | CLONE_NEWNET, scratch.path());
     if (!as_root) {
-        facts.proc_mount = {.ok = false, .reason = as_root.error().message(), .fix = "run with CAP_SYS_ADMIN"};
+        facts.proc_mount = {
+            .ok = false, .reason = as_root.error().message(), .fix = "run with CAP_SYS_ADMIN"};
         return {};
     }
     facts.net_namespace = from(as_root->network, "load the loopback driver");
@@ -210,7 +217,8 @@ std::string home_of(const Env& env, unsigned uid) {
     passwd entry{};
     passwd* found = nullptr;
     std::array<char, 4096> buffer{};
-    if (::getpwuid_r(uid, &entry, buffer.data(), buffer.size(), &found) == 0 && found != nullptr) return found->pw_dir;
+    if (::getpwuid_r(uid, &entry, buffer.data(), buffer.size(), &found) == 0 && found != nullptr)
+        return found->pw_dir;
     return "/";
 }
 

@@ -21,7 +21,8 @@ std::string outcome(const Result<>& result) { return result ? std::string() : re
 
 Result<> try_proc(const std::string& scratch) {
     const std::array options = {sys::FsOption{"hidepid", "invisible"}};
-    SUB_TRY_ASSIGN(const sys::UniqueFd mount, sys::mount_new("proc", options, sys::kMountNoSuid | sys::kMountNoDev));
+    SUB_TRY_ASSIGN(const sys::UniqueFd mount,
+                   sys::mount_new("proc", options, sys::kMountNoSuid | sys::kMountNoDev));
     return sys::attach(mount.get(), AT_FDCWD, scratch + "/root");
 }
 
@@ -29,7 +30,8 @@ Result<> try_proc(const std::string& scratch) {
 // machines where the mount succeeds and captures nothing.
 Result<> expect_captured(const std::string& scratch) {
     const std::string name = "/probe";
-    SUB_TRY_ASSIGN(const sys::UniqueFd file, sys::open_path(scratch + "/merged" + name, O_WRONLY | O_CREAT, 0600));
+    SUB_TRY_ASSIGN(const sys::UniqueFd file,
+                   sys::open_path(scratch + "/merged" + name, O_WRONLY | O_CREAT, 0600));
     SUB_TRY(sys::write_all(file.get(), "x"));
     SUB_TRY_ASSIGN(const auto captured, sys::stat_at(AT_FDCWD, (scratch + "/upper" + name).c_str()));
     if (!captured || captured->stx_size != 1)
@@ -43,7 +45,9 @@ Result<> try_overlay(const ProbeQuestion& question) {
     SUB_TRY_ASSIGN(const sys::UniqueFd upper, sys::open_path(scratch + "/upper", O_PATH | O_DIRECTORY));
     constexpr std::int64_t kTmpfsMagic = 0x01021994;  // TMPFS_MAGIC of linux/magic.h
     SUB_TRY_ASSIGN(const std::int64_t magic, sys::file_system_magic(upper.get()));
-    if (magic == kTmpfsMagic) return fail({Errc::unsupported, "the capture directory is on a tmpfs: changes would fill the memory"});
+    if (magic == kTmpfsMagic)
+        return fail(
+            {Errc::unsupported, "the capture directory is on a tmpfs: changes would fill the memory"});
     if (::chdir(scratch.c_str()) != 0) return fail(Error::last_os("chdir", scratch));
     std::array<sys::FsOption, 5> options = {{{"lowerdir", "lower"},
                                              {"upperdir", "upper"},
@@ -99,14 +103,16 @@ Result<ProbeQuestion> decode_probe_question(std::string_view bytes) {
 
 std::string encode(const ProbeAnswer& answer) {
     plan::WireWriter out;
-    for (const std::string& field : {answer.proc, answer.network, answer.overlay, answer.fuse}) out.put(field);
+    for (const std::string& field : {answer.proc, answer.network, answer.overlay, answer.fuse})
+        out.put(field);
     return out.take();
 }
 
 Result<ProbeAnswer> decode_probe_answer(std::string_view bytes) {
     plan::WireReader in(bytes);
     ProbeAnswer answer;
-    for (std::string* field : {&answer.proc, &answer.network, &answer.overlay, &answer.fuse}) *field = in.get_string();
+    for (std::string* field : {&answer.proc, &answer.network, &answer.overlay, &answer.fuse})
+        *field = in.get_string();
     SUB_TRY(in.finish("probe answer"));
     return answer;
 }

@@ -3,8 +3,8 @@
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <seccomp.h>
-#include <sys/socket.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <xxhash.h>
 
 #include <array>
@@ -22,6 +22,7 @@ using Context = std::unique_ptr<void, void (*)(scmp_filter_ctx)>;
 
 // Kernel interfaces that no sandboxed command needs: mounts, namespaces, keys,
 // other processes' memory, kernel code, clocks, raw hardware.
+// clang-format off
 constexpr std::array kDenied = {
     SCMP_SYS(mount),           SCMP_SYS(umount2),          SCMP_SYS(pivot_root),      SCMP_SYS(open_tree),
     SCMP_SYS(move_mount),      SCMP_SYS(fsopen),           SCMP_SYS(fsconfig),        SCMP_SYS(fsmount),
@@ -36,11 +37,14 @@ constexpr std::array kDenied = {
     SCMP_SYS(sethostname),     SCMP_SYS(setdomainname),    SCMP_SYS(syslog),          SCMP_SYS(fanotify_init),
     SCMP_SYS(io_uring_setup),  SCMP_SYS(io_uring_enter),   SCMP_SYS(io_uring_register), SCMP_SYS(move_pages),
     SCMP_SYS(migrate_pages),   SCMP_SYS(mbind),            SCMP_SYS(process_madvise)};
+// clang-format on
 
-constexpr std::array<std::uint64_t, 8> kNamespaceFlags = {CLONE_NEWUSER, CLONE_NEWNS,  CLONE_NEWPID,    CLONE_NEWNET,
-                                                          CLONE_NEWIPC,  CLONE_NEWUTS, CLONE_NEWCGROUP, 0x00000080};
+constexpr std::array<std::uint64_t, 8> kNamespaceFlags = {CLONE_NEWUSER,   CLONE_NEWNS,  CLONE_NEWPID,
+                                                          CLONE_NEWNET,    CLONE_NEWIPC, CLONE_NEWUTS,
+                                                          CLONE_NEWCGROUP, 0x00000080};
 
-constexpr std::array kDeniedFamilies = {AF_ALG, AF_VSOCK, AF_PACKET, AF_KEY, AF_BLUETOOTH, AF_CAN, AF_TIPC, AF_RDS, AF_XDP};
+constexpr std::array kDeniedFamilies = {AF_ALG, AF_VSOCK, AF_PACKET, AF_KEY, AF_BLUETOOTH,
+                                        AF_CAN, AF_TIPC,  AF_RDS,    AF_XDP};
 
 Result<> check(int result, const char* what) {
     if (result < 0) return fail(Error::from_os(-result, std::string("seccomp rule for ") + what));
@@ -54,15 +58,17 @@ Result<> deny(scmp_filter_ctx filter, std::uint32_t action) {
         SUB_TRY(check(::seccomp_rule_add(filter, action, call, 0), "a system call"));
     }
     for (const std::uint64_t flag : kNamespaceFlags)
-        SUB_TRY(check(::seccomp_rule_add(filter, action, SCMP_SYS(clone), 1, SCMP_A0(SCMP_CMP_MASKED_EQ, flag, flag)),
-                      "clone"));
+        SUB_TRY(check(
+            ::seccomp_rule_add(filter, action, SCMP_SYS(clone), 1, SCMP_A0(SCMP_CMP_MASKED_EQ, flag, flag)),
+            "clone"));
     for (const int family : kDeniedFamilies)
         SUB_TRY(check(::seccomp_rule_add(filter, action, SCMP_SYS(socket), 1,
                                          SCMP_A0(SCMP_CMP_EQ, static_cast<scmp_datum_t>(family))),
                       "socket"));
     // SOCK_RAW, with any of the flags that share the argument.
-    SUB_TRY(check(::seccomp_rule_add(filter, action, SCMP_SYS(socket), 1, SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, SOCK_RAW)),
-                  "raw sockets"));
+    SUB_TRY(check(
+        ::seccomp_rule_add(filter, action, SCMP_SYS(socket), 1, SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, SOCK_RAW)),
+        "raw sockets"));
     // TIOCSTI and TIOCLINUX put words into a terminal's mouth. The kernel reads
     // 32 bits of the request, so compare no more.
     for (const unsigned request : {0x5412u, 0x541cu})
@@ -91,12 +97,15 @@ Result<SeccompProgram> compile_seccomp(plan::SeccompMode mode) {
     const Context filter(::seccomp_init(SCMP_ACT_ALLOW), ::seccomp_release);
     if (!filter) return fail({Errc::internal, "seccomp_init failed"});
     // A call of another architecture (int 0x80 on x86-64) would meet none of the rules.
-    SUB_TRY(check(::seccomp_attr_set(filter.get(), SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS)), "other architectures"));
+    SUB_TRY(check(::seccomp_attr_set(filter.get(), SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS)),
+                  "other architectures"));
     // A balanced tree over the call numbers instead of one comparison after another.
     SUB_TRY(check(::seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_OPTIMIZE, 2), "optimisation"));
     const bool enforce = mode == plan::SeccompMode::enforce;
     SUB_TRY(deny(filter.get(), enforce ? SCMP_ACT_ERRNO(EPERM) : SCMP_ACT_LOG));
-    if (enforce) SUB_TRY(check(::seccomp_rule_add(filter.get(), SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0), "clone3"));
+    if (enforce)
+        SUB_TRY(
+            check(::seccomp_rule_add(filter.get(), SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0), "clone3"));
     SUB_TRY_ASSIGN(program.instructions, export_bpf(filter.get()));
     const XXH128_hash_t hash =
         XXH3_128bits(program.instructions.data(), program.instructions.size() * sizeof(sock_filter));

@@ -99,10 +99,14 @@ void call_kernel_interfaces(Caller& c) {
     c.call("syslog", ::syscall(SYS_syslog, 10, nullptr, 0));
     c.call("clone3", ::syscall(SYS_clone3, nullptr, 0));
     // An impossible combination of flags: not one of these makes a process even without a filter.
-    for (const auto& [name, flag] : {std::pair{"clone_newuser", CLONE_NEWUSER}, {"clone_newns", CLONE_NEWNS},
-                                     {"clone_newpid", CLONE_NEWPID}, {"clone_newnet", CLONE_NEWNET},
+    for (const auto& [name, flag] : {std::pair{"clone_newuser", CLONE_NEWUSER},
+                                     {"clone_newns", CLONE_NEWNS},
+                                     {"clone_newpid", CLONE_NEWPID},
+                                     {"clone_newnet", CLONE_NEWNET},
                                      {"clone_newcgroup", CLONE_NEWCGROUP}})
-        c.call(name, ::syscall(SYS_clone, static_cast<unsigned long>(flag) | CLONE_FS | CLONE_NEWNS | CLONE_SIGHAND, 0, 0, 0, 0));
+        c.call(name,
+               ::syscall(SYS_clone, static_cast<unsigned long>(flag) | CLONE_FS | CLONE_NEWNS | CLONE_SIGHAND,
+                         0, 0, 0, 0));
     c.call("tiocsti", ::ioctl(-1, TIOCSTI, "x"));
     c.call("tiocsti_high_bits", ::syscall(SYS_ioctl, -1, 0xffffffff00000000ul | TIOCSTI, "x"));
     c.call("tioclinux", ::ioctl(-1, TIOCLINUX, "x"));
@@ -164,7 +168,8 @@ using Answers = std::map<std::string, std::string>;  // call -> "ok" or its errn
 Answers answers_of(const std::string& test, const std::vector<sock_filter>& filter) {
     auto pipe = sys::make_pipe();
     EXPECT_TRUE(pipe);
-    Argv argv({"/proc/self/exe", "--gtest_also_run_disabled_tests", "--gtest_filter=SeccompChild.DISABLED_" + test});
+    Argv argv({"/proc/self/exe", "--gtest_also_run_disabled_tests",
+               "--gtest_filter=SeccompChild.DISABLED_" + test});
     char* environment[] = {nullptr};
     process::ChildPlan child_plan;
     child_plan.program = argv.words_.front().c_str();
@@ -209,16 +214,17 @@ TEST(Seccomp, RefusesKernelInterfacesThatNoCommandNeeds) {
 TEST(Seccomp, RefusesSocketsThatReachBelowTheNetwork) {
     const Answers answers = answers_of("Sockets", compiled(plan::SeccompMode::enforce).instructions);
     EXPECT_EQ(answers.size(), 16u);
-    for (const char* name : {"packet", "packet_raw", "alg", "vsock", "key", "xdp", "inet_raw", "inet_raw_flags", "inet6_raw",
-                             "netlink_raw"})
+    for (const char* name : {"packet", "packet_raw", "alg", "vsock", "key", "xdp", "inet_raw",
+                             "inet_raw_flags", "inet6_raw", "netlink_raw"})
         EXPECT_EQ(answers.at(name), kEperm) << name;
-    for (const char* name : {"inet_stream", "inet_stream_flags", "inet_dgram", "unix_stream", "unix_seqpacket",
-                             "netlink_dgram"})
+    for (const char* name :
+         {"inet_stream", "inet_stream_flags", "inet_dgram", "unix_stream", "unix_seqpacket", "netlink_dgram"})
         EXPECT_EQ(answers.at(name), "ok") << name;
 }
 
 TEST(Seccomp, LoggingChangesNoAnswer) {
-    EXPECT_EQ(answers_of("Sockets", compiled(plan::SeccompMode::log).instructions), answers_of("Sockets", {}));
+    EXPECT_EQ(answers_of("Sockets", compiled(plan::SeccompMode::log).instructions),
+              answers_of("Sockets", {}));
 }
 
 TEST(Seccomp, DISABLED_ComparesThe32BitsThatTheKernelReads) {

@@ -60,7 +60,8 @@ std::vector<FsOption> tmpfs_options(const plan::Tmpfs& tmpfs) {
 }
 
 Result<> RootBuilder::start(const plan::Tmpfs& tmpfs) {
-    SUB_TRY_ASSIGN(root_, sys::mount_new("tmpfs", tmpfs_options(tmpfs), sys::kMountNoSuid | sys::kMountNoDev));
+    SUB_TRY_ASSIGN(root_,
+                   sys::mount_new("tmpfs", tmpfs_options(tmpfs), sys::kMountNoSuid | sys::kMountNoDev));
     return sys::attach(root_.get(), AT_FDCWD, mount_point_);
 }
 
@@ -77,7 +78,8 @@ Result<UniqueFd> RootBuilder::directory(const std::string& path, mode_t mode) {
 Result<UniqueFd> RootBuilder::file(const std::string& path) {
     SUB_TRY_ASSIGN(const UniqueFd parent, directory(std::string(parent_of(path))));
     const std::string name = path.substr(path.find_last_of('/') + 1);
-    SUB_TRY_ASSIGN(const UniqueFd created, sys::open_at(parent.get(), name, O_WRONLY | O_CREAT | O_NOFOLLOW, 0666));
+    SUB_TRY_ASSIGN(const UniqueFd created,
+                   sys::open_at(parent.get(), name, O_WRONLY | O_CREAT | O_NOFOLLOW, 0666));
     return sys::open_at(parent.get(), name, O_PATH | O_NOFOLLOW);
 }
 
@@ -95,8 +97,8 @@ Result<> RootBuilder::bind(const std::string& target, const plan::Bind& bind) {
     return sys::attach(tree.get(), point.get(), "");
 }
 
-Result<> RootBuilder::mount_fresh(const std::string& target, const char* type, std::span<const FsOption> options,
-                                  std::uint64_t attributes) {
+Result<> RootBuilder::mount_fresh(const std::string& target, const char* type,
+                                  std::span<const FsOption> options, std::uint64_t attributes) {
     SUB_TRY_ASSIGN(const UniqueFd mount, sys::mount_new(type, options, attributes));
     SUB_TRY_ASSIGN(const UniqueFd point, directory(target));
     return sys::attach(mount.get(), point.get(), "");
@@ -156,15 +158,17 @@ Result<> RootBuilder::apply(const plan::MountOp& op) {
 }
 
 Result<> RootBuilder::seal() {
-    for (const UniqueFd& mount : to_seal_) SUB_TRY(sys::set_attributes(mount.get(), sys::kMountReadOnly, /*recursive=*/false));
+    for (const UniqueFd& mount : to_seal_)
+        SUB_TRY(sys::set_attributes(mount.get(), sys::kMountReadOnly, /*recursive=*/false));
     return sys::set_attributes(root_.get(), sys::kMountReadOnly, /*recursive=*/false);
 }
 
 Result<> check_identity(int project, const plan::CapturePlan& capture) {
     SUB_TRY_ASSIGN(const auto st, sys::stat_fd(project));
     if (st.stx_ino != capture.project_inode || sys::device_of(st) != capture.project_device)
-        return fail(Error(Errc::safety, "'" + capture.project.str() + "' was replaced while the world was being made")
-                        .hint("run the command again"));
+        return fail(
+            Error(Errc::safety, "'" + capture.project.str() + "' was replaced while the world was being made")
+                .hint("run the command again"));
     return {};
 }
 
@@ -182,7 +186,8 @@ Result<Layers> clone_layers(const plan::CapturePlan& capture) {
     Layers layers;
     SUB_TRY_ASSIGN(layers.lower, sys::clone_tree(AT_FDCWD, capture.project.str(), /*recursive=*/true));
     SUB_TRY(check_identity(layers.lower.get(), capture));
-    SUB_TRY(sys::set_attributes(layers.lower.get(), writable ? kBase : kBase | sys::kMountReadOnly, /*recursive=*/true));
+    SUB_TRY(sys::set_attributes(layers.lower.get(), writable ? kBase : kBase | sys::kMountReadOnly,
+                                /*recursive=*/true));
     SUB_TRY_ASSIGN(layers.store, sys::clone_tree(AT_FDCWD, capture.store.str(), /*recursive=*/true));
     SUB_TRY(sys::set_attributes(layers.store.get(), kBase, /*recursive=*/true));
     return layers;
@@ -233,7 +238,8 @@ Result<Staging> set_up_world(const plan::WorldPlan& plan) {
     // Must come first: without it every mount below would appear on the host.
     SUB_TRY_DURING(sys::make_all_private(), "making mounts private");
     SUB_TRY_DURING(sys::set_hostname(plan.hostname), "setting the host name");
-    if (plan.network == plan::NetworkMode::loopback) SUB_TRY_DURING(sys::raise_loopback(), "raising loopback");
+    if (plan.network == plan::NetworkMode::loopback)
+        SUB_TRY_DURING(sys::raise_loopback(), "raising loopback");
 
     const std::string mount_point = plan.capture.store.str() + "/worlds/" + plan.world_id + "/root";
     RootBuilder root(mount_point);

@@ -39,7 +39,8 @@ int namespaces_of(const plan::WorldPlan& plan) {
 Result<World> World::launch(const plan::WorldPlan& plan, const LaunchOptions& options) {
     SUB_TRY_ASSIGN(sys::SocketPair control, sys::make_seqpacket_pair());
     SUB_TRY_ASSIGN(const sys::UniqueFd plan_fd, sys::make_memfd("substrate-plan", plan::encode_plan(plan)));
-    SUB_TRY_ASSIGN(const sys::UniqueFd filter_fd, sys::make_memfd("substrate-seccomp", filter_bytes(options.seccomp)));
+    SUB_TRY_ASSIGN(const sys::UniqueFd filter_fd,
+                   sys::make_memfd("substrate-seccomp", filter_bytes(options.seccomp)));
     SUB_TRY_ASSIGN(const sys::UniqueFd null, sys::open_path("/dev/null", O_RDWR));
 
     std::string program = options.init_program;
@@ -50,7 +51,8 @@ Result<World> World::launch(const plan::WorldPlan& plan, const LaunchOptions& op
     child.program = program.c_str();
     child.argv = argv.data();
     child.envp = no_environment.data();
-    const int sources[] = {null.get(), null.get(), null.get(), control.theirs.get(), plan_fd.get(), filter_fd.get()};
+    const int sources[] = {null.get(),           null.get(),    null.get(),
+                           control.theirs.get(), plan_fd.get(), filter_fd.get()};
     for (const int source : sources) {
         child.placements[child.placement_count] = {source, static_cast<int>(child.placement_count)};
         ++child.placement_count;
@@ -71,7 +73,8 @@ Result<World> World::launch(const plan::WorldPlan& plan, const LaunchOptions& op
     auto first = world.receive();
     if (!first) return fail(std::move(first).error().during("starting a world"));
     if (const auto* failed = std::get_if<Failed>(&*first))
-        return fail(Error(Errc::os, failed->message).during("setting up a world").hint("substrate world doctor"));
+        return fail(
+            Error(Errc::os, failed->message).during("setting up a world").hint("substrate world doctor"));
     if (!std::holds_alternative<Ready>(*first)) return fail({Errc::internal, "world-init spoke out of turn"});
     return world;
 }

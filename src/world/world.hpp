@@ -47,7 +47,8 @@ class World {
     Result<Event> receive();
 
   private:
-    World(process::Child init, sys::UniqueFd control) : init_(std::move(init)), control_(std::move(control)) {}
+    World(process::Child init, sys::UniqueFd control)
+        : init_(std::move(init)), control_(std::move(control)) {}
     void end();
 
     process::Child init_;

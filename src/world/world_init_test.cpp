@@ -19,7 +19,8 @@ struct Outcome {
 // With `extra` descriptors beside the standard streams, as if they were its own 3, 4, ….
 Outcome start_by_hand(unsigned extra) {
     const char* bin = std::getenv("SUBSTRATE_TEST_BIN");
-    std::string program = std::string(bin != nullptr ? bin : SUBSTRATE_TEST_BIN_DIR) + "/substrate-world-init";
+    std::string program =
+        std::string(bin != nullptr ? bin : SUBSTRATE_TEST_BIN_DIR) + "/substrate-world-init";
     auto pipe = sys::make_pipe();
     EXPECT_TRUE(pipe);
     char* argv[] = {program.data(), nullptr};
@@ -31,7 +32,8 @@ Outcome start_by_hand(unsigned extra) {
     child_plan.placements[0] = {0, 0};
     child_plan.placements[1] = {pipe->write.get(), 1};
     child_plan.placements[2] = {pipe->write.get(), 2};
-    for (unsigned i = 0; i < extra; ++i) child_plan.placements[3 + i] = {pipe->write.get(), static_cast<int>(3 + i)};
+    for (unsigned i = 0; i < extra; ++i)
+        child_plan.placements[3 + i] = {pipe->write.get(), static_cast<int>(3 + i)};
     child_plan.placement_count = 3 + extra;
     const auto child = process::spawn(child_plan);
     EXPECT_TRUE(child) << child.error().message();
@@ -48,7 +50,8 @@ TEST(WorldInit, SaysWhatItIsInsteadOfActing) {
         const Outcome outcome = start_by_hand(extra);
         EXPECT_TRUE(WIFEXITED(outcome.status));
         EXPECT_EQ(WEXITSTATUS(outcome.status), 2) << extra;
-        EXPECT_EQ(outcome.output, "substrate-world-init: started by substrate only, as PID 1 of a world\n") << extra;
+        EXPECT_EQ(outcome.output, "substrate-world-init: started by substrate only, as PID 1 of a world\n")
+            << extra;
     }
 }
 

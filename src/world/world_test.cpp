@@ -28,7 +28,8 @@ class WorldTest : public ::testing::Test {
         std::string path = "/var/tmp/substrate-world-test-XXXXXX";
         ASSERT_NE(::mkdtemp(path.data()), nullptr);
         base_ = path;
-        for (const char* name : {"/project", "/store", "/home"}) ASSERT_TRUE(sys::make_dirs(base_ + name, 0755));
+        for (const char* name : {"/project", "/store", "/home"})
+            ASSERT_TRUE(sys::make_dirs(base_ + name, 0755));
         auto facts = probe_host(env_, {init_program(), base_ + "/home", base_ + "/store"});
         ASSERT_TRUE(facts) << facts.error().message();
         facts_ = *facts;
@@ -139,7 +140,8 @@ TEST_F(WorldTest, OtherCapturesWorkToo) {
         ASSERT_TRUE(world) << world.error().message();
         const std::string file = std::string("by-") + to_string(strategy);
         EXPECT_EQ(run(*world, "echo x > " + file + "; cat " + file, world_ + "/slots/0").output, "x\n");
-        const std::string where = strategy == CaptureStrategy::direct ? "/project/" : "/store/" + world_ + "/slots/0/tree/";
+        const std::string where =
+            strategy == CaptureStrategy::direct ? "/project/" : "/store/" + world_ + "/slots/0/tree/";
         EXPECT_EQ(sys::read_file(base_ + where + file).value(), "x\n");
     }
     if (!facts_.fuse.ok) GTEST_SKIP() << "no fuse-overlayfs: " << facts_.fuse.reason;
@@ -152,8 +154,9 @@ TEST_F(WorldTest, OtherCapturesWorkToo) {
 TEST_F(WorldTest, BackgroundProcessesKeepTheCaptureUntilTheyEnd) {
     auto world = World::launch(make_plan(), {init_program(), &seccomp_});
     ASSERT_TRUE(world) << world.error().message();
-    const Run first = run(*world, "mkfifo gate; (read line < gate; echo late > late) >/dev/null 2>&1 & echo started",
-                          world_ + "/slots/0");
+    const Run first =
+        run(*world, "mkfifo gate; (read line < gate; echo late > late) >/dev/null 2>&1 & echo started",
+            world_ + "/slots/0");
     EXPECT_TRUE(first.exited.background);
     const Run second = run(*world, "echo > gate", make_slot("1"));
     EXPECT_EQ(second.exited.slot, world_ + "/slots/0") << "the live capture is kept";

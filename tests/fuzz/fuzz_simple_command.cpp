@@ -32,7 +32,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (words->front().contains('=') || words->front().front() == '%') std::abort();
     const auto again = simple_command(joined);
     if (!again || *again != *words) std::abort();
-    for (const char* shells : {"cd", "echo", "exec", "eval", ".", ":", "if", "time", "wait", "until", "{", "!"})
+    for (const char* shells :
+         {"cd", "echo", "exec", "eval", ".", ":", "if", "time", "wait", "until", "{", "!"})
         if (words->front() == shells) std::abort();
     return 0;
 }
