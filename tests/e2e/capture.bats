@@ -25,7 +25,7 @@ END
 )
 # What is told of it. A rename is told as one only where the capture can know it.
 summary_of() {
-    jq '.fs_diff.entries | map(if .kind == "rename" then (.path = .renamed_from | .kind = "delete"), (.kind = "create") else . end
+    jq '.fs_diff.entries | map(if .kind == "rename" then (.path = .from | .kind = "delete"), (.kind = "create") else . end
         | [.path, .kind, .file_type] + if .kind == "delete" then [] else [.mode, .size, .link_target] end) | sort'
 }
 
