@@ -39,7 +39,8 @@ struct HostFacts {
     std::uint32_t gid = 0;
     std::vector<IdExtent> uid_extents;
     std::vector<IdExtent> gid_extents;
-    std::string home;
+    std::string home;          // $HOME, without links
+    std::string account_home;  // of the account database, without links; may be the same
     std::string substrate_home;
     std::string boot_id;
     std::string kernel_release;

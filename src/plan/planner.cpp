@@ -109,8 +109,9 @@ void add_proc(std::vector<MountOp>& ops) {
 // Masks come last in the plan's meaning: whatever else shows these paths, they
 // are empty. A project inside a masked directory is refused before.
 void add_masks(std::vector<MountOp>& ops, const HostFacts& facts) {
-    if (facts.home.size() > 1)
-        for (const std::string_view name : kMaskedHome) ops.push_back({WorldPath(facts.home) / name, Mask{}});
+    for (const std::string& home : {facts.home, facts.account_home})
+        if (home.size() > 1)
+            for (const std::string_view name : kMaskedHome) ops.push_back({WorldPath(home) / name, Mask{}});
     ops.push_back({WorldPath(facts.substrate_home), Mask{}});
     for (const std::string_view path : {"/etc/shadow", "/etc/gshadow", "/etc/shadow-", "/etc/gshadow-",
                                         "/etc/sudoers", "/etc/sudoers.d", "/var/lib/substrate/overlay"})

@@ -47,7 +47,7 @@ std::string render_changes(const FsDiff& diff) {
     std::string text;
     for (const FsEntry& entry : diff.entries)
         text += fmt::format("  {} {}{}\n", mark_of(entry.kind), printable(entry.path), note_of(entry));
-    if (diff.truncated) text += fmt::format("  … {}\n", diff.summary);
+    if (diff.truncated) text += fmt::format("  … {}\n", printable(diff.summary));
     return text;
 }
 
@@ -56,14 +56,14 @@ std::string render_counts(const FsDiff& diff) {
 }
 
 std::string render_span_line(const Span& span) {
-    return fmt::format("{}  {}  {:>3}  {:>9.1f} ms  {}\n", format_utc(span.ts_ns).substr(0, 19), span.span_id,
+    return fmt::format("{}  {}  {:>3}  {:>9.1f} ms  {}\n", format_utc(span.ts_ns).substr(0, 19), printable(span.span_id),
                        span.exit, span.duration_ms, printable(span.cmd));
 }
 
 std::string render_span(const Span& span) {
     std::string text;
     const auto line = [&](std::string_view name, std::string_view value) {
-        if (!value.empty()) text += fmt::format("{:<12}{}\n", name, value);
+        if (!value.empty()) text += fmt::format("{:<12}{}\n", name, printable(value));
     };
     line("span", span.span_id);
     line("command", printable(span.cmd));

@@ -156,7 +156,7 @@ TEST(RenderSpan, HostileTextBecomesVisible) {
 }
 
 // A trace file may come from somewhere else: every text of a span is foreign.
-TEST(RenderSpan, DISABLED_IdsAndWordsAreForeignTextToo) {
+TEST(RenderSpan, IdsAndWordsAreForeignTextToo) {
     Span span = full_span();
     span.span_id = span.session_id = span.parent_span = span.world_id = span.commit = kHostile;
     span.decision.action = span.output.stdout_hash = span.output.stderr_hash = kHostile;

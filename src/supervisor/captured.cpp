@@ -226,7 +226,7 @@ Captured captured_from(const Manifest& manifest, const std::vector<Manifest>& al
     for (const Manifest& other : all)
         if (other.state == KeptState::pending && other.captured_ns < manifest.captured_ns &&
             other.strategy != CaptureStrategy::copy_diff)
-            captured.lowers.insert(captured.lowers.begin(), Store::span_dir(other.span_id) + "/upper");
+            captured.lowers.insert(captured.lowers.begin(), other.dir + "/upper");
     return captured;
 }
 

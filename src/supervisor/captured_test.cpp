@@ -208,7 +208,7 @@ TEST_F(CapturedTest, PendingCapturesLieBelowLaterOnes) {
 }
 
 // An apply of a live capture that failed leaves it pending in its world's slot.
-TEST_F(CapturedTest, DISABLED_APendingCaptureIsFoundWhereItsManifestSays) {
+TEST_F(CapturedTest, APendingCaptureIsFoundWhereItsManifestSays) {
     Store store = open_store();
     Manifest below{.span_id = make_span_id(env_),
                    .project = project_,

@@ -59,7 +59,7 @@ Result<ExecRequest> exec_request_from_json(const Json& json) {
         for (const auto& [name, value] : env->items())
             if (value.is_string()) request.env.emplace(name, value.get_ref<const std::string&>());
     request.env_hash = text_of(json, "env_hash");
-    request.umask = static_cast<std::uint32_t>(number_of(json, "umask")) & 0777;
+    if (json.contains("umask")) request.umask = static_cast<std::uint32_t>(number_of(json, "umask")) & 0777;
     request.shell = text_of(json, "shell");
     request.login_shell = flag_of(json, "login_shell");
     request.ephemeral = flag_of(json, "ephemeral");
@@ -67,7 +67,7 @@ Result<ExecRequest> exec_request_from_json(const Json& json) {
     request.timeout_ms = number_of(json, "timeout_ms");
     request.session_id = text_of(json, "session_id");
     request.parent_span = text_of(json, "parent_span");
-    request.agent_id = text_of(json, "agent_id");
+    if (json.contains("agent_id")) request.agent_id = text_of(json, "agent_id");
     request.as_of_ns = number_of(json, "as_of_ns");
     request.observes_output = flag_of(json, "observes_output");
     const auto commit = parse_commit_mode(text_of(json, "commit"));
@@ -82,6 +82,11 @@ Result<ExecRequest> exec_request_from_json(const Json& json) {
     if (request.cmd.empty() && request.argv.empty()) return fail({Errc::invalid, "there is no command"});
     if (request.shell.empty() || request.shell.front() != '/')
         return fail({Errc::invalid, "the shell is not an absolute path"});
+    for (const std::string& argument : request.argv)
+        if (argument.contains('\0')) return fail({Errc::invalid, "a NUL byte in an argument"});
+    for (const auto& [name, value] : request.env)
+        if (name.empty() || name.contains('=') || name.contains('\0') || value.contains('\0'))
+            return fail({Errc::invalid, "an environment variable that no process can have"});
     for (const auto* text : {&request.cmd, &request.cwd, &request.shell})
         if (text->contains('\0')) return fail({Errc::invalid, "a NUL byte in the request"});
     return request;

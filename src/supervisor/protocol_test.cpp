@@ -125,16 +125,16 @@ TEST(ExecRequestJson, DISABLED_ArgumentsThatAreNoTextAreRefused) {
     EXPECT_NE(refusal("argv", "rm"), "accepted");
     EXPECT_NE(refusal("env", Json{{"PATH", 1}}), "accepted");
 }
-TEST(ExecRequestJson, DISABLED_NulBytesAreRefusedWherever) {
+TEST(ExecRequestJson, NulBytesAreRefusedWherever) {
     EXPECT_NE(refusal("argv", Json::array({"rm", std::string("a\0b", 3)})), "accepted");
     EXPECT_NE(refusal("env", Json{{"PATH", std::string("a\0b", 3)}}), "accepted");
     EXPECT_NE(refusal("env", Json{{std::string("A\0B", 3), "x"}}), "accepted");
 }
-TEST(ExecRequestJson, DISABLED_VariableNamesAreNames) {
+TEST(ExecRequestJson, VariableNamesAreNames) {
     EXPECT_NE(refusal("env", Json{{"A=B", "x"}}), "accepted");
     EXPECT_NE(refusal("env", Json{{"", "x"}}), "accepted");
 }
-TEST(ExecRequestJson, DISABLED_WhatIsMissingHasItsDefault) {
+TEST(ExecRequestJson, WhatIsMissingHasItsDefault) {
     const auto request =
         exec_request_from_json({{"cmd", "x"}, {"cwd", "/"}, {"shell", "/bin/sh"}, {"commit", "auto"}});
     ASSERT_TRUE(request) << request.error().message();

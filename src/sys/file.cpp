@@ -7,6 +7,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cstdlib>
+
 #include "base/paths.hpp"
 #include "sys/directory.hpp"
 
@@ -116,6 +118,14 @@ Result<struct ::statx> stat_fd(int fd) {
     if (::statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &st) != 0)
         return fail(Error::last_os("statx"));
     return st;
+}
+
+std::string resolve_links(const std::string& path) {
+    char* resolved = ::realpath(path.c_str(), nullptr);
+    if (resolved == nullptr) return path;
+    std::string text(resolved);
+    ::free(resolved);
+    return text;
 }
 
 Result<std::string> read_link_at(int dir, const char* name) {

@@ -46,6 +46,8 @@ Result<> replace_file(const std::string& path, std::string_view bytes, mode_t mo
 Result<std::optional<struct ::statx>> stat_at(int dir, const char* name);
 // The same for the object that `fd` refers to.
 Result<struct ::statx> stat_fd(int fd);
+// realpath(3); the path itself where it does not lead to anything.
+std::string resolve_links(const std::string& path);
 Result<std::string> read_link_at(int dir, const char* name);
 
 inline std::int64_t to_ns(const struct statx_timestamp& t) {

@@ -212,22 +212,26 @@ Result<> probe_namespaces(plan::HostFacts& facts, const ProbeOptions& options) {
 
 }  // namespace
 
-std::string home_of(const Env& env, unsigned uid) {
-    if (auto home = env.variable("HOME"); home && home->starts_with('/')) return *home;
+std::string account_home_of(unsigned uid) {
     passwd entry{};
     passwd* found = nullptr;
     std::array<char, 4096> buffer{};
-    if (::getpwuid_r(uid, &entry, buffer.data(), buffer.size(), &found) == 0 && found != nullptr)
-        return found->pw_dir;
+    if (::getpwuid_r(uid, &entry, buffer.data(), buffer.size(), &found) == 0 && found != nullptr) return found->pw_dir;
     return "/";
+}
+
+std::string home_of(const Env& env, unsigned uid) {
+    if (auto home = env.variable("HOME"); home && home->starts_with('/')) return *home;
+    return account_home_of(uid);
 }
 
 Result<plan::HostFacts> probe_host(const Env& env, const ProbeOptions& options) {
     plan::HostFacts facts;
     facts.uid = ::geteuid();
     facts.gid = ::getegid();
-    facts.home = home_of(env, facts.uid);
-    facts.substrate_home = options.substrate_home;
+    facts.home = sys::resolve_links(home_of(env, facts.uid));
+    facts.account_home = sys::resolve_links(account_home_of(facts.uid));
+    facts.substrate_home = sys::resolve_links(options.substrate_home);
     facts.boot_id = first_line(sys::read_file("/proc/sys/kernel/random/boot_id"));
     utsname name{};
     if (::uname(&name) != 0) return fail(Error::last_os("uname"));

@@ -20,7 +20,9 @@ struct ProbeOptions {
 // nothing behind. Errors only where the question itself could not be asked.
 Result<plan::HostFacts> probe_host(const Env& env, const ProbeOptions& options);
 
-// The paths of /etc/passwd's entry for `uid`, else $HOME.
+// $HOME where it is absolute, else account_home_of.
 std::string home_of(const Env& env, unsigned uid);
+// The home directory of the account database (getpwuid(3)); "/" when unknown.
+std::string account_home_of(unsigned uid);
 
 }  // namespace substrate::world

@@ -63,12 +63,14 @@ Result<> deny(scmp_filter_ctx filter, std::uint32_t action) {
             "clone"));
     for (const int family : kDeniedFamilies)
         SUB_TRY(check(::seccomp_rule_add(filter, action, SCMP_SYS(socket), 1,
-                                         SCMP_A0(SCMP_CMP_EQ, static_cast<scmp_datum_t>(family))),
+                                         SCMP_A0(SCMP_CMP_MASKED_EQ, 0xffffffffu, static_cast<scmp_datum_t>(family))),
                       "socket"));
-    // SOCK_RAW, with any of the flags that share the argument.
-    SUB_TRY(check(
-        ::seccomp_rule_add(filter, action, SCMP_SYS(socket), 1, SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, SOCK_RAW)),
-        "raw sockets"));
+    // SOCK_RAW, and SOCK_PACKET, which the kernel turns into AF_PACKET; with any of
+    // the flags that share the argument.
+    for (const int type : {SOCK_RAW, SOCK_PACKET})
+        SUB_TRY(check(::seccomp_rule_add(filter, action, SCMP_SYS(socket), 1,
+                                         SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, static_cast<scmp_datum_t>(type))),
+                      "raw sockets"));
     // TIOCSTI and TIOCLINUX put words into a terminal's mouth. The kernel reads
     // 32 bits of the request, so compare no more.
     for (const unsigned request : {0x5412u, 0x541cu})

@@ -227,7 +227,7 @@ TEST(Seccomp, LoggingChangesNoAnswer) {
               answers_of("Sockets", {}));
 }
 
-TEST(Seccomp, DISABLED_ComparesThe32BitsThatTheKernelReads) {
+TEST(Seccomp, ComparesThe32BitsThatTheKernelReads) {
     const Answers answers = answers_of("Detours", compiled(plan::SeccompMode::enforce).instructions);
     for (const auto& [name, answer] : answers) EXPECT_EQ(answer, kEperm) << name;
 }

@@ -58,15 +58,10 @@ kill_jobs() {
 
 # The agents of this test's home and their children, without the dead that nobody reaped.
 our_processes() {
-    local dir pid found=''
-    for dir in /proc/[0-9]*; do
-        pid=${dir#/proc/}
-        grep -qzxF "SUBSTRATE_HOME=$SUBSTRATE_HOME" "$dir/environ" 2>/dev/null || continue
-        [[ $(cat "$dir/comm" 2>/dev/null) == substrate-world* ]] || continue
-        found+="$pid "
-        found+="$(pgrep -P "$pid" | tr '\n' ' ')"
+    local file pid
+    grep -lzxF "SUBSTRATE_HOME=$SUBSTRATE_HOME" /proc/[0-9]*/environ 2>/dev/null | while IFS=/ read -r _ _ pid file; do
+        [[ $(cat "/proc/$pid/comm" 2>/dev/null) != substrate-world* ]] || echo "$pid" "$(pgrep -P "$pid")"
     done
-    echo "$found"
 }
 gone() {
     local pid
@@ -76,7 +71,7 @@ gone() {
         [[ $(cat "/proc/$pid/comm" 2>/dev/null) != substrate* ]] || return 1
     done
 }
-no_processes() { [[ -z $(our_processes) ]] || gone "$(our_processes)"; }
+no_processes() { gone "$(our_processes)"; }
 
 # wait_for SECONDS COMMAND…: until the command succeeds; complains when it does not.
 wait_for() {

@@ -34,8 +34,8 @@ chmod -R go+rX "$stage"
 export SUBSTRATE_BIN=$stage/bin SUBSTRATE_TEST_WAY=$way
 suite=$stage/e2e/$(basename "$suite")
 case $way in
-    root) TMPDIR=/var/tmp bats --tap "$suite" ;;
-    user) "$as_user" -- bats --tap "$suite" ;;
-    unshare) "$as_user" -- unshare -r bats --tap "$suite" ;;
+    root) TMPDIR=/var/tmp bats --tap --timing "$suite" ;;
+    user) "$as_user" -- bats --tap --timing "$suite" ;;
+    unshare) "$as_user" -- unshare -r bats --tap --timing "$suite" ;;
     *) echo "unknown way '$way'" && exit 2 ;;
 esac
