@@ -2,8 +2,70 @@
 
 #include <fmt/format.h>
 
+#include <array>
+#include <charconv>
+
 namespace substrate::shell {
 namespace {
+
+// capabilities(7), by number.
+constexpr std::array<std::string_view, 41> kCapabilities = {"chown",
+                                                            "dac_override",
+                                                            "dac_read_search",
+                                                            "fowner",
+                                                            "fsetid",
+                                                            "kill",
+                                                            "setgid",
+                                                            "setuid",
+                                                            "setpcap",
+                                                            "linux_immutable",
+                                                            "net_bind_service",
+                                                            "net_broadcast",
+                                                            "net_admin",
+                                                            "net_raw",
+                                                            "ipc_lock",
+                                                            "ipc_owner",
+                                                            "sys_module",
+                                                            "sys_rawio",
+                                                            "sys_chroot",
+                                                            "sys_ptrace",
+                                                            "sys_pacct",
+                                                            "sys_admin",
+                                                            "sys_boot",
+                                                            "sys_nice",
+                                                            "sys_resource",
+                                                            "sys_time",
+                                                            "sys_tty_config",
+                                                            "mknod",
+                                                            "lease",
+                                                            "audit_write",
+                                                            "audit_control",
+                                                            "setfcap",
+                                                            "mac_override",
+                                                            "mac_admin",
+                                                            "syslog",
+                                                            "wake_alarm",
+                                                            "block_suspend",
+                                                            "audit_read",
+                                                            "perfmon",
+                                                            "bpf",
+                                                            "checkpoint_restore"};
+
+// The names in a mask as /proc/self/status writes it.
+Json capability_names(std::string_view mask) {
+    std::uint64_t bits = 0;
+    std::from_chars(mask.data(), mask.data() + mask.size(), bits, 16);
+    Json names = Json::array();
+    for (std::size_t number = 0; number < 64; ++number) {
+        if ((bits >> number & 1) == 0) continue;
+        if (number < kCapabilities.size()) names.push_back("cap_" + std::string(kCapabilities[number]));
+        else names.push_back(fmt::format("cap_{}", number));
+    }
+    return names;
+}
+
+// Null rather than a text that says nothing.
+Json text_or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
 
 Finding of(const plan::Capability& capability, std::string what, Verdict otherwise) {
     if (capability.ok) return {Verdict::pass, std::move(what), "works", {}};
@@ -38,6 +100,8 @@ std::vector<Finding> judge(const plan::HostFacts& facts, const MachineNotes& not
     findings.push_back(of(facts.proc_mount, "fresh /proc", Verdict::fail));
     findings.push_back(of(facts.overlay, "overlay", facts.fuse.ok ? Verdict::warn : Verdict::fail));
     findings.push_back(of(facts.fuse, "fuse-overlayfs", facts.overlay.ok ? Verdict::info : Verdict::fail));
+    if (facts.fuse.ok && !notes.fuse_version.empty())
+        findings.back().detail += fmt::format(" ({})", notes.fuse_version);
     findings.push_back(
         {Verdict::info,
          "landlock",
@@ -80,14 +144,17 @@ Json doctor_json(const plan::HostFacts& facts, const MachineNotes& notes,
     json["cgroup_v2"] = notes.cgroup_version == 2;
     json["cgroup"] = notes.cgroup_detail;
     json["overlay_mount_ok"] = facts.overlay.ok;
-    json["fuse"] = {{"dev", notes.fuse_device}, {"bin", facts.fuse_binary}, {"works", facts.fuse.ok}};
+    json["fuse"] = {{"dev", notes.fuse_device},
+                    {"bin", text_or_null(facts.fuse_binary)},
+                    {"version", text_or_null(notes.fuse_version)},
+                    {"works", facts.fuse.ok}};
     json["userns"] = facts.user_namespace.ok ? "enabled" : facts.user_namespace.reason;
     json["netns"] = facts.net_namespace.ok;
-    json["nft"] = {{"present", !notes.nft.empty()}, {"path", notes.nft}};
+    json["nft"] = {{"present", !notes.nft.empty()}, {"path", text_or_null(notes.nft)}, {"version", nullptr}};
     json["landlock"] = {{"supported", facts.landlock_abi > 0}, {"abi", facts.landlock_abi}};
     json["dmesg_restrict"] = notes.dmesg_restrict;
     json["selinux"] = notes.selinux;
-    json["capabilities"] = notes.capabilities;
+    json["capabilities"] = capability_names(notes.capabilities);
     json["overlay_root"] = notes.capture_roots.front();
     json["copydiff_root"] = notes.capture_roots.front();
     json["backends"] = {{"local", facts.user_namespace.ok || facts.is_root()}};

@@ -31,6 +31,7 @@ struct MachineNotes {
     std::string capabilities;
     bool kvm = false;
     bool fuse_device = false;
+    std::string fuse_version;  // what fuse-overlayfs says of itself, or empty
     bool docker = false;
     bool agent_running = false;
     std::vector<std::string> capture_roots;

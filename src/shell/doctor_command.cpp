@@ -4,13 +4,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
+
 #include "base/text.hpp"
 #include "model/exit_codes.hpp"
+#include "process/spawn.hpp"
 #include "shell/commands.hpp"
 #include "shell/doctor.hpp"
 #include "supervisor/client.hpp"
 #include "supervisor/store.hpp"
 #include "sys/file.hpp"
+#include "sys/pipe.hpp"
 #include "world/probe.hpp"
 
 namespace substrate::shell {
@@ -66,7 +70,30 @@ void read_cgroups(MachineNotes& notes) {
     }
 }
 
-MachineNotes look_around(const Console& console) {
+// "1.10" of "fuse-overlayfs: version 1.10"; empty when it says something else.
+Result<std::string> ask_version(std::string program) {
+    std::string flag = "--version";
+    std::array<char*, 3> argv = {program.data(), flag.data(), nullptr};
+    std::array<char*, 1> envp = {nullptr};
+    SUB_TRY_ASSIGN(sys::Pipe pipe, sys::make_pipe());
+    SUB_TRY_ASSIGN(const sys::UniqueFd null, sys::open_path("/dev/null", O_RDWR));
+    process::ChildPlan plan;
+    plan.program = program.c_str();
+    plan.argv = argv.data();
+    plan.envp = envp.data();
+    for (const int source : {null.get(), pipe.write.get(), null.get()}) {
+        plan.placements[plan.placement_count] = {source, static_cast<int>(plan.placement_count)};
+        ++plan.placement_count;
+    }
+    SUB_TRY_ASSIGN(const process::Child child, process::spawn(plan));
+    pipe.write.reset();
+    auto text = sys::read_to_end(pipe.read.get(), 1 << 16);
+    SUB_TRY(process::wait_for(child));
+    SUB_TRY(text);
+    return value_after(*text, "version ");
+}
+
+MachineNotes look_around(const Console& console, const plan::HostFacts& facts) {
     MachineNotes notes;
     if (const auto release = sys::read_file("/etc/os-release", 1 << 16))
         notes.distribution = value_after(*release, "PRETTY_NAME=");
@@ -81,6 +108,8 @@ MachineNotes look_around(const Console& console) {
         notes.capabilities = value_after(*status, "CapEff:");
     notes.kvm = ::access("/dev/kvm", R_OK | W_OK) == 0;
     notes.fuse_device = ::access("/dev/fuse", R_OK | W_OK) == 0;
+    if (!facts.fuse_binary.empty())
+        if (const auto version = ask_version(facts.fuse_binary)) notes.fuse_version = printable(*version);
     struct ::stat st{};
     notes.docker = ::stat("/var/run/docker.sock", &st) == 0;
     notes.agent_running = supervisor::Client::connect_existing(console.home).has_value();
@@ -99,7 +128,7 @@ int world_doctor(const Console& console, const WorldOptions& options) {
     auto facts = world::probe_host(console.env, {supervisor::sibling_program("substrate-world-init"),
                                                  console.home.path, probe_scratch(console)});
     if (!facts) return console.fail_with(facts.error());
-    const MachineNotes notes = look_around(console);
+    const MachineNotes notes = look_around(console, *facts);
     const std::vector<Finding> findings = judge(*facts, notes);
     if (options.json) {
         console.out(dump_json_pretty(doctor_json(*facts, notes, findings)) + "\n");
