@@ -56,8 +56,8 @@ std::string render_counts(const FsDiff& diff) {
 }
 
 std::string render_span_line(const Span& span) {
-    return fmt::format("{}  {}  {:>3}  {:>9.1f} ms  {}\n", format_utc(span.ts_ns).substr(0, 19), printable(span.span_id),
-                       span.exit, span.duration_ms, printable(span.cmd));
+    return fmt::format("{}  {}  {:>3}  {:>9.1f} ms  {}\n", format_utc(span.ts_ns).substr(0, 19),
+                       printable(span.span_id), span.exit, span.duration_ms, printable(span.cmd));
 }
 
 std::string render_span(const Span& span) {

@@ -104,8 +104,7 @@ int replay_command(const Console& console, const ReplayOptions& options) {
     report.step("cwd: " + recorded->cwd);
     if (recorded->cmd.contains("[REDACTED]"))
         report.line("warn: the recorded command has redacted parts and cannot run as it did");
-    auto result =
-        options.no_world ? run_on_host(console, std::move(run)) : run_in_world(console, std::move(run));
+    auto result = options.no_world ? run_on_host(console, run) : run_in_world(console, std::move(run));
     if (!result) return console.fail_with(std::move(result).error().during("replaying " + options.span_id));
 
     const Span& replayed = result->span;

@@ -212,8 +212,7 @@ Result<ExecResult> run_in_world(const Console& console, RunOptions options) {
 
 int run_command(const Console& console, RunOptions options, bool on_host) {
     const bool quiet = options.quiet;
-    auto result =
-        on_host ? run_on_host(console, std::move(options)) : run_in_world(console, std::move(options));
+    auto result = on_host ? run_on_host(console, options) : run_in_world(console, std::move(options));
     if (!result) return console.fail_with(result.error());
     if (!quiet)
         for (const std::string& notice : result->notices) console.note(notice);

@@ -23,7 +23,7 @@ Result<> fill_from_process(const Console& console, ExecRequest& request);
 Result<ExecResult> run_in_world(const Console& console, RunOptions options);
 
 // Runs it on the host, unconfined, because that was asked for; recorded as such.
-Result<ExecResult> run_on_host(const Console& console, RunOptions options);
+Result<ExecResult> run_on_host(const Console& console, const RunOptions& options);
 
 // `substrate -c`: runs, shows notices, returns the command's exit code.
 int run_command(const Console& console, RunOptions options, bool on_host);

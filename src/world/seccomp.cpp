@@ -62,9 +62,10 @@ Result<> deny(scmp_filter_ctx filter, std::uint32_t action) {
             ::seccomp_rule_add(filter, action, SCMP_SYS(clone), 1, SCMP_A0(SCMP_CMP_MASKED_EQ, flag, flag)),
             "clone"));
     for (const int family : kDeniedFamilies)
-        SUB_TRY(check(::seccomp_rule_add(filter, action, SCMP_SYS(socket), 1,
-                                         SCMP_A0(SCMP_CMP_MASKED_EQ, 0xffffffffu, static_cast<scmp_datum_t>(family))),
-                      "socket"));
+        SUB_TRY(check(
+            ::seccomp_rule_add(filter, action, SCMP_SYS(socket), 1,
+                               SCMP_A0(SCMP_CMP_MASKED_EQ, 0xffffffffu, static_cast<scmp_datum_t>(family))),
+            "socket"));
     // SOCK_RAW, and SOCK_PACKET, which the kernel turns into AF_PACKET; with any of
     // the flags that share the argument.
     for (const int type : {SOCK_RAW, SOCK_PACKET})

@@ -274,3 +274,17 @@ ended() {
     SUBSTRATE_WORLD=disabled run --separate-stderr -0 substrate --world -c 'echo $SUBSTRATE'
     equal 'in a world' 1 "$output"
 }
+
+@test "--no-world passes signals and keeps to its time limit" {
+    run --separate-stderr -143 substrate --no-world --timeout 0.2 -c 'exec sleep 1000'
+    equal outcome timeout "$(last .outcome)"
+    # As a person's shell starts it, the keyboard's signals are not ignored.
+    run -0 env --default-signal=INT,QUIT substrate --no-world -c 'grep SigIgn /proc/self/status'
+    contains "$output" 0000000000000000
+    substrate --no-world -c 'trap "echo got it; exit 9" TERM; echo ready; while :; do sleep 0.01; done' >"$T/output" 2>/dev/null 3>&- &
+    pid=$!
+    wait_for 20 grep -q ready "$T/output"
+    kill -TERM "$pid"
+    ended 9
+    equal recorded 9 "$(last .exit)"
+}

@@ -109,7 +109,7 @@ trace_file() { echo "$SUBSTRATE_HOME/trace.jsonl"; }
     substrate --no-world -c 'true' 2>/dev/null
     substrate --timeout 0.1 -c 'sleep 100' || true
     substrate apply >/dev/null
-    substrate replay "$(last_span)" || true
+    substrate replay "$(substrate trace --json | jq -r 'select(.outcome == "ok").span_id' | tail -n 1)" || true
     run /usr/bin/python3 "$validator" "$SUBSTRATE_BIN/../schemas/trace.schema.json" <"$(trace_file)"
     [[ $status != 77 ]] || skip 'python3-jsonschema is missing'
     equal 'exit code' 0 "$status" || { echo "$output" && return 1; }
@@ -280,6 +280,12 @@ Filesystem changes:
     [[ $status != 0 ]]
     contains "$stderr" 'substrate: '
     equal lines 1 "${#stderr_lines[@]}"
+}
+
+@test "the replay of a command that was timed out ends too" {
+    run -143 substrate --timeout 0.2 -c 'echo begun; exec sleep 1000'
+    run --separate-stderr timeout 20 substrate replay "$(last_span)"
+    equal 'exit code' 143 "$status"
 }
 
 @test "spans of many writers at once are whole lines" {
