@@ -1,4 +1,6 @@
 #!/usr/bin/env bats
+# Tests are functions in subshells, with results in variables, and lines for other shells:
+# shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154,SC2317
 # What commands change: seen the same by every way of capturing, brought to the host or
 # kept as asked, never over what somebody else has changed meanwhile.
 load common
@@ -29,31 +31,50 @@ summary_of() {
         | [.path, .kind, .file_type] + if .kind == "delete" then [] else [.mode, .size, .link_target] end) | sort'
 }
 
-strategies() {
-    echo overlay copy-diff direct
-    [[ $(substrate world doctor --json | jq .fuse.works) != true ]] || echo fuse
-}
-
-@test "every strategy sees the same changes and brings the same to the host" {
-    skip "the strategies do not yet name directories moved and types changed alike"
-    local strategy seen='' tree='' failed=0
+# by_all LINE STRATEGY…: LINE does the same to the host by every strategy as it does
+# without Substrate, and the same is told of it as by the first of them.
+by_all() {
+    local line=$1 strategy first='' failed=0
+    shift
     umask 022
     mkdir "$T/expected"
-    (cd "$T/expected" && fill && eval "$changes")
-    for strategy in $(strategies); do
+    (cd "$T/expected" && fill && eval "$line")
+    tree_of "$T/expected" >"$T/expected.tree"
+    for strategy in "$@"; do
         mkdir "$T/$strategy"
-        cd "$T/$strategy"
+        cd "$T/$strategy" || return 1
         fill
-        substrate --capture "$strategy" -c "$changes" || failed=1
+        substrate --capture "$strategy" -c "$line" || failed=1
         equal 'strategy' "$strategy" "$(last .world_fs_strategy.final)" || failed=1
         equal "commit by $strategy" applied "$(last .commit)" || failed=1
         last . | summary_of >"$T/$strategy.seen"
         tree_of . >"$T/$strategy.tree"
-        tree_of "$T/expected" >"$T/expected.tree"
         diff -a "$T/expected.tree" "$T/$strategy.tree" || { echo "^ the host's tree by $strategy" && failed=1; }
-        diff -a "$T/overlay.seen" "$T/$strategy.seen" || { echo "^ the diff by $strategy" && failed=1; }
+        first=${first:-$strategy}
+        diff -a "$T/$first.seen" "$T/$strategy.seen" || { echo "^ the diff by $strategy" && failed=1; }
     done
     return "$failed"
+}
+
+@test "every strategy sees the same changes and brings the same to the host" {
+    # Without the moved directory: see the next test.
+    by_all "${changes/mv renamed_dir moved_dir;/}" overlay direct copy-diff
+}
+
+@test "every strategy names what is in a moved directory" {
+    skip "copy-diff does not list what is in a directory that was moved"
+    by_all "$changes" overlay direct copy-diff
+}
+
+@test "fuse-overlayfs sees the same changes and brings the same to the host" {
+    [[ $(substrate world doctor --json | jq .fuse.works) == true ]] || skip 'fuse-overlayfs does not work here'
+    skip "fuse-overlayfs marks opaque directories by files, which are taken for the command's"
+    by_all "$changes" overlay fuse
+}
+
+@test "fuse-overlayfs captures plain changes" {
+    [[ $(substrate world doctor --json | jq .fuse.works) == true ]] || skip 'fuse-overlayfs does not work here'
+    by_all 'echo more >>modified; rm deleted; echo new >new; ln -s new symlink; chmod 755 chmodded' overlay fuse
 }
 
 @test "the diff names every kind of change" {

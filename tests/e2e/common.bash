@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
 # What every suite needs. Each test has a directory of its own, $T, on a real disk, with
 # $HOME, $SUBSTRATE_HOME and a project in it, and starts in the project.
 
@@ -58,8 +58,8 @@ kill_jobs() {
 
 # The agents of this test's home and their children, without the dead that nobody reaped.
 our_processes() {
-    local file pid
-    grep -lzxF "SUBSTRATE_HOME=$SUBSTRATE_HOME" /proc/[0-9]*/environ 2>/dev/null | while IFS=/ read -r _ _ pid file; do
+    local pid
+    grep -lzxF "SUBSTRATE_HOME=$SUBSTRATE_HOME" /proc/[0-9]*/environ 2>/dev/null | while IFS=/ read -r _ _ pid _; do
         [[ $(cat "/proc/$pid/comm" 2>/dev/null) != substrate-world* ]] || echo "$pid" "$(pgrep -P "$pid")"
     done
 }
@@ -137,7 +137,6 @@ refused() {
     shift
     run --separate-stderr "$@"
     equal "exit of $*" "$want" "$status" || { echo "$output$stderr" && return 1; }
-    # shellcheck disable=SC2154  # set by run
     equal "lines on standard error of $*: $stderr" 1 "${#stderr_lines[@]}" || return 1
     [[ $stderr == 'substrate: '* ]] || { echo "unexpected: $stderr" && return 1; }
     equal "standard output of $*" '' "$output"
