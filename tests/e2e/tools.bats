@@ -69,9 +69,9 @@ END
     need_program tmux && need_program vim.tiny
     echo 'first line' >file
     local tmux=(tmux -S "$T/tmux" -f /dev/null)
-    "${tmux[@]}" new-session -d -x 80 -y 24 "substrate -c 'vim.tiny -u NONE -N file'; echo \$? >'$T/code'" 3>&-
+    "${tmux[@]}" new-session -d -x 80 -y 24 "substrate -c 'vim.tiny -u NONE -N file' 2>'$T/errors'; echo \$? >'$T/code'" 3>&-
     shows() { "${tmux[@]}" capture-pane -p | grep -q "$1"; }
-    wait_for 20 shows 'first line'
+    wait_for 20 shows "first line" || { cat "$T/errors" "$T/code"; return 1; }
     "${tmux[@]}" send-keys o 'second line' Escape
     wait_for 20 shows 'second line'
     "${tmux[@]}" send-keys ':wq' Enter
