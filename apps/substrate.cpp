@@ -122,6 +122,7 @@ int usage_exit(const Console& console, const CLI::App& app, const CLI::ParseErro
 // The first word that names a command decides which parser is built: parsing is
 // part of every command's latency.
 int run_subcommand(const Console& console, int argc, char** argv) {
+    const std::ios_base::Init streams;
     CLI::App app{"Secure execution of commands", "substrate"};
     app.require_subcommand(1);
     int exit = 0;
@@ -211,6 +212,7 @@ int run(const Console& console, int argc, char** argv) {
         options.line = argv[2];
         if (!options.line.empty()) return run_main(console, options);
     }
+    const std::ios_base::Init streams;
     CLI::App app{
         "Runs commands in worlds: sandboxes whose changes are captured, recorded and replayable.\n\n"
         "Or: substrate [OPTIONS] -- PROGRAM ARGUMENTS, without a shell.\n"

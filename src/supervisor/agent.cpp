@@ -80,6 +80,18 @@ void Agent::request_stop() {
     (void)sys::write_all(wake_.get(), std::string_view("\1\0\0\0\0\0\0\0", 8));
 }
 
+bool Agent::begin_listening(int fd) {
+    const std::scoped_lock lock(mutex_);
+    if (stopping_) return false;
+    listening_.insert(fd);
+    return true;
+}
+
+void Agent::end_listening(int fd) {
+    const std::scoped_lock lock(mutex_);
+    listening_.erase(fd);
+}
+
 // The thread that accepts a connection serves it: no hand-over. Before it
 // does, it makes sure that another one waits for the next.
 void Agent::serve() {
@@ -140,12 +152,13 @@ Result<> Agent::run(int stop_fd) {
         tidy(/*everything=*/false);
     }
     // Nobody new: the socket goes first, so that the next client starts a new agent.
-    stopping_ = true;
     (void)::unlink(home_.control_socket().c_str());
-    (void)::shutdown(listener_.get(), SHUT_RDWR);
     std::vector<std::jthread> servers;
     {
         const std::scoped_lock lock(mutex_);
+        stopping_ = true;
+        (void)::shutdown(listener_.get(), SHUT_RDWR);
+        for (const int fd : listening_) (void)::shutdown(fd, SHUT_RD);
         servers.swap(servers_);
     }
     servers.clear();  // waits for the commands that are still running

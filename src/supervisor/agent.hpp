@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -49,6 +50,10 @@ class Agent {
     Result<std::shared_ptr<Project>> project(const std::string& path);
     std::vector<std::shared_ptr<Project>> projects();
     void request_stop();
+    // A connection waits for its next request. False: the agent is stopping, and
+    // none is to be taken. While it waits, a stop ends the reading side.
+    bool begin_listening(int fd);
+    void end_listening(int fd);
     std::int64_t started_ns() const { return started_ns_; }
     std::uint64_t commands() const { return commands_.load(); }
     std::uint64_t reused() const { return reused_.load(); }
@@ -79,6 +84,7 @@ class Agent {
     std::vector<std::jthread> servers_;
     int waiting_ = 0;  // servers in accept
     int busy_ = 0;
+    std::set<int> listening_;  // connections without a request in hand
     std::int64_t last_request_ns_ = 0;
     std::atomic<bool> stopping_ = false;
     std::atomic<std::uint64_t> commands_ = 0;

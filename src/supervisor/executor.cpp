@@ -102,14 +102,16 @@ Result<> Execution::run(const int (&stdio)[3]) {
     if (world_died_) result_.notices.push_back("the world ended unexpectedly while the command ran");
 
     // From here on the command has happened: whatever fails is told and the span is written.
+    bool output_follows = request_.observes_output && !caller_gone_;
+    output_follows = output_follows && caller_.tell_ended(span().exit).has_value();
     if (auto concluded = conclude_capture(); !concluded) {
         span().commit = "pending";
         result_.notices.push_back("the command's changes were not brought to the host: " +
                                   concluded.error().describe());
         (void)keep(KeptState::interrupted, "interrupted");
     }
-    if (request_.observes_output && !caller_gone_) {
-        if (auto output = caller_.ask_output(span().exit)) span().output = *output;
+    if (output_follows) {
+        if (auto output = caller_.take_output()) span().output = *output;
     }
     span().ts_ns = machine_.env.realtime_ns();
     if (auto written = trace_.append(span()); !written)

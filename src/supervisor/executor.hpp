@@ -23,8 +23,10 @@ class Caller {
         int signal = 0;     // to be passed on
     };
     virtual Result<Word> hear() = 0;
-    // The command has ended; what it wrote, where the caller observed it.
-    virtual Result<OutputRecord> ask_output(int exit) = 0;
+    // The command has ended: the caller sums up its output while the change is computed.
+    virtual Result<> tell_ended(int exit) = 0;
+    // What the command wrote, as the caller observed it; after tell_ended().
+    virtual Result<OutputRecord> take_output() = 0;
     // Whether to bring this change to the host now.
     virtual Result<bool> ask_commit(const FsDiff& diff) = 0;
     // The span is written and this is the result: what follows is housekeeping.

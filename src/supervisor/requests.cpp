@@ -1,6 +1,7 @@
 // What each request of the control protocol does.
 #include <fmt/format.h>
 
+#include <optional>
 #include <set>
 
 #include "base/ids.hpp"
@@ -32,13 +33,18 @@ class ChannelCaller final : public Caller {
         if (text_of(*message, "type") != message::kSignal) return fail({Errc::invalid, "unexpected message"});
         return Word{.gone = false, .signal = static_cast<int>(number_of(*message, "signal"))};
     }
-    Result<OutputRecord> ask_output(int exit) override {
-        SUB_TRY_ASSIGN(const Json answer, ask({{"type", message::kEnded}, {"exit", exit}}, message::kOutput));
-        return output_from_json(answer);
+    Result<> tell_ended(int exit) override {
+        return channel_.send({{"type", message::kEnded}, {"exit", exit}});
+    }
+    Result<OutputRecord> take_output() override {
+        if (!output_) {
+            SUB_TRY_ASSIGN(output_, receive(message::kOutput));
+        }
+        return output_from_json(*output_);
     }
     Result<bool> ask_commit(const FsDiff& diff) override {
-        SUB_TRY_ASSIGN(const Json answer,
-                       ask({{"type", message::kAskCommit}, {"fs_diff", to_json(diff)}}, message::kCommit));
+        SUB_TRY(channel_.send({{"type", message::kAskCommit}, {"fs_diff", to_json(diff)}}));
+        SUB_TRY_ASSIGN(const Json answer, receive(message::kCommit));
         return flag_of(answer, "now");
     }
     void conclude(const ExecResult& result) override {
@@ -53,20 +59,22 @@ class ChannelCaller final : public Caller {
     }
 
   private:
-    // Signals that cross with a question have missed their command.
-    Result<Json> ask(const Json& question, std::string_view expected) {
-        SUB_TRY(channel_.send(question));
+    // The next message of this type. The output may come before an answer; signals on
+    // their way have missed their command.
+    Result<Json> receive(std::string_view expected) {
         for (;;) {
             SUB_TRY_ASSIGN(auto message, channel_.receive());
             if (!message) return fail({Errc::unavailable, "the client has gone"});
-            if (text_of(*message, "type") == expected) return std::move(*message);
-            if (text_of(*message, "type") != message::kSignal)
-                return fail({Errc::invalid, "unexpected message"});
+            const std::string type = text_of(*message, "type");
+            if (type == expected) return std::move(*message);
+            if (type == message::kOutput) output_ = std::move(*message);
+            else if (type != message::kSignal) return fail({Errc::invalid, "unexpected message"});
         }
     }
     Agent& agent_;
     Channel& channel_;
     bool want_span_;
+    std::optional<Json> output_;  // arrived, not taken yet
 };
 
 Result<std::shared_ptr<Project>> project_of(Agent& agent, const Json& request) {
@@ -240,7 +248,9 @@ void serve_connection(Agent& agent, Channel channel) {
     const auto peer = sys::peer_credentials(channel.fd());
     if (!peer || peer->uid != agent.machine().facts.uid) return;
     for (;;) {
+        if (!agent.begin_listening(channel.fd())) return;
         const auto request = channel.receive();
+        agent.end_listening(channel.fd());
         // A peer that breaks the protocol or has gone gets no answer.
         if (!request || !*request) return;
         if (text_of(**request, "type") != message::kSignal &&

@@ -258,6 +258,22 @@ Seccomp:	2" "$output"
     run -0 substrate world stop
 }
 
+@test "the agent of another build takes over, whoever is still connected" {
+    in_world true
+    python3 -c 'import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+print("connected", flush=True)
+s.recv(1)' "$SUBSTRATE_HOME/sock/control.sock" >"$T/connected" 3>&- &
+    wait_for 20 grep -q connected "$T/connected"
+    cp -R "$SUBSTRATE_BIN" "$T/other"
+    run -0 timeout 60 "$T/other/substrate" -c 'echo from the other build'
+    equal output 'from the other build' "$output"
+    run -0 timeout 60 substrate -c 'echo and back'
+    equal output 'and back' "$output"
+    wait
+}
+
 @test "--ephemeral makes a world of its own" {
     in_world 'echo kept >/tmp/file; cat /tmp/file'
     equal 'the warm world' kept "$(in_world 'cat /tmp/file')"
