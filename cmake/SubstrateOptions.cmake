@@ -26,7 +26,10 @@ target_compile_options(substrate_flags INTERFACE
   # libstdc++ 12 deprecates what its own stable_sort uses; only g++ knows to keep quiet there.
   $<$<CXX_COMPILER_ID:Clang>:-Wno-missing-designated-field-initializers -Wno-gnu-zero-variadic-macro-arguments
     -Wno-deprecated-declarations>
-  -fstack-protector-strong)
+  -fstack-protector-strong
+  # What is not called is left out of the programs: fewer pages to fault in at each start.
+  $<$<CONFIG:Release>:-ffunction-sections;-fdata-sections>)
+target_link_options(substrate_flags INTERFACE $<$<CONFIG:Release>:-Wl,--gc-sections>)
 target_compile_definitions(substrate_flags INTERFACE
   _GNU_SOURCE SUBSTRATE_VERSION="${PROJECT_VERSION}")
 

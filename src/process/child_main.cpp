@@ -6,6 +6,7 @@
 #include <linux/seccomp.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -62,19 +63,55 @@ SUB_CHILD_SIDE long as_long(const void* pointer) noexcept { return reinterpret_c
     for (;;) raw_call(SYS_exit_group, 127);
 }
 
-SUB_CHILD_SIDE void place_descriptors(const ChildPlan& plan, int& report_fd) noexcept {
+// Keeps the one descriptor, at another number: whatever the parent holds must not
+// live on in a child that waits.
+SUB_CHILD_SIDE int keep_only(int fd, int report_fd) noexcept {
+    const int kept = static_cast<int>(raw_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 16));
+    if (kept < 0) die(report_fd, ChildStep::wait_for_release, kept, "descriptor");
+    long result = raw_call(SYS_close_range, 0, kept - 1, 0);
+    if (result >= 0) result = raw_call(SYS_close_range, kept + 1, static_cast<long>(~0U), 0);
+    if (result < 0) die(kept, ChildStep::close_descriptors, result, nullptr);
+    return kept;
+}
+
+// Returns when the parent has sent the sources of the placements.
+SUB_CHILD_SIDE void await_release(int fd, FdPlacement* placements, unsigned count) noexcept {
+    char byte = 0;
+    iovec data{&byte, 1};
+    alignas(cmsghdr) char control[CMSG_SPACE(kMaxPlacements * sizeof(int))] = {};
+    msghdr message{};
+    message.msg_iov = &data;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    long result = 0;
+    do result = raw_call(SYS_recvmsg, fd, as_long(&message), MSG_CMSG_CLOEXEC);
+    while (result == -EINTR);
+    while (result == 0) raw_call(SYS_exit_group, 0);  // nobody needs this child any more
+    if (result < 0) die(fd, ChildStep::wait_for_release, result, nullptr);
+    const cmsghdr* header = CMSG_FIRSTHDR(&message);
+    if (header == nullptr || header->cmsg_type != SCM_RIGHTS ||
+        header->cmsg_len != CMSG_LEN(count * sizeof(int)))
+        die(fd, ChildStep::wait_for_release, -EBADMSG, "descriptors");
+    const int* sources = reinterpret_cast<const int*>(CMSG_DATA(header));
+    for (unsigned i = 0; i < count; ++i) placements[i].source = sources[i];
+}
+
+SUB_CHILD_SIDE void place_descriptors(const ChildPlan& plan, const FdPlacement* placements,
+                                      int& report_fd) noexcept {
     const int first_free = static_cast<int>(plan.placement_count);
     // First above the range of the targets, so that no dup3 hits a source still needed.
-    report_fd = static_cast<int>(raw_call(SYS_fcntl, report_fd, F_DUPFD_CLOEXEC, 16));
-    if (report_fd < 0) die(plan.report_fd, ChildStep::place_descriptors, report_fd, "report");
+    const int lifted_report = static_cast<int>(raw_call(SYS_fcntl, report_fd, F_DUPFD_CLOEXEC, 16));
+    if (lifted_report < 0) die(report_fd, ChildStep::place_descriptors, lifted_report, "report");
+    report_fd = lifted_report;
     int lifted[kMaxPlacements] = {};
     for (unsigned i = 0; i < plan.placement_count; ++i) {
-        const long fd = raw_call(SYS_fcntl, plan.placements[i].source, F_DUPFD_CLOEXEC, 16);
+        const long fd = raw_call(SYS_fcntl, placements[i].source, F_DUPFD_CLOEXEC, 16);
         if (fd < 0) die(report_fd, ChildStep::place_descriptors, fd, nullptr, i);
         lifted[i] = static_cast<int>(fd);
     }
     for (unsigned i = 0; i < plan.placement_count; ++i) {
-        const long result = raw_call(SYS_dup3, lifted[i], plan.placements[i].target, 0);
+        const long result = raw_call(SYS_dup3, lifted[i], placements[i].target, 0);
         if (result < 0) die(report_fd, ChildStep::place_descriptors, result, nullptr, i);
     }
     long result = raw_call(SYS_close_range, first_free, report_fd - 1, 0);
@@ -147,12 +184,20 @@ SUB_CHILD_SIDE void confine(const ChildPlan& plan, int report_fd) noexcept {
         const long result = raw_call(SYS_setsid);
         if (result < 0) die(report_fd, ChildStep::new_session, result, nullptr);
     }
-    place_descriptors(plan, report_fd);
+    FdPlacement placements[kMaxPlacements];
+    for (unsigned i = 0; i < kMaxPlacements; ++i) placements[i] = plan.placements[i];
+    const bool parked = plan.release_fd >= 0;
+    if (parked) {
+        report_fd = keep_only(plan.release_fd, report_fd);
+        confine(plan, report_fd);
+        await_release(report_fd, placements, plan.placement_count);
+    }
+    place_descriptors(plan, placements, report_fd);
     if (plan.umask >= 0) raw_call(SYS_umask, plan.umask);
     // Before the working directory: the command must be able to enter it with
     // its own rights, not with ours.
     if (plan.raise_ambient_capabilities) raise_ambient(report_fd);
-    confine(plan, report_fd);
+    if (!parked) confine(plan, report_fd);
     if (plan.cwd != nullptr) {
         const long result = raw_call(SYS_chdir, as_long(plan.cwd));
         if (result < 0) die(report_fd, ChildStep::change_directory, result, plan.cwd);

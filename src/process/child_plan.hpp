@@ -25,6 +25,7 @@ enum class ChildStep : std::uint16_t {
     no_new_privs = 10,
     seccomp = 11,
     exec = 12,
+    wait_for_release = 13,
 };
 const char* to_string(ChildStep step);
 
@@ -47,6 +48,11 @@ struct ChildPlan {
     char* const* fallback_argv = nullptr;
     const char* cwd = nullptr;
     int id_maps_ready_fd = -1;  // read one byte first: the parent has written the id maps
+    // A parked child: confines itself first and then waits on this SOCK_SEQPACKET socket
+    // for one message with the sources of the placements (SCM_RIGHTS). Program, words,
+    // environment, directory and umask are read only after that. The end of the
+    // socket ends the child. It keeps no other descriptor meanwhile.
+    int release_fd = -1;
     // Targets are 0, 1, 2, … without gaps; everything above is closed.
     FdPlacement placements[kMaxPlacements] = {};
     unsigned placement_count = 0;

@@ -6,9 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <memory>
-
-#include "process/child_main.hpp"
+#include "process/clone.hpp"
 #include "sys/file.hpp"
 
 namespace substrate::process {
@@ -32,49 +30,7 @@ void reap(const sys::UniqueFd& pidfd) {
     }
 }
 
-// Runs on the stack that clone(2) was given.
-int child_entry(void* plan) { child_main(*static_cast<const ChildPlan*>(plan)); }
-
-// The child shares our memory until it executes: no page tables are copied,
-// however large we are. It runs on a stack of its own, which nobody touches
-// before the report pipe has closed.
-Result<Child> clone_child(const ChildPlan& plan, int flags) {
-    constexpr std::size_t kStackSize = 64 * 1024;
-    thread_local const auto stack = std::make_unique_for_overwrite<std::byte[]>(kStackSize);
-    int pidfd = -1;
-    const int pid = ::clone(child_entry, stack.get() + kStackSize, CLONE_VM | CLONE_PIDFD | SIGCHLD | flags,
-                            const_cast<ChildPlan*>(&plan), &pidfd);
-    if (pid < 0) return fail(Error::last_os("clone"));
-    return Child{sys::UniqueFd(pidfd), pid};
-}
-
-Error describe(const ChildReport& report) {
-    std::string what = std::string("step ") + to_string(report.step);
-    if (report.detail[0] != '\0') what += " '" + std::string(report.detail) + "'";
-    if (report.index != 0) what += " #" + std::to_string(report.index);
-    return Error::from_os(report.os_errno, std::move(what));
-}
-
 }  // namespace
-
-const char* to_string(ChildStep step) {
-    switch (step) {
-        case ChildStep::none: return "none";
-        case ChildStep::wait_for_id_maps: return "wait for id maps";
-        case ChildStep::death_signal: return "death signal";
-        case ChildStep::new_session: return "new session";
-        case ChildStep::place_descriptors: return "place descriptors";
-        case ChildStep::close_descriptors: return "close descriptors";
-        case ChildStep::ambient_capabilities: return "ambient capabilities";
-        case ChildStep::change_directory: return "change directory";
-        case ChildStep::bounding_set: return "bounding set";
-        case ChildStep::drop_capabilities: return "drop capabilities";
-        case ChildStep::no_new_privs: return "no_new_privs";
-        case ChildStep::seccomp: return "seccomp";
-        case ChildStep::exec: return "exec";
-    }
-    return "unknown";
-}
 
 Result<Child> spawn(ChildPlan plan, const SpawnOptions& options) {
     SUB_TRY_ASSIGN(Pipe report, make_pipe());
@@ -84,13 +40,10 @@ Result<Child> spawn(ChildPlan plan, const SpawnOptions& options) {
         SUB_TRY_ASSIGN(ready, make_pipe());
         plan.id_maps_ready_fd = ready.read.get();
     }
-    // The child shares our memory: none of our signal handlers may run in it.
-    sigset_t all, before;
-    ::sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, &before);
+    // Nobody touches it before the report pipe has closed.
+    thread_local ChildStack stack;
     // A child that waits for its id maps needs us awake.
-    auto cloned = clone_child(plan, options.namespaces | (options.write_id_maps ? 0 : CLONE_VFORK));
-    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    auto cloned = clone_child(plan, stack, options.namespaces | (options.write_id_maps ? 0 : CLONE_VFORK));
     if (!cloned) return cloned;
     Child child = *std::move(cloned);
     report.write.reset();

@@ -94,16 +94,16 @@ Result<> Execution::run(const int (&stdio)[3]) {
     SUB_TRY(start(stdio));
     SUB_TRY(wait());
     span().duration_ms = static_cast<double>(machine_.env.monotonic_ns() - started_mono_) / 1e6;
-    fill_span(span(), machine_, project_, request_, order_, session_world().plan, lease_.warm);
     fill_outcome(span(), exited_, stopped_as_);
+    // From here on the command has happened: whatever fails is told and the span is written.
+    bool output_follows = request_.observes_output && !caller_gone_;
+    output_follows = output_follows && caller_.tell_ended(span().exit).has_value();
+    fill_span(span(), machine_, project_, request_, order_, session_world().plan, lease_.warm);
     for (const Degradation& degradation : session_world().plan.degradations)
         result_.notices.push_back(fmt::format("degraded: {}: {}{}", degradation.component, degradation.reason,
                                               degradation.fix.empty() ? "" : " (" + degradation.fix + ")"));
     if (world_died_) result_.notices.push_back("the world ended unexpectedly while the command ran");
 
-    // From here on the command has happened: whatever fails is told and the span is written.
-    bool output_follows = request_.observes_output && !caller_gone_;
-    output_follows = output_follows && caller_.tell_ended(span().exit).has_value();
     if (auto concluded = conclude_capture(); !concluded) {
         span().commit = "pending";
         result_.notices.push_back("the command's changes were not brought to the host: " +

@@ -6,7 +6,7 @@
 #include <array>
 #include <optional>
 
-#include "process/spawn.hpp"
+#include "process/parked.hpp"
 #include "sys/file.hpp"
 #include "sys/signals.hpp"
 #include "sys/socket.hpp"
@@ -16,14 +16,6 @@
 
 namespace substrate::world {
 namespace {
-
-std::vector<char*> pointers(std::vector<std::string>& strings) {
-    std::vector<char*> result;
-    result.reserve(strings.size() + 1);
-    for (std::string& text : strings) result.push_back(text.data());
-    result.push_back(nullptr);
-    return result;
-}
 
 class InitLoop {
   public:
@@ -36,8 +28,11 @@ class InitLoop {
   private:
     Result<bool> take_order();
     Result<> exec(ExecOrder order, std::vector<sys::UniqueFd> stdio);
-    Result<> start(ExecOrder& order, const std::vector<sys::UniqueFd>& stdio);
+    Result<> start(ExecOrder order, const std::vector<sys::UniqueFd>& stdio);
+    void prepare(const PrepareOrder& order);
+    Result<> park();
     Result<> reap();
+    Result<> finish(const sys::Reaped& command);
     Result<> release_capture();
     Result<> send(const Event& event) { return send_packet(control_, encode(event), {}); }
 
@@ -45,12 +40,17 @@ class InitLoop {
     CaptureMount capture_;
     const std::vector<sock_filter>& seccomp_;
     pid_t command_ = -1;  // the running command, -1 when there is none
+    // The running command, or the process of the next one. Only while no background
+    // processes live on: they would see it, and it would be counted as one of them.
+    std::optional<process::ParkedChild> child_;
     bool background_ = false;
 };
 
 Result<> InitLoop::run() {
     SUB_TRY_ASSIGN(const sys::UniqueFd signals, sys::open_signal_fd({SIGCHLD}));
     SUB_TRY(send(Ready{}));
+    // While the supervisor makes up its first order; what fails is tried again for it.
+    (void)park();
     for (;;) {
         std::array<pollfd, 2> polled = {pollfd{control_, POLLIN, 0}, pollfd{signals.get(), POLLIN, 0}};
         if (::poll(polled.data(), polled.size(), -1) < 0) {
@@ -74,9 +74,8 @@ Result<bool> InitLoop::take_order() {
     SUB_TRY_ASSIGN(Order order, decode_order(packet.payload));
     if (auto* exec_order = std::get_if<ExecOrder>(&order)) {
         SUB_TRY(exec(std::move(*exec_order), std::move(packet.fds)));
-    } else if (const auto* prepare = std::get_if<PrepareOrder>(&order)) {
-        // What fails here fails again, and is reported, when it is needed.
-        if (command_ < 0) (void)capture_.prepare(prepare->slot);
+    } else if (const auto* coming = std::get_if<PrepareOrder>(&order)) {
+        if (command_ < 0 && !background_) prepare(*coming);
     } else {
         const auto& signal = std::get<SignalOrder>(order);
         const pid_t target = signal.everything ? -1 : -command_;
@@ -89,31 +88,44 @@ Result<bool> InitLoop::take_order() {
 Result<> InitLoop::exec(ExecOrder order, std::vector<sys::UniqueFd> stdio) {
     if (command_ > 0) return send(Failed{"a command is already running", 0});
     if (stdio.size() != 3) return send(Failed{"three standard streams are needed", 0});
-    auto started = start(order, stdio);
+    auto started = start(std::move(order), stdio);
     if (started) return {};
     const int os_errno = started.error().os_errno();
     const std::string message = started.error().message();
+    child_.reset();
     if (!background_) SUB_TRY(capture_.unmount());
     return send(Failed{message, os_errno});
 }
 
-Result<> InitLoop::start(ExecOrder& order, const std::vector<sys::UniqueFd>& stdio) {
+Result<> InitLoop::start(ExecOrder order, const std::vector<sys::UniqueFd>& stdio) {
     if (!capture_.mounted()) SUB_TRY(capture_.mount(order.slot));
-    std::vector<char*> argv = pointers(order.argv);
-    std::vector<char*> fallback_argv = pointers(order.fallback_argv);
-    std::vector<char*> environment = pointers(order.environment);
-    process::ChildPlan plan;
-    plan.program = order.program.c_str();
-    plan.argv = argv.data();
-    plan.envp = environment.data();
-    if (!order.fallback_program.empty()) {
-        plan.fallback_program = order.fallback_program.c_str();
-        plan.fallback_argv = fallback_argv.data();
+    process::Program program{.path = std::move(order.program),
+                             .argv = std::move(order.argv),
+                             .fallback_path = std::move(order.fallback_program),
+                             .fallback_argv = std::move(order.fallback_argv),
+                             .environment = std::move(order.environment),
+                             .cwd = std::move(order.cwd),
+                             .umask = static_cast<int>(order.umask)};
+    const std::array fds = {stdio[0].get(), stdio[1].get(), stdio[2].get()};
+    // A process of the world may have killed the one that waited.
+    for (bool fresh = !child_;; fresh = true) {
+        if (fresh) SUB_TRY(park());
+        auto released = child_->release(program, fds);
+        if (!released && !fresh) continue;
+        SUB_TRY(std::move(released));
+        command_ = child_->pid();
+        return {};
     }
-    plan.cwd = order.cwd.c_str();
-    for (unsigned i = 0; i < 3; ++i) plan.placements[i] = {stdio[i].get(), static_cast<int>(i)};
-    plan.placement_count = 3;
-    plan.umask = static_cast<int>(order.umask);
+}
+
+// What fails here fails again, and is reported, when it is needed.
+void InitLoop::prepare(const PrepareOrder& order) {
+    (void)capture_.prepare(order.slot);
+    if (!child_) (void)park();
+}
+
+Result<> InitLoop::park() {
+    process::ChildPlan plan;
     plan.new_session = true;
     plan.drop_capabilities = true;
     plan.no_new_privs = true;
@@ -121,29 +133,40 @@ Result<> InitLoop::start(ExecOrder& order, const std::vector<sys::UniqueFd>& std
         plan.seccomp = seccomp_.data();
         plan.seccomp_length = static_cast<unsigned short>(seccomp_.size());
     }
-    SUB_TRY_ASSIGN(const process::Child child, process::spawn(plan));
-    command_ = child.pid;
+    child_.reset();
+    SUB_TRY_ASSIGN(child_, process::ParkedChild::park(plan));
     return {};
 }
 
 Result<> InitLoop::reap() {
     std::optional<sys::Reaped> command;
-    while (const auto reaped = sys::reap_any())
+    while (const auto reaped = sys::reap_any()) {
         if (reaped->pid == command_) command = reaped;
-    if (command) {
-        command_ = -1;
-        background_ = sys::other_processes_exist();
-        const Exited exited{command->wait_status, command->cpu_us, command->max_rss_kb, capture_.slot(),
-                            background_};
-        SUB_TRY(send(exited));
-        return background_ ? Result<>{} : release_capture();
+        if (!child_ || reaped->pid != child_->pid()) continue;
+        child_->note_reaped();
+        if (reaped->pid != command_) child_.reset();
     }
+    if (command) return finish(*command);
     if (command_ < 0 && background_ && !sys::other_processes_exist()) {
         background_ = false;
         SUB_TRY(release_capture());
         return send(Quiet{});
     }
     return {};
+}
+
+Result<> InitLoop::finish(const sys::Reaped& command) {
+    const std::optional<Error> failure = child_->failure();
+    child_.reset();
+    command_ = -1;
+    background_ = sys::other_processes_exist();
+    if (failure) {
+        if (!background_) SUB_TRY(release_capture());
+        return send(Failed{failure->message(), failure->os_errno()});
+    }
+    SUB_TRY(
+        send(Exited{command.wait_status, command.cpu_us, command.max_rss_kb, capture_.slot(), background_}));
+    return background_ ? Result<>{} : release_capture();
 }
 
 // After the event, so that the supervisor reads the upper directory meanwhile.

@@ -1,0 +1,95 @@
+#include "process/parked.hpp"
+
+#include <signal.h>
+
+#include <array>
+#include <cstring>
+
+#include "process/clone.hpp"
+#include "sys/signals.hpp"
+#include "sys/socket.hpp"
+
+namespace substrate::process {
+namespace {
+
+std::vector<char*> pointers(std::vector<std::string>& strings) {
+    std::vector<char*> result;
+    result.reserve(strings.size() + 1);
+    for (std::string& text : strings) result.push_back(text.data());
+    result.push_back(nullptr);
+    return result;
+}
+
+}  // namespace
+
+// SAFETY: the child reads all of this until it has executed its program or is gone, so
+// it stays where it is until the child was reaped.
+struct ParkedChild::State {
+    ChildPlan plan;
+    ChildStack stack;
+    Program program;
+    std::vector<char*> argv, fallback_argv, environment;
+    sys::UniqueFd socket;
+    Child child;
+    bool reaped = false;
+
+    ~State() {
+        if (reaped || child.pid < 0) return;
+        (void)sys::send_signal(child.pid, SIGKILL);
+        (void)wait_for(child);
+    }
+};
+
+ParkedChild::ParkedChild(std::unique_ptr<State> state) : state_(std::move(state)) {}
+ParkedChild::ParkedChild(ParkedChild&&) noexcept = default;
+ParkedChild& ParkedChild::operator=(ParkedChild&&) noexcept = default;
+ParkedChild::~ParkedChild() = default;
+
+Result<ParkedChild> ParkedChild::park(const ChildPlan& plan) {
+    SUB_TRY_ASSIGN(sys::SocketPair pair, sys::make_seqpacket_pair());
+    auto state = std::make_unique<State>();
+    state->plan = plan;
+    state->plan.release_fd = pair.theirs.get();
+    state->plan.report_fd = pair.theirs.get();
+    state->plan.placement_count = 3;
+    for (int fd = 0; fd < 3; ++fd) state->plan.placements[fd].target = fd;
+    state->socket = std::move(pair.ours);
+    SUB_TRY_ASSIGN(state->child, clone_child(state->plan, state->stack, 0));
+    return ParkedChild(std::move(state));
+}
+
+pid_t ParkedChild::pid() const { return state_->child.pid; }
+
+Result<> ParkedChild::release(const Program& program, std::span<const int> stdio) {
+    State& state = *state_;
+    state.program = program;
+    state.argv = pointers(state.program.argv);
+    state.fallback_argv = pointers(state.program.fallback_argv);
+    state.environment = pointers(state.program.environment);
+    state.plan.program = state.program.path.c_str();
+    state.plan.argv = state.argv.data();
+    state.plan.envp = state.environment.data();
+    if (!state.program.fallback_path.empty()) {
+        state.plan.fallback_program = state.program.fallback_path.c_str();
+        state.plan.fallback_argv = state.fallback_argv.data();
+    }
+    state.plan.cwd = state.program.cwd.c_str();
+    state.plan.umask = state.program.umask;
+    return sys::send_message(state.socket.get(), "x", stdio);
+}
+
+void ParkedChild::note_reaped() { state_->reaped = true; }
+
+std::optional<Error> ParkedChild::failure() {
+    std::array<char, sizeof(ChildReport)> bytes{};
+    const auto received = sys::receive_message(state_->socket.get(), bytes);
+    if (!received) return received.error();
+    if (received->size == 0) return std::nullopt;  // closed by the execve
+    ChildReport report;
+    std::memcpy(&report, bytes.data(), sizeof report);
+    if (received->size != sizeof report || report.magic != ChildReport::kMagic)
+        return Error(Errc::internal, "a child's report is not one");
+    return describe(report);
+}
+
+}  // namespace substrate::process

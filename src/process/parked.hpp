@@ -1,0 +1,52 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.hpp"
+#include "process/child_plan.hpp"
+
+namespace substrate::process {
+
+// What a parked child is to execute; the fields are those of ChildPlan.
+struct Program {
+    std::string path;
+    std::vector<std::string> argv;
+    std::string fallback_path;  // empty: none
+    std::vector<std::string> fallback_argv;
+    std::vector<std::string> environment;
+    std::string cwd;
+    int umask = 022;
+};
+
+// A child that has left its session, its capabilities and most system calls behind
+// already and waits for its program: what costs time happens before anybody waits for
+// it. It shares our memory until it executes.
+class ParkedChild {
+  public:
+    // `plan` says how the child is confined; what it executes comes with release().
+    static Result<ParkedChild> park(const ChildPlan& plan);
+    ParkedChild(ParkedChild&&) noexcept;
+    ParkedChild& operator=(ParkedChild&&) noexcept;
+    // A child that waits, or has not been noted as reaped, is killed and reaped.
+    ~ParkedChild();
+
+    pid_t pid() const;
+    // Sends it on its way to `program` with `stdio` as its descriptors 0, 1 and 2. An error: it has
+    // not gone, and never will. Does not wait for the execve(2): why that failed says failure().
+    Result<> release(const Program& program, std::span<const int> stdio);
+    // Somebody has reaped it, as one of all children.
+    void note_reaped();
+    // Of a child that was released and reaped: why it has not executed its program.
+    std::optional<Error> failure();
+
+  private:
+    struct State;
+    explicit ParkedChild(std::unique_ptr<State> state);
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace substrate::process
