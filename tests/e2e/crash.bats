@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # Tests are functions in subshells, with results in variables, and lines for other shells:
-# shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154,SC2317
+# shellcheck disable=SC2016,SC2030,SC2031,SC2154,SC2317
 # Processes of Substrate are killed at any moment, disks fill up: nothing is half done,
 # nothing is lost, and nothing stays that `world gc` does not clear.
 load common
