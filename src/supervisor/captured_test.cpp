@@ -309,7 +309,7 @@ TEST_F(CapturedTest, NothingLeadsBackAcrossADirectChange) {
 }
 
 // A part of a change that is on the host is between then and now as much as a whole one.
-TEST_F(CapturedTest, DISABLED_APartlyAppliedChangeCountsOnTheWayBack) {
+TEST_F(CapturedTest, APartlyAppliedChangeCountsOnTheWayBack) {
     Store store = open_store();
     const Captured captured = make_change(store);
     const std::int64_t start = env_.realtime_ns();
@@ -318,6 +318,32 @@ TEST_F(CapturedTest, DISABLED_APartlyAppliedChangeCountsOnTheWayBack) {
     std::string why;
     const auto layers = layers_back_to(store, start, why).value();
     EXPECT_TRUE(!layers || *layers == Layers{before_of(span)}) << "shows the new `a` as if it had been there";
+}
+
+TEST_F(CapturedTest, EachPartOfAChangeLeadsBackFromItsOwnTime) {
+    Store store = open_store();
+    const Captured captured = make_change(store);
+    const std::int64_t start = env_.realtime_ns();
+    const std::string span = make_span_id(env_);
+    ASSERT_EQ(apply(store, captured, span, true, {"a"}).state, "applied");
+    const std::int64_t between = env_.realtime_ns();
+    Captured rest = captured_from(manifest_of(store, span), store.list().value());
+    rest.captured_ns = kLater;
+    ASSERT_EQ(apply(store, rest, span).state, "applied");
+    std::string why;
+    EXPECT_EQ(layers_back_to(store, start, why).value(), (Layers{before_of(span), before_of(span) + ".1"}));
+    EXPECT_EQ(layers_back_to(store, between, why).value(), Layers{before_of(span) + ".1"});
+    EXPECT_EQ(layers_back_to(store, env_.realtime_ns(), why).value(), Layers{});
+}
+
+TEST_F(CapturedTest, WhatWasNotAppliedLeadsNowhere) {
+    Store store = open_store();
+    const std::int64_t start = env_.realtime_ns();
+    Captured captured = make_change(store);
+    captured.captured_ns = kEarlier;
+    ASSERT_EQ(apply(store, captured, make_span_id(env_)).state, "conflict");
+    std::string why;
+    EXPECT_EQ(layers_back_to(store, start, why).value(), Layers{}) << why;
 }
 
 }  // namespace

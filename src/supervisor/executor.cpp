@@ -200,6 +200,7 @@ Result<> Execution::start(const int (&stdio)[3]) {
     set_command(order_, request_, session_world().id(), span().span_id);
     if (!had_background_) {
         SUB_TRY_ASSIGN(captured_.captured_ns, capture_time(machine_, store()));
+        SUB_TRY(mark_captured(store(), machine_.env, captured_, span().span_id, session_world().id()));
     }
     return session_world().world.exec(order_, stdio);
 }

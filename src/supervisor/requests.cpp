@@ -163,7 +163,9 @@ Result<Json> run_discard(Agent& agent, const Json& request) {
         if (manifest.state == KeptState::applied)
             return fail(
                 {Errc::conflict, manifest.span_id + " is applied already: there is nothing to discard"});
-        SUB_TRY(store.discard(Store::span_dir(manifest.span_id)));
+        // Of a change that was applied in part, the previous content goes too.
+        if (!manifest.before_ns.empty()) SUB_TRY(store.forget(manifest));
+        else SUB_TRY(store.discard(Store::span_dir(manifest.span_id)));
         done["discarded"].push_back(manifest.span_id);
     }
     project->reload_pending();
