@@ -54,6 +54,9 @@ struct ApplyReport {
     std::uint64_t conflict_count = 0;
     std::string failure;
     std::vector<PathNote> unrestored;  // their previous content is in before_dir
+    // before_dir lacks that something was absent before: its file system takes no
+    // whiteouts (an overlay does not). The apply itself needs none.
+    bool previous_incomplete = false;
 };
 
 // First checks every change and writes nothing when one conflicts. Then writes:

@@ -152,9 +152,11 @@ Result<> ApplyWriter::take_away(const ApplyStep& step, const Ends& ends, const s
     SUB_TRY_ASSIGN(const int dir, host_.at(parent_part(step.path)));
     // Out of the way in one rename, so that the path never shows half a tree.
     SUB_TRY_ASSIGN(const std::string aside, free_name(dir));
-    SUB_TRY(move_object(dir, ends.name.c_str(), host, dir, aside.c_str()));
+    auto moved = move_object(dir, ends.name.c_str(), host, dir, aside.c_str());
+    // A directory of an overlay's lower layer often cannot be renamed at all.
+    if (!moved && moved.error().os_errno() != EXDEV) return moved;
     undo.host_lost = true;
-    return sys::remove_tree_at(dir, aside);
+    return sys::remove_tree_at(dir, moved ? aside : ends.name);
 }
 
 // False when the file has to be copied.
@@ -283,6 +285,7 @@ Result<> ApplyWriter::finish() {
         SUB_TRY_DURING(set_metadata(dir, std::string(name_part(path)).c_str(), st, rules_),
                        "applying '" + path + "'");
     }
+    report_.previous_incomplete = !previous_.complete();
     return previous_.finish();
 }
 
@@ -302,6 +305,7 @@ void ApplyWriter::roll_back() {
         if (auto restored = take_back(undo); !restored)
             report_.unrestored.push_back({undo.path, restored.error().message()});
     }
+    report_.previous_incomplete = !report_.unrestored.empty() && !previous_.complete();
     previous_.abandon();
 }
 

@@ -193,6 +193,7 @@ Result<CommitReport> apply_captured(Store& store, const Env& env, const Captured
     }
     for (const capture::PathNote& note : applied->skipped)
         report.notices.push_back(fmt::format("not applied: {} ({})", printable(note.path), note.reason));
+    if (applied->previous_incomplete) SUB_TRY(store.forget_until(env.realtime_ns()));
     switch (applied->outcome) {
         case capture::ApplyOutcome::applied: break;
         case capture::ApplyOutcome::conflicts:
@@ -234,8 +235,7 @@ Result<> note_direct_change(Store& store, const Env& env, const Captured& captur
 
 Result<> mark_captured(Store& store, const Env& env, const Captured& captured, const std::string& span_id,
                        const std::string& world_id) {
-    return store.mark_capture(
-        manifest_of(store, env, captured, span_id, world_id, KeptState::interrupted));
+    return store.mark_capture(manifest_of(store, env, captured, span_id, world_id, KeptState::interrupted));
 }
 
 Captured captured_from(const Manifest& manifest, const std::vector<Manifest>& all) {

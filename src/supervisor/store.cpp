@@ -288,9 +288,13 @@ Result<std::vector<Manifest>> Store::list() const {
     return manifests;
 }
 
+Result<> Store::forget_until(std::int64_t time_ns) {
+    if (time_ns <= forgotten_until_ns()) return {};
+    return sys::replace_file(path_ + "/forgotten", std::to_string(time_ns), 0600);
+}
+
 Result<> Store::forget(const Manifest& manifest) {
-    if (manifest.settled_ns > forgotten_until_ns())
-        SUB_TRY(sys::replace_file(path_ + "/forgotten", std::to_string(manifest.settled_ns), 0600));
+    SUB_TRY(forget_until(manifest.settled_ns));
     return discard(span_dir(manifest.span_id));
 }
 

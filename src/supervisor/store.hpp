@@ -30,8 +30,8 @@ struct Manifest {
     KeptState state = KeptState::pending;
     CaptureStrategy strategy = CaptureStrategy::overlay;
     bool user_xattrs = true;
-    std::int64_t captured_ns = 0;       // file time when the capture was mounted
-    std::int64_t settled_ns = 0;        // when it reached this state
+    std::int64_t captured_ns = 0;  // file time when the capture was mounted
+    std::int64_t settled_ns = 0;   // when it reached this state
     // When the host had become what before, before.1, … lead back from: of a change that
     // was applied in parts, each. Missing at the end: settled_ns.
     std::vector<std::int64_t> before_ns;
@@ -87,6 +87,8 @@ class Store {
     // Gives up an applied span's previous content: the project can no longer be
     // shown as it was before.
     Result<> forget(const Manifest& manifest);
+    // From now on no state of the project before `time_ns` can be shown.
+    Result<> forget_until(std::int64_t time_ns);
     // No state of the project before this time can be shown; 0: none is lost.
     std::int64_t forgotten_until_ns() const;
     static std::string span_dir(const std::string& span_id) { return "spans/" + span_id; }
