@@ -186,7 +186,7 @@ Result<std::vector<Store::FoundWorld>> Store::lock_dead_worlds() const {
 }
 
 Result<std::string> Store::make_slot(const std::string& world_id, unsigned number, CaptureStrategy strategy) {
-    const std::string slot = "worlds/" + world_id + "/slots/" + std::to_string(number);
+    std::string slot = "worlds/" + world_id + "/slots/" + std::to_string(number);
     SUB_TRY(sys::make_dir_at(fd_.get(), slot.c_str(), 0700));
     if (strategy == CaptureStrategy::copy_diff)
         SUB_TRY(sys::make_dir_at(fd_.get(), (slot + "/tree").c_str(), 0700));
