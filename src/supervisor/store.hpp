@@ -30,8 +30,8 @@ struct Manifest {
     KeptState state = KeptState::pending;
     CaptureStrategy strategy = CaptureStrategy::overlay;
     bool user_xattrs = true;
-    std::int64_t captured_ns = 0;       // file time when the capture was mounted
-    std::int64_t settled_ns = 0;        // when it reached this state
+    std::int64_t captured_ns = 0;  // file time when the capture was mounted
+    std::int64_t settled_ns = 0;   // when it reached this state
     // When the host had become what before, before.1, … lead back from: of a change that
     // was applied in parts, each. Missing at the end: settled_ns.
     std::vector<std::int64_t> before_ns;
