@@ -26,6 +26,10 @@ struct ApplyRequest {
     // lowerdir=before:project it shows the project as it was. On the project's
     // file system nothing is copied into it but files with several links.
     int before_dir = -1;
+    // How the names begin of what lies beside its target for a moment, and where they
+    // are written down for settle_temporaries after a crash (-1: nowhere).
+    std::string temporary_prefix = ".substrate-apply.";
+    int journal_dir = -1;
     std::vector<std::string> only;  // these paths and what is below them; empty: everything
     bool keep_owner = false;        // needs CAP_CHOWN
     // Paths that we have written ourselves since: their newer ctime is no conflict.

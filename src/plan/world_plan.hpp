@@ -63,6 +63,9 @@ struct WorldPlan {
 // fix; Errc::safety for a project that must not be captured ("/", /proc, …).
 Result<WorldPlan> plan_world(const WorldSpec& spec, const HostFacts& facts);
 
+// The part of it that asks only where the project is: before anything is made for it.
+Result<> check_project(const std::string& project, const HostFacts& facts);
+
 // The whole plan as text: --explain and the golden tests.
 std::string to_text(const WorldPlan& plan);
 

@@ -10,12 +10,15 @@
 #include "capture/copy_walk.hpp"
 #include "capture/diff_builder.hpp"
 #include "capture/overlay_walk.hpp"
+#include "capture/temporaries.hpp"
 #include "sys/file.hpp"
 #include "sys/file_lock.hpp"
 #include "sys/tree_ops.hpp"
 
 namespace substrate::supervisor {
 namespace {
+
+constexpr int kDirectory = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
 
 // The descriptors of a capture's directories, open as long as they are used.
 struct OpenCapture {
@@ -27,6 +30,7 @@ struct OpenCapture {
         capture::OverlayLayers layers;
         layers.upper = source.get();
         for (const sys::UniqueFd& lower : lowers) layers.lowers.push_back(lower.get());
+        layers.whiteout_files = captured.strategy == CaptureStrategy::fuse;
         if (project) layers.lowers.push_back(project.get());
         layers.xattrs =
             captured.user_xattrs ? capture::XattrNamespace::user : capture::XattrNamespace::trusted;
@@ -47,15 +51,14 @@ const char* source_name(CaptureStrategy strategy) {
 
 Result<OpenCapture> open_capture(const Store& store, const Captured& captured) {
     OpenCapture open;
-    constexpr int kFlags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
     if (!captured.project_gone) {
-        SUB_TRY_ASSIGN(open.project, sys::open_path(store.project(), kFlags));
+        SUB_TRY_ASSIGN(open.project, sys::open_path(store.project(), kDirectory));
     }
     if (captured.strategy == CaptureStrategy::direct) return open;
     SUB_TRY_ASSIGN(open.source,
-                   sys::open_at(store.fd(), captured.dir + "/" + source_name(captured.strategy), kFlags));
+                   sys::open_at(store.fd(), captured.dir + "/" + source_name(captured.strategy), kDirectory));
     for (const std::string& lower : captured.lowers) {
-        SUB_TRY_ASSIGN(sys::UniqueFd fd, sys::open_at(store.fd(), lower, kFlags));
+        SUB_TRY_ASSIGN(sys::UniqueFd fd, sys::open_at(store.fd(), lower, kDirectory));
         open.lowers.push_back(std::move(fd));
     }
     return open;
@@ -160,20 +163,30 @@ Result<CommitReport> apply_captured(Store& store, const Env& env, const Captured
     SUB_TRY(store.save(manifest));
     SUB_TRY_ASSIGN(const std::size_t before_number, make_before(store, span_id));
     const std::string before = before_dir(span_id, before_number);
-    SUB_TRY_ASSIGN(const sys::UniqueFd before_fd,
-                   sys::open_at(store.fd(), before, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+    SUB_TRY_ASSIGN(const sys::UniqueFd before_fd, sys::open_at(store.fd(), before, kDirectory));
     SUB_TRY_ASSIGN(const OpenCapture open, open_capture(store, captured));
 
     capture::ApplyRequest request;
     request.project = open.project.get();
     if (captured.strategy == CaptureStrategy::copy_diff) request.source = open.trees(captured);
     else request.source = open.layers(captured);
-    request.movable = movable;
-    request.unchanged_since_ns = captured.captured_ns;
+    // A file that has left a copy of the project would look removed to whoever
+    // completes this after a crash.
+    request.movable = movable && captured.strategy != CaptureStrategy::copy_diff;
+    request.unchanged_since_ns =
+        captured.forced ? std::numeric_limits<std::int64_t>::max() : captured.captured_ns;
+    request.temporary_prefix = ".substrate-apply." + span_id + ".";
+    SUB_TRY_ASSIGN(const sys::UniqueFd journal, sys::open_at(store.fd(), span_dir, kDirectory));
+    request.journal_dir = journal.get();
     request.before_dir = before_fd.get();
     request.only = only;
     request.keep_owner = sys::effective_uid() == 0;
     request.ours = captured.ours;
+    const auto settle = [&] {
+        return capture::settle_temporaries(request.project, open.source.get(), journal.get(),
+                                           request.temporary_prefix);
+    };
+    SUB_TRY_DURING(settle(), "clearing up after an earlier attempt");
     auto applied = capture::apply_changes(request);
 
     CommitReport report;
@@ -203,6 +216,7 @@ Result<CommitReport> apply_captured(Store& store, const Env& env, const Captured
             return report;
         case capture::ApplyOutcome::rolled_back:
         case capture::ApplyOutcome::partly_applied:
+            if (auto settled = settle(); !settled) report.notices.push_back(settled.error().describe());
             SUB_TRY(keep(KeptState::pending));
             report.state = "pending";
             report.notices.push_back(fmt::format("the change could not be applied: {}", applied->failure));
@@ -245,9 +259,11 @@ Captured captured_from(const Manifest& manifest, const std::vector<Manifest>& al
     captured.user_xattrs = manifest.user_xattrs;
     captured.captured_ns = manifest.captured_ns;
     captured.excluded = manifest.excluded;
+    // Only overlay commands see pending changes, and only those of overlay commands.
+    if (manifest.strategy != CaptureStrategy::overlay) return captured;
     for (const Manifest& other : all)
         if (other.state == KeptState::pending && other.captured_ns < manifest.captured_ns &&
-            other.strategy != CaptureStrategy::copy_diff)
+            other.strategy == CaptureStrategy::overlay)
             captured.lowers.insert(captured.lowers.begin(), other.dir + "/upper");
     return captured;
 }
@@ -274,7 +290,7 @@ Result<> finish_interrupted_applies(Store& store, const Env& env) {
         }
         // The check was passed before the crash, and what has been written since
         // then was written by us.
-        captured.captured_ns = std::numeric_limits<std::int64_t>::max();
+        captured.forced = true;
         SUB_TRY(apply_captured(store, env, captured, manifest.span_id, manifest.world_id, /*movable=*/true));
     }
     return {};

@@ -26,7 +26,9 @@ struct Captured {
     std::vector<std::string> excluded;          // copy-diff
     const capture::Snapshot* before = nullptr;  // direct
     std::set<std::string, std::less<>> ours;    // host paths that we have written since
-    bool project_gone = false;                  // compared with nothing; cannot be applied
+    // Decided already: what has changed on the host since is no conflict.
+    bool forced = false;
+    bool project_gone = false;  // compared with nothing; cannot be applied
 };
 
 // What the command changed. Reads the capture and the project, writes nothing.

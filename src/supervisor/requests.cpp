@@ -128,7 +128,7 @@ Result<Json> run_apply(Agent& agent, const Json& request) {
             return fail(Error(Errc::conflict, fmt::format("{} builds on {} earlier pending changes",
                                                           manifest.span_id, captured.lowers.size()))
                             .hint("apply those first, or all by `substrate apply`"));
-        if (flag_of(request, "force")) captured.captured_ns = INT64_MAX;
+        captured.forced = flag_of(request, "force");
         captured.ours = written;
         if (chosen.size() > 1) SUB_TRY(collect_paths(store, captured, written));
         SUB_TRY_ASSIGN(const CommitReport report,

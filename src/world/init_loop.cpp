@@ -110,6 +110,12 @@ Result<> InitLoop::start(ExecOrder& order, const std::vector<sys::UniqueFd>& std
         plan.fallback_program = order.fallback_program.c_str();
         plan.fallback_argv = fallback_argv.data();
     }
+    // execve(2) would take a bare name for a file in the working directory; to look
+    // for it is the shell's work.
+    if (!order.program.contains('/') && plan.fallback_program != nullptr) {
+        plan.program = plan.fallback_program;
+        plan.argv = plan.fallback_argv;
+    }
     plan.cwd = order.cwd.c_str();
     for (unsigned i = 0; i < 3; ++i) plan.placements[i] = {stdio[i].get(), static_cast<int>(i)};
     plan.placement_count = 3;
