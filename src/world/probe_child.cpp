@@ -10,7 +10,6 @@
 #include "sys/file.hpp"
 #include "sys/mount.hpp"
 #include "sys/namespace.hpp"
-#include "sys/tree_ops.hpp"
 #include "world/fuse_capture.hpp"
 
 namespace substrate::world {
@@ -63,21 +62,11 @@ Result<> try_overlay(const ProbeQuestion& question) {
     return captured;
 }
 
-// fuse-overlayfs has marks of its own, which we do not read, for deletions in a directory
-// whose file system takes no whiteouts.
-Result<> expect_whiteouts(const std::string& directory) {
-    SUB_TRY_ASSIGN(const sys::UniqueFd fd, sys::open_path(directory, O_PATH | O_DIRECTORY));
-    const auto made = sys::make_whiteout_at(fd.get(), "whiteout");
-    if (!made) return fail({Errc::unsupported, "the capture directory's file system takes no whiteouts"});
-    return sys::unlink_at(fd.get(), "whiteout");
-}
-
 Result<> try_fuse(const ProbeQuestion& question) {
     if (::access("/dev/fuse", R_OK | W_OK) != 0) return fail(Error::last_os("access", "/dev/fuse"));
     const std::string& scratch = question.scratch;
     SUB_TRY(sys::make_dirs(scratch + "/fuse-upper", 0700));
     SUB_TRY(sys::make_dirs(scratch + "/fuse-work", 0700));
-    SUB_TRY(expect_whiteouts(scratch + "/fuse-upper"));
     return run_fuse_overlayfs(question.fuse_program, {.lower = scratch + "/lower",
                                                       .upper = scratch + "/fuse-upper",
                                                       .work = scratch + "/fuse-work",
