@@ -111,6 +111,19 @@ std::string before_dir(const std::string& span_id, std::size_t number) {
     return Store::span_dir(span_id) + "/before" + (number == 0 ? "" : "." + std::to_string(number));
 }
 
+// What the capture says of its apply.
+capture::ApplyRequest request_for(const OpenCapture& open, const Captured& captured) {
+    capture::ApplyRequest request;
+    request.project = open.project.get();
+    if (captured.strategy == CaptureStrategy::copy_diff) request.source = open.trees(captured);
+    else request.source = open.layers(captured);
+    request.unchanged_since_ns =
+        captured.forced ? std::numeric_limits<std::int64_t>::max() : captured.captured_ns;
+    request.keep_owner = sys::effective_uid() == 0;
+    request.ours = captured.ours;
+    return request;
+}
+
 // A directory for the previous content that nothing is in yet: an interrupted
 // apply has left its own. Returns its number.
 Result<std::size_t> make_before(Store& store, const std::string& span_id) {
@@ -166,22 +179,15 @@ Result<CommitReport> apply_captured(Store& store, const Env& env, const Captured
     SUB_TRY_ASSIGN(const sys::UniqueFd before_fd, sys::open_at(store.fd(), before, kDirectory));
     SUB_TRY_ASSIGN(const OpenCapture open, open_capture(store, captured));
 
-    capture::ApplyRequest request;
-    request.project = open.project.get();
-    if (captured.strategy == CaptureStrategy::copy_diff) request.source = open.trees(captured);
-    else request.source = open.layers(captured);
+    capture::ApplyRequest request = request_for(open, captured);
     // A file that has left a copy of the project would look removed to whoever
     // completes this after a crash.
     request.movable = movable && captured.strategy != CaptureStrategy::copy_diff;
-    request.unchanged_since_ns =
-        captured.forced ? std::numeric_limits<std::int64_t>::max() : captured.captured_ns;
     request.temporary_prefix = ".substrate-apply." + span_id + ".";
     SUB_TRY_ASSIGN(const sys::UniqueFd journal, sys::open_at(store.fd(), span_dir, kDirectory));
     request.journal_dir = journal.get();
     request.before_dir = before_fd.get();
     request.only = only;
-    request.keep_owner = sys::effective_uid() == 0;
-    request.ours = captured.ours;
     const auto settle = [&] {
         return capture::settle_temporaries(request.project, open.source.get(), journal.get(),
                                            request.temporary_prefix);
