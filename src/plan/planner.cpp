@@ -63,8 +63,8 @@ Result<CaptureRecord> choose_capture(const WorldSpec& spec, const HostFacts& fac
 void add_root(std::vector<MountOp>& ops, const HostFacts& facts) {
     ops.push_back({WorldPath("/"), Tmpfs{.mode = 0755, .size_bytes = 16 * kMiB, .read_only = true}});
     for (const RootEntry& entry : facts.root_entries) {
-        if (std::ranges::find(kOwn, entry.name) != kOwn.end()) continue;
         const WorldPath target = WorldPath("/") / entry.name;
+        if (std::ranges::find(kOwn, entry.name) != kOwn.end() || target.str() == kStagingPath) continue;
         if (!entry.link_target.empty()) ops.push_back({target, Symlink{entry.link_target}});
         else if (entry.directory)
             ops.push_back({target, Bind{.source = HostPath("/") / entry.name, .optional = true}});
@@ -109,7 +109,8 @@ void add_masks(std::vector<MountOp>& ops, const HostFacts& facts) {
 }
 
 // A mask on the very place of another mount: what is made fresh there shows nothing
-// of the host, and a host directory that is hidden whole need not be mounted.
+// of the host, and a host directory that is hidden whole need not be mounted. Nor is
+// anything of the host at the staging path: the state of an account whose home is "/".
 void settle_masks(std::vector<MountOp>& ops) {
     std::set<WorldPath> masks, settled;
     for (const MountOp& op : ops)
@@ -121,7 +122,8 @@ void settle_masks(std::vector<MountOp>& ops) {
             op.action = Directory{.mode = 0555};
     }
     std::erase_if(ops, [&](const MountOp& op) {
-        return std::holds_alternative<Mask>(op.action) && settled.contains(op.target);
+        return std::holds_alternative<Mask>(op.action) &&
+               (settled.contains(op.target) || is_within(op.target.str(), kStagingPath));
     });
 }
 
@@ -163,7 +165,7 @@ void add_degradations(WorldPlan& plan, const WorldSpec& spec, const HostFacts& f
 }  // namespace
 
 Result<> check_project(const std::string& project, const HostFacts& facts) {
-    for (const std::string_view never : {"/proc", "/sys", "/dev", "/usr", "/etc", "/boot"})
+    for (const std::string_view never : {"/proc", "/sys", "/dev", "/usr", "/etc", "/boot", kStagingPath})
         if (is_within(project, never))
             return fail(Error(Errc::safety, fmt::format("'{}' cannot be a project: it lies in {}",
                                                         printable(project), never))

@@ -193,6 +193,18 @@ TEST(Planner, AStateOrHomeWhereWorldsMountIsHidden) {
     }
 }
 
+// The state of an account whose home is "/" lies where worlds are staged.
+TEST(Planner, NothingIsMountedWhereWorldsAreStaged) {
+    HostFacts facts = user_facts();
+    facts.root_entries.push_back({.name = ".substrate", .directory = true});
+    facts.home = facts.account_home = "/";
+    facts.substrate_home = "/.substrate";
+    const auto plan = plan_world(spec_for("/srv/app"), facts);
+    ASSERT_TRUE(plan) << plan.error().describe();
+    for (const MountOp& op : plan->mounts) EXPECT_FALSE(op.target.str().starts_with("/.substrate"));
+    EXPECT_EQ(plan_world(spec_for("/.substrate/x"), user_facts()).error().code(), Errc::safety);
+}
+
 TEST(Planner, KernelVersionsAreComparedAsNumbers) {
     HostFacts facts = user_facts();
     for (const auto& [major, minor, enough] : {std::tuple{5, 11, false},

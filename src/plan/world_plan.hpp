@@ -58,6 +58,9 @@ struct WorldPlan {
     bool operator==(const WorldPlan&) const = default;
 };
 
+// Where a world's own mounts are staged while it is set up; empty afterwards.
+inline constexpr const char* kStagingPath = "/.substrate";
+
 // Pure. Errors: Errc::unsupported when this machine cannot give a world at all
 // (no user namespaces for an ordinary user, a kernel before 5.12, …), with the
 // fix; Errc::safety for a project that must not be captured ("/", /proc, …).
