@@ -176,7 +176,7 @@ int run_subcommand(const Console& console, int argc, char** argv) {
     const auto add_world = [&](const char* name, const char* help, std::function<int()> run) {
         auto* sub = world_app->add_subcommand(name, help);
         sub->add_flag("--json", world.json);
-        sub->callback([&exit, run] { exit = run(); });
+        sub->callback([&exit, run = std::move(run)] { exit = run(); });
         return sub;
     };
     add_world("status", "The agent, its worlds, and what is kept",

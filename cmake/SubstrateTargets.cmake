@@ -12,14 +12,19 @@ function(substrate_library name)
 endfunction()
 
 # substrate_test(name SOURCES … DEPS …): a GoogleTest program, one CTest entry.
-# Exit 77 means skipped, with its reason on standard output.
+# Exit 77 means skipped, with its reason on standard output. The time limit is for
+# hangs only; sanitizers make a test several times slower.
 function(substrate_test name)
   cmake_parse_arguments(arg "" "" "SOURCES;DEPS" ${ARGN})
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE ${arg_DEPS} GTest::gtest_main)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/tests")
   add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 120)
+  set(limit 300)
+  if(SUBSTRATE_SANITIZE)
+    set(limit 900)
+  endif()
+  set_tests_properties(${name} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT ${limit})
 endfunction()
 
 # substrate_program(name [FIXED_ADDRESS] SOURCES … DEPS …): a shipped program in bin/.

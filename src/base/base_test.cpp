@@ -84,5 +84,16 @@ TEST(Text, UtcAndShellWords) {
     EXPECT_EQ(shell_join({"a", "b c", "it's", ""}), "a 'b c' 'it'\\''s' ''");
 }
 
+TEST(Paths, NormalizedDropsWhatMeansNothing) {
+    EXPECT_EQ(normalized("/"), "/");
+    EXPECT_EQ(normalized("//"), "/");
+    EXPECT_EQ(normalized("/./"), "/");
+    EXPECT_EQ(normalized("//a//b/./c/."), "/a/b/c");
+    EXPECT_EQ(normalized("/a/.b/..c/d./"), "/a/.b/..c/d.");
+    EXPECT_EQ(normalized("/a/../b"), "/a/../b");
+    for (const char* path : {"/..", "/a/..", "/a/../b", "../a", ".."}) EXPECT_TRUE(has_dot_dot(path)) << path;
+    for (const char* path : {"/", "/a/..b", "/a../b", "/a/..."}) EXPECT_FALSE(has_dot_dot(path)) << path;
+}
+
 }  // namespace
 }  // namespace substrate

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <compare>
 #include <string>
 #include <string_view>
@@ -45,6 +46,24 @@ inline bool is_within(std::string_view path, std::string_view ancestor) {
 inline std::string_view parent_of(std::string_view path) {
     const auto slash = path.find_last_of('/');
     return slash == 0 || slash == std::string_view::npos ? std::string_view("/") : path.substr(0, slash);
+}
+
+// An absolute path without "//", "/./" and slashes at the end. ".." stays: what it
+// means depends on links.
+inline std::string normalized(std::string_view path) {
+    std::string text;
+    for (std::size_t begin = 0; begin < path.size();) {
+        const std::size_t end = std::min(path.find('/', begin), path.size());
+        const std::string_view name = path.substr(begin, end - begin);
+        if (!name.empty() && name != ".") text.append("/").append(name);
+        begin = end + 1;
+    }
+    return text.empty() ? "/" : text;
+}
+
+// True when one of its components is "..".
+inline bool has_dot_dot(std::string_view path) {
+    return path == ".." || path.starts_with("../") || path.ends_with("/..") || path.contains("/../");
 }
 
 }  // namespace substrate

@@ -26,6 +26,10 @@ struct ApplyRequest {
     // lowerdir=before:project it shows the project as it was. On the project's
     // file system nothing is copied into it but files with several links.
     int before_dir = -1;
+    // How the names begin of what lies beside its target for a moment, and where they
+    // are written down for settle_temporaries after a crash (-1: nowhere).
+    std::string temporary_prefix = ".substrate-apply.";
+    int journal_dir = -1;
     std::vector<std::string> only;  // these paths and what is below them; empty: everything
     bool keep_owner = false;        // needs CAP_CHOWN
     // Paths that we have written ourselves since: their newer ctime is no conflict.
@@ -54,6 +58,9 @@ struct ApplyReport {
     std::uint64_t conflict_count = 0;
     std::string failure;
     std::vector<PathNote> unrestored;  // their previous content is in before_dir
+    // before_dir lacks that something was absent before: its file system takes no
+    // whiteouts (an overlay does not). The apply itself needs none.
+    bool previous_incomplete = false;
 };
 
 // First checks every change and writes nothing when one conflicts. Then writes:

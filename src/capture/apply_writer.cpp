@@ -16,6 +16,11 @@ Error changed_meanwhile(const std::string& path) {
     return {Errc::conflict, "'" + path + "' changed while the change was applied"};
 }
 
+bool has_whiteout_files(const ApplyRequest& request) {
+    const auto* layers = std::get_if<OverlayLayers>(&request.source);
+    return layers != nullptr && layers->whiteout_files;
+}
+
 }  // namespace
 
 ApplyWriter::ApplyWriter(const ApplyRequest& request, ApplyReport& report)
@@ -23,10 +28,14 @@ ApplyWriter::ApplyWriter(const ApplyRequest& request, ApplyReport& report)
       report_(report),
       movable_(request.movable),
       privileged_(sys::effective_uid() == 0),
-      rules_{.keep_owner = request.keep_owner, .privileges = Privileges::strip, .unlock_source = true},
+      rules_{.keep_owner = request.keep_owner,
+             .privileges = Privileges::strip,
+             .whiteout_files = has_whiteout_files(request),
+             .unlock_source = true},
       source_(source_dir(request), DirCursor::Unreadable::unlock),
       host_(request.project),
-      previous_(request.project, request.before_dir, request.keep_owner) {}
+      previous_(request.project, request.before_dir, request.keep_owner),
+      temporaries_(request.temporary_prefix, request.journal_dir) {}
 
 Result<> ApplyWriter::perform(const ApplyStep& step) {
     Result<> done;
@@ -151,10 +160,13 @@ Result<> ApplyWriter::take_away(const ApplyStep& step, const Ends& ends, const s
     }
     SUB_TRY_ASSIGN(const int dir, host_.at(parent_part(step.path)));
     // Out of the way in one rename, so that the path never shows half a tree.
-    SUB_TRY_ASSIGN(const std::string aside, free_name(dir));
-    SUB_TRY(move_object(dir, ends.name.c_str(), host, dir, aside.c_str()));
+    SUB_TRY_ASSIGN(const std::string aside,
+                   temporaries_.name(dir, parent_part(step.path), ends.name, Temporaries::Use::disposable));
+    auto moved = move_object(dir, ends.name.c_str(), host, dir, aside.c_str());
+    // A directory of an overlay's lower layer often cannot be renamed at all.
+    if (!moved && moved.error().os_errno() != EXDEV) return moved;
     undo.host_lost = true;
-    return sys::remove_tree_at(dir, aside);
+    return sys::remove_tree_at(dir, moved ? aside : ends.name);
 }
 
 // False when the file has to be copied.
@@ -178,7 +190,9 @@ Result<bool> ApplyWriter::move_file(const Ends& ends) {
 Result<> ApplyWriter::put_file(const ApplyStep& step, Ends& ends, Undo& undo) {
     SUB_TRY_ASSIGN(const bool moved, move_file(ends));
     if (!moved) {
-        SUB_TRY_ASSIGN(const std::string temporary, free_name(ends.host));
+        SUB_TRY_ASSIGN(
+            const std::string temporary,
+            temporaries_.name(ends.host, parent_part(step.path), ends.name, Temporaries::Use::disposable));
         const char* made = temporary.c_str();
         const auto link = ends.now.stx_nlink > 1 ? links_.find(ends.now.stx_ino) : links_.end();
         if (link != links_.end()) {
@@ -207,7 +221,8 @@ Result<> ApplyWriter::put_directory(const ApplyStep& step, Ends& ends, Undo& und
         undo.wrote = true;
         return {};
     }
-    SUB_TRY_ASSIGN(const std::string temporary, free_name(ends.host));
+    SUB_TRY_ASSIGN(const std::string temporary, temporaries_.name(ends.host, parent_part(step.path),
+                                                                  ends.name, Temporaries::Use::directory));
     const char* made = temporary.c_str();
     const char* name = ends.name.c_str();
     SUB_TRY(bring_directory(step, ends, made, undo));
@@ -237,7 +252,7 @@ Result<> ApplyWriter::bring_directory(const ApplyStep& step, const Ends& ends, c
         {
             DirCursor contents(ends.source, DirCursor::Unreadable::unlock);
             SUB_TRY_ASSIGN(const int dir, contents.at(ends.name));
-            SUB_TRY(clean_tree_contents(dir, skip));
+            SUB_TRY(clean_tree_contents(dir, skip, rules_.whiteout_files));
         }
         SUB_TRY(clean_object(ends.source, name, ends.now));
         source_.forget();
@@ -283,17 +298,9 @@ Result<> ApplyWriter::finish() {
         SUB_TRY_DURING(set_metadata(dir, std::string(name_part(path)).c_str(), st, rules_),
                        "applying '" + path + "'");
     }
-    return previous_.finish();
-}
-
-Result<std::string> ApplyWriter::free_name(int dir) {
-    struct ::statx st{};
-    for (int i = 0; i < 1000; ++i) {
-        std::string name = ".substrate-apply." + std::to_string(i);
-        SUB_TRY_ASSIGN(const bool taken, sys::stat_entry(dir, name.c_str(), st));
-        if (!taken) return name;
-    }
-    return fail({Errc::conflict, "no free name for a temporary file"});
+    report_.previous_incomplete = !previous_.complete();
+    SUB_TRY(previous_.finish());
+    return temporaries_.forget();
 }
 
 void ApplyWriter::roll_back() {
@@ -302,6 +309,7 @@ void ApplyWriter::roll_back() {
         if (auto restored = take_back(undo); !restored)
             report_.unrestored.push_back({undo.path, restored.error().message()});
     }
+    report_.previous_incomplete = !report_.unrestored.empty() && !previous_.complete();
     previous_.abandon();
 }
 

@@ -9,6 +9,7 @@
 #include "capture/apply_plan.hpp"
 #include "capture/dir_cursor.hpp"
 #include "capture/previous_layer.hpp"
+#include "capture/temporaries.hpp"
 #include "capture/transfer.hpp"
 
 namespace substrate::capture {
@@ -61,8 +62,6 @@ class ApplyWriter {
     Result<> find_host(const ApplyStep& step, Ends& ends, struct ::statx& host);
     Result<> clear_host(const ApplyStep& step, const Ends& ends, const struct ::statx& host, Undo& undo);
     Result<> take_away(const ApplyStep& step, const Ends& ends, const struct ::statx& host, Undo& undo);
-    Result<std::string> free_name(int dir);
-
     Result<> take_back(const Undo& undo);
     Result<> take_back_object(const Undo& undo);
 
@@ -75,6 +74,7 @@ class ApplyWriter {
     DirCursor source_;
     DirCursor host_;
     PreviousLayer previous_;
+    Temporaries temporaries_;
     std::vector<Undo> undo_;
     std::vector<Late> late_;
     std::string new_root_;  // the topmost directory that make_parents made last

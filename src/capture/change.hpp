@@ -55,6 +55,11 @@ inline bool is_whiteout(const struct ::statx& st) {
     return (st.stx_mode & S_IFMT) == S_IFCHR && st.stx_rdev_major == 0 && st.stx_rdev_minor == 0;
 }
 
+// The file by which fuse-overlayfs hides NAME of a lower layer is ".wh.NAME"; that in an
+// opaque directory, beside its attribute, is kOpaqueFile.
+inline constexpr std::string_view kWhiteoutPrefix = ".wh.";
+inline constexpr std::string_view kOpaqueFile = ".wh..wh..opq";
+
 // Of a relative path: the directory part ("" for the root) and the last name.
 inline std::string_view parent_part(std::string_view path) {
     const auto slash = path.rfind('/');

@@ -19,7 +19,7 @@ Result<> walk_copy(const CopyTrees& trees, const ChangeSink& sink) {
     const PathSet excluded(trees.excluded);
     const int lowers[] = {trees.base};
     LayerWalk walk({.upper = trees.work,
-                    .lowers = lowers,
+                    .lowers = std::span(lowers).first(trees.base < 0 ? 0 : 1),
                     .layered = false,
                     .compare_owner = trees.compare_owner,
                     .untouched_before_ns = trees.copied_at_ns,

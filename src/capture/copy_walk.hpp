@@ -25,7 +25,7 @@ Result<CopyReport> make_copy(int base, int work, const std::vector<std::string>&
 
 struct CopyTrees {
     int work = -1;
-    int base = -1;
+    int base = -1;                      // -1: it has gone, and all that was touched in the copy is new
     std::vector<std::string> excluded;  // of make_copy, and CopyReport::skipped
     bool compare_owner = false;         // true when make_copy kept owners
     // sys::stamp_now() once the copy was complete. What differs but was not touched

@@ -120,5 +120,23 @@ TEST(WalkCopy, WhatSomebodyElseDidToTheBaseIsNoChange) {
               Lines{"modify file a"});
 }
 
+// A rename leaves the times of what is inside as they were.
+TEST(WalkCopy, NamesWhatIsInAMovedDirectory) {
+    Scratch s;
+    s.prepare("mkdir -p d/sub same; echo x > d/f; echo y > d/sub/g; echo z > same/h");
+    const auto base = open_dir(s.project());
+    const auto work = open_dir(s.at("work"));
+    must_copy(base.get(), work.get());
+    const auto last = sys::stat_at(work.get(), "d").value().value();
+    std::int64_t copied = 0;
+    do copied = sys::stamp_now(work.get()).value();
+    while (copied <= sys::to_ns(last.stx_ctime));
+    testing::shell(s.at("work"), "mv d moved");
+    EXPECT_EQ(copy_lines({.work = work.get(), .base = base.get(), .copied_at_ns = copied}),
+              (Lines{"create directory moved", "create directory moved/sub", "create file moved/f",
+                     "create file moved/sub/g", "delete directory d", "delete directory d/sub",
+                     "delete file d/f", "delete file d/sub/g"}));
+}
+
 }  // namespace
 }  // namespace substrate::capture

@@ -136,6 +136,11 @@ Result<> LayerWalk::open_lowers(Mask lowers) {
 
 // overlayfs: Documentation/filesystems/overlayfs.rst, "whiteouts and opaque directories".
 Result<std::uint8_t> LayerWalk::read_markers(int dir) const {
+    if (input_.whiteout_files) {
+        struct ::statx st{};
+        SUB_TRY_ASSIGN(const bool opaque_file, sys::stat_entry(dir, kOpaqueFile.data(), st));
+        if (opaque_file) return std::uint8_t{kOpaque};
+    }
     SUB_TRY_ASSIGN(const bool any, sys::has_xattrs(dir));
     if (!any) return std::uint8_t{0};
     char value[8];
@@ -173,6 +178,8 @@ Result<> LayerWalk::read_upper(std::uint8_t flags) {
 }
 
 Result<> LayerWalk::visit_upper_entry(const char* name, std::uint8_t flags) {
+    if (input_.whiteout_files && std::string_view(name).starts_with(kWhiteoutPrefix))
+        return name == kOpaqueFile ? Result<>() : visit_whiteout_file(name + kWhiteoutPrefix.size());
     name_path(name);
     if (input_.excluded != nullptr && input_.excluded->contains(path_)) return {};
     SUB_TRY_ASSIGN(const bool exists, sys::stat_entry(upper_fd_, name, after_));
@@ -187,6 +194,26 @@ Result<> LayerWalk::visit_upper_entry(const char* name, std::uint8_t flags) {
         SUB_TRY_ASSIGN(whiteout, is_marked_whiteout(upper_fd_, name, after_));
     }
     if (!whiteout) return report_upper(name, lower, flags);
+    return report_whiteout(name, lower);
+}
+
+Result<> LayerWalk::visit_whiteout_file(const char* hidden) {
+    SUB_TRY_ASSIGN(const bool made_again, sys::stat_entry(upper_fd_, hidden, after_));
+    if (made_again || here_ == 0) return {};
+    name_path(hidden);
+    SUB_TRY_ASSIGN(const Found lower, look_up(hidden, before_));
+    if (lower.any) ++matched_;
+    return report_whiteout(hidden, lower);
+}
+
+// The upper has an entry that speaks of `name`.
+Result<bool> LayerWalk::in_upper(const char* name) {
+    SUB_TRY_ASSIGN(const bool there, sys::stat_entry(upper_fd_, name, after_));
+    if (there || !input_.whiteout_files) return there;
+    return sys::stat_entry(upper_fd_, std::string(kWhiteoutPrefix).append(name).c_str(), after_);
+}
+
+Result<> LayerWalk::report_whiteout(const char* name, const Found& lower) {
     if (!lower.any) return {};
     Change change{.path = path_, .kind = ChangeKind::remove, .type = type_of(before_), .before = &before_};
     if (change.type == FileType::symlink) {
@@ -209,7 +236,7 @@ Result<> LayerWalk::report_upper(const char* name, const Found& lower, std::uint
                   .name = name};
     const bool is_dir = change.type == FileType::directory;
     const auto inherited = static_cast<std::uint8_t>(kUpper | (flags & kOpaque));
-    if (sys::to_ns(after_.stx_ctime) < input_.untouched_before_ns) {
+    if (sys::to_ns(after_.stx_ctime) < input_.untouched_before_ns && !change.nested) {
         if (is_dir && (!lower.any || is_directory(before_))) enter(name, lower.lowers, inherited);
         return {};
     }
@@ -324,8 +351,8 @@ Result<> LayerWalk::visit_lower_entry(std::size_t layer, const char* name, std::
         if (shadowed) return {};
     }
     if (upper_fd_ >= 0) {
-        SUB_TRY_ASSIGN(const bool kept, sys::stat_entry(upper_fd_, name, after_));
-        if (kept) return {};
+        SUB_TRY_ASSIGN(const bool visited, in_upper(name));
+        if (visited) return {};
     }
     SUB_TRY_ASSIGN(const Found found, look_up(name, before_));
     if (!found.any) return {};

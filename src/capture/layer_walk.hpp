@@ -34,9 +34,11 @@ struct LayerWalkInput {
     // Whiteouts and opaque markers count, and what the upper lacks is unchanged.
     // Otherwise what the upper lacks is removed.
     bool layered = true;
-    bool unlock_upper = true;  // the upper is ours: unreadable directories are made readable meanwhile
+    bool whiteout_files = false;  // kWhiteoutPrefix and kOpaqueFile mean something in the upper
+    bool unlock_upper = true;     // the upper is ours: unreadable directories are made readable meanwhile
     bool compare_owner = true;
-    // What is in the upper with an earlier ctime counts as untouched (0: nothing does).
+    // What is in the upper with an earlier ctime counts as untouched (0: nothing does), but
+    // for what lies in a directory that was touched and is new.
     std::int64_t untouched_before_ns = 0;
     const PathSet* excluded = nullptr;
     // Called for each upper directory that may not be read and is passed over
@@ -71,6 +73,9 @@ class LayerWalk {
     Result<> open_lowers(Mask lowers);
     Result<> read_upper(std::uint8_t flags);
     Result<> visit_upper_entry(const char* name, std::uint8_t flags);
+    Result<> visit_whiteout_file(const char* hidden);
+    Result<> report_whiteout(const char* name, const Found& lower);
+    Result<bool> in_upper(const char* name);
     Result<> report_upper(const char* name, const Found& lower, std::uint8_t flags);
     Result<> read_lowers(std::uint8_t flags);
     Result<> visit_lower_entry(std::size_t layer, const char* name, std::uint8_t flags);

@@ -19,7 +19,11 @@ constexpr std::uint8_t kInode64Generation = 0x81;
 }  // namespace
 
 Result<> walk_overlay(const OverlayLayers& layers, const ChangeSink& sink) {
-    LayerWalk walk({.upper = layers.upper, .lowers = layers.lowers, .xattrs = layers.xattrs}, sink);
+    LayerWalk walk({.upper = layers.upper,
+                    .lowers = layers.lowers,
+                    .xattrs = layers.xattrs,
+                    .whiteout_files = layers.whiteout_files},
+                   sink);
     return walk.run();
 }
 

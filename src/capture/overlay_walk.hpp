@@ -13,6 +13,7 @@ struct OverlayLayers {
     int upper = -1;
     std::vector<int> lowers;  // the top one first; the last is the project, the others earlier uppers
     XattrNamespace xattrs = XattrNamespace::user;
+    bool whiteout_files = false;  // made by fuse-overlayfs: see kWhiteoutPrefix
 };
 
 // Reports every change that the upper directory holds against the lowers. The

@@ -214,5 +214,25 @@ TEST(OverlayWalk, AFailingSinkEndsTheWalk) {
     EXPECT_EQ(calls, 1);
 }
 
+// What fuse-overlayfs leaves in its upper directory, with and without device nodes.
+TEST(FuseWalk, MarksAreNoFiles) {
+    testing::TempDir root;
+    ASSERT_TRUE(testing::shell(root.path(), R"(
+        mkdir -p project/gone_dir project/emptied project/kept upper/new upper/emptied upper/kept
+        echo x >project/gone; echo x >project/gone_dir/in; echo x >project/emptied/a; echo x >project/emptied/b
+        echo x >project/kept/in; echo x >project/again
+        touch upper/.wh.gone upper/.wh.gone_dir upper/.wh.again upper/.wh.never upper/new/.wh..wh..opq
+        touch upper/emptied/.wh..wh..opq upper/emptied/.wh.a; echo y >upper/emptied/c
+        echo y >upper/new/in; echo longer >upper/again)"));
+    const sys::UniqueFd upper = testing::open_dir(root.path() + "/upper");
+    const sys::UniqueFd project = testing::open_dir(root.path() + "/project");
+    EXPECT_EQ(
+        testing::overlay_lines({.upper = upper.get(), .lowers = {project.get()}, .whiteout_files = true}),
+        (std::vector<std::string>{"create directory new", "create file emptied/c", "create file new/in",
+                                  "delete directory gone_dir", "delete file emptied/a",
+                                  "delete file emptied/b", "delete file gone", "delete file gone_dir/in",
+                                  "modify file again"}));
+}
+
 }  // namespace
 }  // namespace substrate::capture

@@ -3,6 +3,8 @@
 #include <linux/fs.h>
 #include <stdio.h>
 
+#include <cerrno>
+
 #include "sys/file.hpp"
 #include "sys/tree_ops.hpp"
 
@@ -79,8 +81,13 @@ Result<int> PreviousLayer::parent_of(std::string_view path) {
 
 Result<PreviousLayer::Kept> PreviousLayer::keep_absence(std::string_view path) {
     SUB_TRY_ASSIGN(const int layer, parent_of(path));
-    SUB_TRY(sys::make_whiteout_at(layer, std::string(name_part(path)).c_str()));
-    return Kept::whiteout;
+    auto made = sys::make_whiteout_at(layer, std::string(name_part(path)).c_str());
+    if (made) return Kept::whiteout;
+    // overlayfs refuses with EPERM, file systems without device nodes with these.
+    const int code = made.error().os_errno();
+    if (code != EPERM && code != EOPNOTSUPP && code != EINVAL) return fail(std::move(made).error());
+    complete_ = false;
+    return Kept::nothing;
 }
 
 Result<PreviousLayer::Kept> PreviousLayer::keep_file(std::string_view path, int host_dir, const char* name,

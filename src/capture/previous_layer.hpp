@@ -26,8 +26,10 @@ class PreviousLayer {
 
     PreviousLayer(int project, int layer, bool keep_owner);
 
-    // The host has nothing at `path`.
+    // The host has nothing at `path`. `nothing` where the layer's file system takes no
+    // whiteouts; complete() is false from then on.
     Result<Kept> keep_absence(std::string_view path);
+    bool complete() const { return complete_; }
     // Keeps a file that is going to be replaced: a link to it where it has no
     // other, else a copy. It stays in place.
     Result<Kept> keep_file(std::string_view path, int host_dir, const char* name, const struct ::statx& st);
@@ -57,6 +59,7 @@ class PreviousLayer {
     DirCursor layer_cursor_;
     std::vector<Directory> directories_;
     std::unordered_set<std::string> made_;
+    bool complete_ = true;
 };
 
 }  // namespace substrate::capture

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/skip_test_support.hpp"
 #include "capture/change.hpp"
 #include "capture/overlay_walk.hpp"
 #include "sys/unique_fd.hpp"
@@ -37,9 +38,7 @@ std::string dump_tree(const std::string& root);
 
 // Why overlay mounts in a user namespace do not work here; empty when they do.
 const std::string& overlay_problem();
-#define SKIP_WITHOUT_OVERLAY()                                     \
-    if (!::substrate::capture::testing::overlay_problem().empty()) \
-    GTEST_SKIP() << ::substrate::capture::testing::overlay_problem()
+#define SKIP_WITHOUT_OVERLAY() SUB_SKIP_WITHOUT("overlay", ::substrate::capture::testing::overlay_problem())
 
 // Mounts an overlay in a child with its own user and mount namespaces and runs
 // `inside` there with the mount as working directory; what it returns comes back.

@@ -14,7 +14,8 @@ namespace substrate::capture {
 namespace {
 
 bool is_overlay_attribute(std::string_view name) {
-    return name.starts_with("user.overlay.") || name.starts_with("trusted.overlay.");
+    return name.starts_with("user.overlay.") || name.starts_with("trusted.overlay.") ||
+           name.starts_with("user.fuseoverlayfs.");
 }
 
 // A file that must be read although its mode says no, as its owner may.
@@ -59,6 +60,7 @@ class TreeCopy {
         : rules_(rules), skip_(skip), target_(to), linked_(to) {}
 
     Result<> take(const Change& change) {
+        if (rules_.whiteout_files && name_part(change.path).starts_with(kWhiteoutPrefix)) return {};
         if (const char* reason = refusal_of(change.type, rules_.keep_sockets)) {
             skip_(change.path, reason);
             return {};
@@ -207,8 +209,10 @@ Result<> clean_object(int dir, const char* name, const struct ::statx& st) {
     return {};
 }
 
-Result<> clean_tree_contents(int dir, const SkipSink& skip) {
+Result<> clean_tree_contents(int dir, const SkipSink& skip, bool whiteout_files) {
     const ChangeSink sink = [&](const Change& change) -> Result<> {
+        if (whiteout_files && name_part(change.path).starts_with(kWhiteoutPrefix))
+            return sys::unlink_at(change.after_dir, change.name);
         if (refusal_of(change.type, /*sockets_too=*/true) == nullptr)
             return clean_object(change.after_dir, change.name, *change.after);
         if (!is_whiteout(*change.after)) skip(change.path, refusal_of(change.type, /*sockets_too=*/true));

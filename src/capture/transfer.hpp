@@ -21,8 +21,9 @@ enum class Privileges : std::uint8_t {
 struct CopyRules {
     bool keep_owner = false;  // needs CAP_CHOWN
     Privileges privileges = Privileges::keep;
-    bool keep_sockets = false;   // else they are left out
-    bool unlock_source = false;  // the source is ours: what may not be read is made readable meanwhile
+    bool keep_sockets = false;    // else they are left out
+    bool whiteout_files = false;  // the source is fuse-overlayfs's: its marks are left out
+    bool unlock_source = false;   // the source is ours: what may not be read is made readable meanwhile
 };
 
 // Why an object cannot be transferred; nullptr when it can.
@@ -59,7 +60,7 @@ Result<> copy_user_attributes(int from_dir, const char* from, int to_dir, const 
 // attributes, file capabilities and privileged mode bits.
 Result<> clean_object(int dir, const char* name, const struct ::statx& st);
 // The same for everything below a directory; device nodes and whiteouts in it are
-// removed, the former reported.
-Result<> clean_tree_contents(int dir, const SkipSink& skip);
+// removed, the former reported; so are the marks of fuse-overlayfs with `whiteout_files`.
+Result<> clean_tree_contents(int dir, const SkipSink& skip, bool whiteout_files = false);
 
 }  // namespace substrate::capture

@@ -113,7 +113,8 @@ TEST(PlanWire, ALyingLengthCostsNothing) {
     WireReader text(length);
     EXPECT_TRUE(text.get_string().empty());
     EXPECT_TRUE(text.spoiled());
-    WireReader list(length + "x");
+    const std::string more = length + "x";
+    WireReader list(more);
     EXPECT_LE(list.get_strings().size(), 1u);
     EXPECT_FALSE(list.finish("list"));
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 
 #include "base/text.hpp"
 #include "plan/world_plan.hpp"
@@ -36,18 +37,7 @@ Result<> check_machine(const WorldSpec& spec, const HostFacts& facts) {
     if (!facts.proc_mount.ok)
         return fail(Error(Errc::unsupported, "a fresh /proc cannot be mounted: " + facts.proc_mount.reason)
                         .hint(facts.proc_mount.fix));
-    const std::string& project = spec.project.str();
-    for (const std::string_view never : {"/proc", "/sys", "/dev", "/usr", "/etc", "/boot"})
-        if (is_within(project, never))
-            return fail(Error(Errc::safety, fmt::format("'{}' cannot be a project: it lies in {}",
-                                                        printable(project), never))
-                            .hint("change to a project directory"));
-    if (project == "/" || std::ranges::count(project, '/') < 1)
-        return fail(Error(Errc::safety, "'/' cannot be a project").hint("change to a project directory"));
-    if (is_within(project, facts.substrate_home))
-        return fail(Error(Errc::safety, fmt::format("'{}' lies in Substrate's own state", printable(project)))
-                        .hint("change to a project directory"));
-    return {};
+    return check_project(spec.project.str(), facts);
 }
 
 // overlay → fuse → copy-diff, with the reason for each fall. `direct` is only
@@ -73,8 +63,8 @@ Result<CaptureRecord> choose_capture(const WorldSpec& spec, const HostFacts& fac
 void add_root(std::vector<MountOp>& ops, const HostFacts& facts) {
     ops.push_back({WorldPath("/"), Tmpfs{.mode = 0755, .size_bytes = 16 * kMiB, .read_only = true}});
     for (const RootEntry& entry : facts.root_entries) {
-        if (std::ranges::find(kOwn, entry.name) != kOwn.end()) continue;
         const WorldPath target = WorldPath("/") / entry.name;
+        if (std::ranges::find(kOwn, entry.name) != kOwn.end() || target.str() == kStagingPath) continue;
         if (!entry.link_target.empty()) ops.push_back({target, Symlink{entry.link_target}});
         else if (entry.directory)
             ops.push_back({target, Bind{.source = HostPath("/") / entry.name, .optional = true}});
@@ -118,6 +108,25 @@ void add_masks(std::vector<MountOp>& ops, const HostFacts& facts) {
         ops.push_back({WorldPath(std::string(path)), Mask{}});
 }
 
+// A mask on the very place of another mount: what is made fresh there shows nothing
+// of the host, and a host directory that is hidden whole need not be mounted. Nor is
+// anything of the host at the staging path: the state of an account whose home is "/".
+void settle_masks(std::vector<MountOp>& ops) {
+    std::set<WorldPath> masks, settled;
+    for (const MountOp& op : ops)
+        if (std::holds_alternative<Mask>(op.action)) masks.insert(op.target);
+    for (MountOp& op : ops) {
+        if (std::holds_alternative<Mask>(op.action) || !masks.contains(op.target)) continue;
+        settled.insert(op.target);
+        if (std::holds_alternative<Bind>(op.action) || std::holds_alternative<Symlink>(op.action))
+            op.action = Directory{.mode = 0555};
+    }
+    std::erase_if(ops, [&](const MountOp& op) {
+        return std::holds_alternative<Mask>(op.action) &&
+               (settled.contains(op.target) || is_within(op.target.str(), kStagingPath));
+    });
+}
+
 // The capture mount covers the project, and with it every mask below it: those
 // are made again on top of each capture mount. A mask over the project itself
 // or over a parent of it would hide what is captured.
@@ -155,6 +164,20 @@ void add_degradations(WorldPlan& plan, const WorldSpec& spec, const HostFacts& f
 
 }  // namespace
 
+Result<> check_project(const std::string& project, const HostFacts& facts) {
+    for (const std::string_view never : {"/proc", "/sys", "/dev", "/usr", "/etc", "/boot", kStagingPath})
+        if (is_within(project, never))
+            return fail(Error(Errc::safety, fmt::format("'{}' cannot be a project: it lies in {}",
+                                                        printable(project), never))
+                            .hint("change to a project directory"));
+    if (project == "/" || std::ranges::count(project, '/') < 1)
+        return fail(Error(Errc::safety, "'/' cannot be a project").hint("change to a project directory"));
+    if (is_within(project, facts.substrate_home))
+        return fail(Error(Errc::safety, fmt::format("'{}' lies in Substrate's own state", printable(project)))
+                        .hint("change to a project directory"));
+    return {};
+}
+
 Result<WorldPlan> plan_world(const WorldSpec& spec, const HostFacts& facts) {
     SUB_TRY(check_machine(spec, facts));
     WorldPlan plan;
@@ -184,6 +207,7 @@ Result<WorldPlan> plan_world(const WorldSpec& spec, const HostFacts& facts) {
     add_proc(ops);
     add_masks(ops, facts);
     SUB_TRY(set_apart_project_masks(ops, plan.capture));
+    settle_masks(ops);
     SUB_TRY_ASSIGN(plan.mounts, normalize(std::move(ops)));
     add_degradations(plan, spec, facts);
     return plan;

@@ -175,6 +175,36 @@ TEST(Planner, Refusals) {
     expect_golden("refusals", text.str());
 }
 
+// A person's directories may be the very places that worlds make anew.
+TEST(Planner, AStateOrHomeWhereWorldsMountIsHidden) {
+    for (const char* place : {"/tmp", "/run", "/run/lock", "/var/tmp", "/home", "/opt"}) {
+        HostFacts facts = user_facts();
+        facts.root_entries.push_back({.name = "opt", .directory = true});
+        facts.substrate_home = place;
+        const auto plan = plan_world(spec_for("/srv/app"), facts);
+        ASSERT_TRUE(plan) << place << ": " << plan.error().describe();
+        for (const MountOp& op : plan->mounts) {
+            const bool shown = op.target.str() == place && std::holds_alternative<Bind>(op.action);
+            EXPECT_FALSE(shown) << place << " shows the host's";
+        }
+        facts = user_facts();
+        facts.home = facts.account_home = place;
+        EXPECT_TRUE(plan_world(spec_for("/srv/app"), facts)) << place;
+    }
+}
+
+// The state of an account whose home is "/" lies where worlds are staged.
+TEST(Planner, NothingIsMountedWhereWorldsAreStaged) {
+    HostFacts facts = user_facts();
+    facts.root_entries.push_back({.name = ".substrate", .directory = true});
+    facts.home = facts.account_home = "/";
+    facts.substrate_home = "/.substrate";
+    const auto plan = plan_world(spec_for("/srv/app"), facts);
+    ASSERT_TRUE(plan) << plan.error().describe();
+    for (const MountOp& op : plan->mounts) EXPECT_FALSE(op.target.str().starts_with("/.substrate"));
+    EXPECT_EQ(plan_world(spec_for("/.substrate/x"), user_facts()).error().code(), Errc::safety);
+}
+
 TEST(Planner, KernelVersionsAreComparedAsNumbers) {
     HostFacts facts = user_facts();
     for (const auto& [major, minor, enough] : {std::tuple{5, 11, false},

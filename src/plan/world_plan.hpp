@@ -58,10 +58,16 @@ struct WorldPlan {
     bool operator==(const WorldPlan&) const = default;
 };
 
+// Where a world's own mounts are staged while it is set up; empty afterwards.
+inline constexpr const char* kStagingPath = "/.substrate";
+
 // Pure. Errors: Errc::unsupported when this machine cannot give a world at all
 // (no user namespaces for an ordinary user, a kernel before 5.12, …), with the
 // fix; Errc::safety for a project that must not be captured ("/", /proc, …).
 Result<WorldPlan> plan_world(const WorldSpec& spec, const HostFacts& facts);
+
+// The part of it that asks only where the project is: before anything is made for it.
+Result<> check_project(const std::string& project, const HostFacts& facts);
 
 // The whole plan as text: --explain and the golden tests.
 std::string to_text(const WorldPlan& plan);

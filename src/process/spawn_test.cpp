@@ -13,12 +13,16 @@
 namespace substrate::process {
 namespace {
 
-struct Argv {
+class Argv {
+  public:
     explicit Argv(std::vector<std::string> words) : words_(std::move(words)) {
         for (auto& word : words_) pointers_.push_back(word.data());
         pointers_.push_back(nullptr);
     }
     char** data() { return pointers_.data(); }
+    const char* program() const { return words_.front().c_str(); }
+
+  private:
     std::vector<std::string> words_;
     std::vector<char*> pointers_;
 };
@@ -27,7 +31,7 @@ class SpawnTest : public ::testing::Test {
   protected:
     ChildPlan plan(Argv& argv) const {
         ChildPlan plan;
-        plan.program = argv.words_.front().c_str();
+        plan.program = argv.program();
         plan.argv = argv.data();
         plan.envp = no_environment_;
         for (int fd = 0; fd < 3; ++fd) plan.placements[fd] = {fd, fd};

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 
 #include "sys/file.hpp"
@@ -33,12 +34,15 @@ struct OutputWatch::Stream {
     bool target_full = false;
     sys::Pipe pipe;
     off_t file_start = 0;
+    bool file_goes_on = false;  // old bytes lie behind the start
+    std::string unsent;         // hashed, but a target that does not block was full
     std::uint64_t bytes = 0;
     HashState hash;
 
     Result<> open(Terminals terminals);
     Result<> open_pipe();
     Result<bool> move_some();
+    void send_unsent();
     Result<> hash_bytes(std::size_t count);
     Result<> hash_file();
     std::string digest() const;
@@ -51,6 +55,7 @@ Result<> OutputWatch::Stream::open(Terminals terminals) {
         kind = Kind::file;
         const int flags = ::fcntl(target, F_GETFL);
         file_start = (flags & O_APPEND) != 0 ? st.st_size : ::lseek(target, 0, SEEK_CUR);
+        file_goes_on = file_start < st.st_size;
         return {};
     }
     const bool terminal = S_ISCHR(st.st_mode) && ::isatty(target) == 1;
@@ -82,10 +87,26 @@ Result<> OutputWatch::Stream::hash_bytes(std::size_t count) {
     return {};
 }
 
+void OutputWatch::Stream::send_unsent() {
+    std::size_t sent = 0;
+    while (sent < unsent.size() && !target_gone && !target_full) {
+        const ssize_t n = ::write(target, unsent.data() + sent, unsent.size() - sent);
+        if (n >= 0) sent += static_cast<std::size_t>(n);
+        else if (errno == EAGAIN) target_full = true;
+        else if (errno != EINTR) target_gone = true;
+    }
+    if (target_gone) unsent.clear();
+    else unsent.erase(0, sent);
+}
+
 // False when there is nothing to move now: empty, ended, or the target is full.
 Result<bool> OutputWatch::Stream::move_some() {
-    if (kind != Kind::relayed || !pipe.read) return false;
     target_full = false;
+    if (!unsent.empty()) {
+        send_unsent();
+        if (target_full) return false;
+    }
+    if (kind != Kind::relayed || !pipe.read) return false;
     if (target_is_pipe && !target_gone) {
         const sys::TeeResult teed = sys::tee_pipe(pipe.read.get(), target, 1 << 20);
         if (teed.moved > 0) {
@@ -119,20 +140,27 @@ Result<bool> OutputWatch::Stream::move_some() {
     }
     XXH3_128bits_update(hash.state, buffer.data(), *n);
     bytes += *n;
-    if (auto written = sys::write_all(target, {buffer.data(), *n}); !written) target_gone = true;
+    unsent.assign(buffer.data(), *n);
+    send_unsent();
     return true;
 }
 
 Result<> OutputWatch::Stream::hash_file() {
     struct ::stat st{};
     if (::fstat(target, &st) != 0) return fail(Error::last_os("fstat"));
-    if (st.st_size <= file_start) return {};
-    // The descriptor may be open for writing only.
-    SUB_TRY_ASSIGN(const sys::UniqueFd file,
-                   sys::open_path("/proc/self/fd/" + std::to_string(target), O_RDONLY));
+    // What was there before and was not written over is no output.
+    const off_t end = file_goes_on ? std::min(st.st_size, ::lseek(target, 0, SEEK_CUR)) : st.st_size;
+    if (end <= file_start) return {};
+    // The descriptor may be open for writing only, and the file closed to its writer.
+    auto opened = sys::open_path("/proc/self/fd/" + std::to_string(target), O_RDONLY);
+    if (!opened && (opened.error().os_errno() == EACCES || opened.error().os_errno() == EPERM)) {
+        kind = Kind::untouched;
+        return {};
+    }
+    SUB_TRY_ASSIGN(const sys::UniqueFd file, std::move(opened));
     if (::lseek(file.get(), file_start, SEEK_SET) < 0) return fail(Error::last_os("lseek"));
     std::array<char, 64 * 1024> buffer;
-    for (auto left = static_cast<std::uint64_t>(st.st_size - file_start); left > 0;) {
+    for (auto left = static_cast<std::uint64_t>(end - file_start); left > 0;) {
         SUB_TRY_ASSIGN(const std::size_t n,
                        sys::read_some(file.get(),
                                       std::span(buffer).first(std::min<std::uint64_t>(left, buffer.size()))));
@@ -186,7 +214,7 @@ void OutputWatch::close_command_ends() {
 
 void OutputWatch::add_to(std::vector<pollfd>& polled) const {
     for (const Stream* stream : {out_.get(), err_.get()}) {
-        if (!stream->pipe.read) continue;
+        if (!stream->pipe.read && stream->unsent.empty()) continue;
         if (stream->target_full) polled.push_back({stream->target, POLLOUT, 0});
         else polled.push_back({stream->pipe.read.get(), POLLIN, 0});
     }
@@ -202,7 +230,7 @@ Result<OutputRecord> OutputWatch::finish() {
         for (;;) {
             SUB_TRY_ASSIGN(const bool moved, stream->move_some());
             if (moved) continue;
-            if (!stream->pipe.read || !stream->target_full) break;
+            if (!stream->target_full) break;
             pollfd target{stream->target, POLLOUT, 0};
             (void)::poll(&target, 1, -1);
         }

@@ -15,7 +15,8 @@ namespace substrate::shell {
 
 // Hashes what a command writes without changing what arrives: a pipe or socket is fed
 // through one of ours (by tee(2) where both are pipes: nothing is copied but what
-// is hashed), a regular file is read afterwards, a terminal is left alone.
+// is hashed), a regular file is read afterwards, a terminal is left alone. A file that
+// may not be read gets no hash.
 class OutputWatch {
   public:
     enum class Terminals { leave_alone, relay };

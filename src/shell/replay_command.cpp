@@ -31,7 +31,8 @@ ExecRequest request_of(const Span& span) {
     request.as_of_ns = span.started_ns;
     request.parent_span = span.span_id;
     // The limit itself is not recorded; what ran into it needs one again.
-    if (span.outcome == Outcome::timeout) request.timeout_ms = static_cast<std::int64_t>(span.duration_ms) + 1;
+    if (span.outcome == Outcome::timeout)
+        request.timeout_ms = static_cast<std::int64_t>(span.duration_ms) + 1;
     request.agent_id = span.agent_id;
     return request;
 }

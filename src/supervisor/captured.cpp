@@ -10,12 +10,15 @@
 #include "capture/copy_walk.hpp"
 #include "capture/diff_builder.hpp"
 #include "capture/overlay_walk.hpp"
+#include "capture/temporaries.hpp"
 #include "sys/file.hpp"
 #include "sys/file_lock.hpp"
 #include "sys/tree_ops.hpp"
 
 namespace substrate::supervisor {
 namespace {
+
+constexpr int kDirectory = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
 
 // The descriptors of a capture's directories, open as long as they are used.
 struct OpenCapture {
@@ -27,7 +30,8 @@ struct OpenCapture {
         capture::OverlayLayers layers;
         layers.upper = source.get();
         for (const sys::UniqueFd& lower : lowers) layers.lowers.push_back(lower.get());
-        layers.lowers.push_back(project.get());
+        layers.whiteout_files = captured.strategy == CaptureStrategy::fuse;
+        if (project) layers.lowers.push_back(project.get());
         layers.xattrs =
             captured.user_xattrs ? capture::XattrNamespace::user : capture::XattrNamespace::trusted;
         return layers;
@@ -47,13 +51,14 @@ const char* source_name(CaptureStrategy strategy) {
 
 Result<OpenCapture> open_capture(const Store& store, const Captured& captured) {
     OpenCapture open;
-    constexpr int kFlags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
-    SUB_TRY_ASSIGN(open.project, sys::open_path(store.project(), kFlags));
+    if (!captured.project_gone) {
+        SUB_TRY_ASSIGN(open.project, sys::open_path(store.project(), kDirectory));
+    }
     if (captured.strategy == CaptureStrategy::direct) return open;
     SUB_TRY_ASSIGN(open.source,
-                   sys::open_at(store.fd(), captured.dir + "/" + source_name(captured.strategy), kFlags));
+                   sys::open_at(store.fd(), captured.dir + "/" + source_name(captured.strategy), kDirectory));
     for (const std::string& lower : captured.lowers) {
-        SUB_TRY_ASSIGN(sys::UniqueFd fd, sys::open_at(store.fd(), lower, kFlags));
+        SUB_TRY_ASSIGN(sys::UniqueFd fd, sys::open_at(store.fd(), lower, kDirectory));
         open.lowers.push_back(std::move(fd));
     }
     return open;
@@ -73,16 +78,20 @@ Result<> walk(const OpenCapture& open, const Captured& captured, const capture::
 
 Manifest manifest_of(const Store& store, const Env& env, const Captured& captured, const std::string& span_id,
                      const std::string& world_id, KeptState state) {
-    return {.span_id = span_id,
-            .project = store.project(),
-            .world_id = world_id,
-            .state = state,
-            .strategy = captured.strategy,
-            .user_xattrs = captured.user_xattrs,
-            .captured_ns = captured.captured_ns,
-            .settled_ns = env.realtime_ns(),
-            .dir = captured.dir,
-            .excluded = captured.excluded};
+    Manifest manifest{.span_id = span_id,
+                      .project = store.project(),
+                      .world_id = world_id,
+                      .state = state,
+                      .strategy = captured.strategy,
+                      .user_xattrs = captured.user_xattrs,
+                      .captured_ns = captured.captured_ns,
+                      .settled_ns = env.realtime_ns(),
+                      .before_ns = {},
+                      .dir = captured.dir,
+                      .excluded = captured.excluded};
+    if (auto earlier = store.load(span_id); earlier && *earlier)
+        manifest.before_ns = std::move((*earlier)->before_ns);
+    return manifest;
 }
 
 std::vector<std::string> conflict_notices(const capture::ApplyReport& report) {
@@ -98,13 +107,29 @@ std::vector<std::string> conflict_notices(const capture::ApplyReport& report) {
     return notices;
 }
 
+std::string before_dir(const std::string& span_id, std::size_t number) {
+    return Store::span_dir(span_id) + "/before" + (number == 0 ? "" : "." + std::to_string(number));
+}
+
+// What the capture says of its apply.
+capture::ApplyRequest request_for(const OpenCapture& open, const Captured& captured) {
+    capture::ApplyRequest request;
+    request.project = open.project.get();
+    if (captured.strategy == CaptureStrategy::copy_diff) request.source = open.trees(captured);
+    else request.source = open.layers(captured);
+    request.unchanged_since_ns =
+        captured.forced ? std::numeric_limits<std::int64_t>::max() : captured.captured_ns;
+    request.keep_owner = sys::effective_uid() == 0;
+    request.ours = captured.ours;
+    return request;
+}
+
 // A directory for the previous content that nothing is in yet: an interrupted
-// apply has left its own.
-Result<std::string> make_before(Store& store, const std::string& span_dir) {
-    for (unsigned number = 0;; ++number) {
-        const std::string name = span_dir + "/before" + (number == 0 ? "" : "." + std::to_string(number));
-        auto made = sys::make_dir_at(store.fd(), name.c_str(), 0700);
-        if (made) return name;
+// apply has left its own. Returns its number.
+Result<std::size_t> make_before(Store& store, const std::string& span_id) {
+    for (std::size_t number = 0;; ++number) {
+        auto made = sys::make_dir_at(store.fd(), before_dir(span_id, number).c_str(), 0700);
+        if (made) return number;
         if (made.error().os_errno() != EEXIST) return fail(std::move(made).error());
     }
 }
@@ -149,25 +174,34 @@ Result<CommitReport> apply_captured(Store& store, const Env& env, const Captured
     SUB_TRY_ASSIGN(const sys::FileLock lock, sys::FileLock::exclusive(store.fd()));
     Manifest manifest = manifest_of(store, env, captured, span_id, world_id, KeptState::applying);
     SUB_TRY(store.save(manifest));
-    SUB_TRY_ASSIGN(const std::string before, make_before(store, span_dir));
-    SUB_TRY_ASSIGN(const sys::UniqueFd before_fd,
-                   sys::open_at(store.fd(), before, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+    SUB_TRY_ASSIGN(const std::size_t before_number, make_before(store, span_id));
+    const std::string before = before_dir(span_id, before_number);
+    SUB_TRY_ASSIGN(const sys::UniqueFd before_fd, sys::open_at(store.fd(), before, kDirectory));
     SUB_TRY_ASSIGN(const OpenCapture open, open_capture(store, captured));
 
-    capture::ApplyRequest request;
-    request.project = open.project.get();
-    if (captured.strategy == CaptureStrategy::copy_diff) request.source = open.trees(captured);
-    else request.source = open.layers(captured);
-    request.movable = movable;
-    request.unchanged_since_ns = captured.captured_ns;
+    capture::ApplyRequest request = request_for(open, captured);
+    // A file that has left a copy of the project would look removed to whoever
+    // completes this after a crash.
+    request.movable = movable && captured.strategy != CaptureStrategy::copy_diff;
+    request.temporary_prefix = ".substrate-apply." + span_id + ".";
+    SUB_TRY_ASSIGN(const sys::UniqueFd journal, sys::open_at(store.fd(), span_dir, kDirectory));
+    request.journal_dir = journal.get();
     request.before_dir = before_fd.get();
     request.only = only;
-    request.keep_owner = sys::effective_uid() == 0;
-    request.ours = captured.ours;
+    const auto settle = [&] {
+        return capture::settle_temporaries(request.project, open.source.get(), journal.get(),
+                                           request.temporary_prefix);
+    };
+    SUB_TRY_DURING(settle(), "clearing up after an earlier attempt");
     auto applied = capture::apply_changes(request);
 
     CommitReport report;
+    // What stays undecided may have reached the host in part.
     const auto keep = [&](KeptState state) -> Result<> {
+        if (!sys::remove_dir_at(store.fd(), before.c_str())) {
+            manifest.before_ns.resize(before_number + 1, env.realtime_ns());
+            SUB_TRY(store.save(manifest));
+        }
         if (movable) return keep_captured(store, env, captured, span_id, world_id, state);
         manifest.state = state;
         return store.save(manifest);
@@ -178,6 +212,7 @@ Result<CommitReport> apply_captured(Store& store, const Env& env, const Captured
     }
     for (const capture::PathNote& note : applied->skipped)
         report.notices.push_back(fmt::format("not applied: {} ({})", printable(note.path), note.reason));
+    if (applied->previous_incomplete) SUB_TRY(store.forget_until(env.realtime_ns()));
     switch (applied->outcome) {
         case capture::ApplyOutcome::applied: break;
         case capture::ApplyOutcome::conflicts:
@@ -187,6 +222,7 @@ Result<CommitReport> apply_captured(Store& store, const Env& env, const Captured
             return report;
         case capture::ApplyOutcome::rolled_back:
         case capture::ApplyOutcome::partly_applied:
+            if (auto settled = settle(); !settled) report.notices.push_back(settled.error().describe());
             SUB_TRY(keep(KeptState::pending));
             report.state = "pending";
             report.notices.push_back(fmt::format("the change could not be applied: {}", applied->failure));
@@ -203,6 +239,7 @@ Result<CommitReport> apply_captured(Store& store, const Env& env, const Captured
     }
     manifest.state = KeptState::applied;
     manifest.settled_ns = env.realtime_ns();
+    if (before_number > 0) manifest.before_ns.resize(before_number + 1, manifest.settled_ns);
     SUB_TRY(store.save(manifest));
     if (movable && captured.dir == span_dir)
         SUB_TRY(store.discard(span_dir + "/" + source_name(captured.strategy)));
@@ -216,6 +253,11 @@ Result<> note_direct_change(Store& store, const Env& env, const Captured& captur
     return store.save(manifest);
 }
 
+Result<> mark_captured(Store& store, const Env& env, const Captured& captured, const std::string& span_id,
+                       const std::string& world_id) {
+    return store.mark_capture(manifest_of(store, env, captured, span_id, world_id, KeptState::interrupted));
+}
+
 Captured captured_from(const Manifest& manifest, const std::vector<Manifest>& all) {
     Captured captured;
     captured.dir = manifest.dir;
@@ -223,9 +265,11 @@ Captured captured_from(const Manifest& manifest, const std::vector<Manifest>& al
     captured.user_xattrs = manifest.user_xattrs;
     captured.captured_ns = manifest.captured_ns;
     captured.excluded = manifest.excluded;
+    // Only overlay commands see pending changes, and only those of overlay commands.
+    if (manifest.strategy != CaptureStrategy::overlay) return captured;
     for (const Manifest& other : all)
         if (other.state == KeptState::pending && other.captured_ns < manifest.captured_ns &&
-            other.strategy != CaptureStrategy::copy_diff)
+            other.strategy == CaptureStrategy::overlay)
             captured.lowers.insert(captured.lowers.begin(), other.dir + "/upper");
     return captured;
 }
@@ -241,12 +285,18 @@ Result<> finish_interrupted_applies(Store& store, const Env& env) {
         SUB_TRY_ASSIGN(const sys::FileLock lock, sys::FileLock::exclusive(store.fd()));
         SUB_TRY_ASSIGN(all, store.list());
     }
+    SUB_TRY_ASSIGN(const auto project, sys::stat_at(AT_FDCWD, store.project().c_str()));
     for (const Manifest& manifest : all) {
         if (manifest.state != KeptState::applying) continue;
         Captured captured = captured_from(manifest, all);
+        if (!project) {
+            SUB_TRY(keep_captured(store, env, captured, manifest.span_id, manifest.world_id,
+                                  KeptState::interrupted));
+            continue;
+        }
         // The check was passed before the crash, and what has been written since
         // then was written by us.
-        captured.captured_ns = std::numeric_limits<std::int64_t>::max();
+        captured.forced = true;
         SUB_TRY(apply_captured(store, env, captured, manifest.span_id, manifest.world_id, /*movable=*/true));
     }
     return {};
@@ -254,33 +304,37 @@ Result<> finish_interrupted_applies(Store& store, const Env& env) {
 
 Result<std::optional<std::vector<std::string>>> layers_back_to(const Store& store, std::int64_t time_ns,
                                                                std::string& why) {
-    SUB_TRY_ASSIGN(std::vector<Manifest> all, store.list());
-    std::erase_if(all, [&](const Manifest& manifest) {
-        return manifest.state != KeptState::applied || manifest.settled_ns < time_ns;
-    });
-    std::ranges::sort(all, {}, &Manifest::settled_ns);
+    SUB_TRY_ASSIGN(const std::vector<Manifest> all, store.list());
     if (store.forgotten_until_ns() >= time_ns) {
         why = "the previous content of a later change is no longer kept";
         return std::optional<std::vector<std::string>>();
     }
-    std::vector<std::string> layers;
+    std::vector<std::pair<std::int64_t, std::string>> found;
     for (const Manifest& manifest : all) {
+        const bool applied = manifest.state == KeptState::applied;
+        if (!applied && manifest.before_ns.empty()) continue;  // nothing of it is on the host
+        if (applied && manifest.settled_ns < time_ns) continue;
         if (manifest.strategy == CaptureStrategy::direct) {
             why = manifest.span_id + " changed the project directly";
             return std::optional<std::vector<std::string>>();
         }
-        for (unsigned number = 0;; ++number) {
-            const std::string name = Store::span_dir(manifest.span_id) + "/before" +
-                                     (number == 0 ? "" : "." + std::to_string(number));
+        for (std::size_t number = 0;; ++number) {
+            const std::string name = before_dir(manifest.span_id, number);
             SUB_TRY_ASSIGN(const auto st, sys::stat_at(store.fd(), name.c_str()));
             if (!st && number > 0) break;
             if (!st) {
                 why = "the previous content of " + manifest.span_id + " is no longer kept";
                 return std::optional<std::vector<std::string>>();
             }
-            layers.push_back(name);
+            const std::int64_t time =
+                number < manifest.before_ns.size() ? manifest.before_ns[number] : manifest.settled_ns;
+            if (time >= time_ns) found.emplace_back(time, name);
         }
     }
+    // The oldest on top; of one time, in the order in which they were made.
+    std::ranges::stable_sort(found, {}, &std::pair<std::int64_t, std::string>::first);
+    std::vector<std::string> layers;
+    for (auto& [time, name] : found) layers.push_back(std::move(name));
     constexpr std::size_t kMaxLayers = 400;  // overlayfs takes 500
     if (layers.size() > kMaxLayers) {
         why = fmt::format("{} later changes lie in between", layers.size());

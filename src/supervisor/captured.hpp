@@ -26,6 +26,9 @@ struct Captured {
     std::vector<std::string> excluded;          // copy-diff
     const capture::Snapshot* before = nullptr;  // direct
     std::set<std::string, std::less<>> ours;    // host paths that we have written since
+    // Decided already: what has changed on the host since is no conflict.
+    bool forced = false;
+    bool project_gone = false;  // compared with nothing; cannot be applied
 };
 
 // What the command changed. Reads the capture and the project, writes nothing.
@@ -56,6 +59,11 @@ Result<> keep_captured(Store& store, const Env& env, const Captured& captured, c
 // shown across it.
 Result<> note_direct_change(Store& store, const Env& env, const Captured& captured,
                             const std::string& span_id, const std::string& world_id);
+
+// Writes down beside a slot's capture how it was made, for a collector that finds
+// it after a crash (Store::mark_capture).
+Result<> mark_captured(Store& store, const Env& env, const Captured& captured, const std::string& span_id,
+                       const std::string& world_id);
 
 // A kept capture again, with the pending ones below it.
 Captured captured_from(const Manifest& manifest, const std::vector<Manifest>& all);

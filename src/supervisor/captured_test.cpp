@@ -46,6 +46,14 @@ class CapturedTest : public test_support::SupervisorTest {
         EXPECT_FALSE(exists(project_ + "/gone"));
         EXPECT_EQ(read(project_ + "/dir/kept"), "k");
     }
+    // The stamp of a later clock tick than that of `written`.
+    static std::int64_t copied_now(const Store& store, const std::string& written) {
+        const auto st = sys::stat_at(AT_FDCWD, written.c_str()).value().value();
+        std::int64_t stamp = 0;
+        do stamp = sys::stamp_now(store.fd()).value();
+        while (stamp <= sys::to_ns(st.stx_ctime));
+        return stamp;
+    }
     using Layers = std::vector<std::string>;
     static std::string before_of(const std::string& span) { return Store::span_dir(span) + "/before"; }
 };
@@ -153,10 +161,7 @@ TEST_F(CapturedTest, ACopyIsComparedAndApplied) {
     write(project_ + "/left-out", "secret");
     Captured captured = make_capture(store, "wld_1", CaptureStrategy::copy_diff);
     captured.excluded = {"left-out"};
-    // The stamp of a later clock tick than that of the project's files.
-    const auto written = sys::stat_at(AT_FDCWD, (project_ + "/left-out").c_str()).value().value();
-    do captured.captured_ns = sys::stamp_now(store.fd()).value();
-    while (captured.captured_ns <= sys::to_ns(written.stx_ctime));
+    captured.captured_ns = copied_now(store, project_ + "/left-out");
     write(source(store, captured) + "/a", "newer");
     write(source(store, captured) + "/b", "in");
     const auto diff = diff_captured(store, captured);
@@ -256,6 +261,32 @@ TEST_F(CapturedTest, AnInterruptedApplyIsCompleted) {
     EXPECT_EQ(listing(project_), done);
 }
 
+// Files of a copy that are on the host already must not seem removed.
+TEST_F(CapturedTest, AnInterruptedApplyOfACopyIsCompleted) {
+    Store store = open_store();
+    write(project_ + "/a", "old");
+    write(project_ + "/gone", "x");
+    Captured captured = make_capture(store, "wld_1", CaptureStrategy::copy_diff);
+    captured.captured_ns = copied_now(store, project_ + "/gone");
+    write(source(store, captured) + "/a", "newer");
+    write(source(store, captured) + "/b", "in");
+    const std::string span = make_span_id(env_);
+    const Manifest manifest{.span_id = span,
+                            .project = project_,
+                            .world_id = "wld_1",
+                            .state = KeptState::applying,
+                            .strategy = CaptureStrategy::copy_diff,
+                            .captured_ns = captured.captured_ns,
+                            .dir = captured.dir};
+    ASSERT_TRUE(store.save(manifest));
+    ASSERT_TRUE(finish_interrupted_applies(store, env_));
+    EXPECT_EQ(read(project_ + "/a"), "newer");
+    EXPECT_EQ(read(project_ + "/b"), "in");
+    EXPECT_FALSE(exists(project_ + "/gone"));
+    EXPECT_EQ(read(source(store, captured) + "/a"), "newer") << "a second crash needs it";
+    EXPECT_EQ(manifest_of(store, span).state, KeptState::applied);
+}
+
 TEST_F(CapturedTest, LayersLeadBackInOrder) {
     Store store = open_store();
     std::vector<std::string> spans;
@@ -309,7 +340,7 @@ TEST_F(CapturedTest, NothingLeadsBackAcrossADirectChange) {
 }
 
 // A part of a change that is on the host is between then and now as much as a whole one.
-TEST_F(CapturedTest, DISABLED_APartlyAppliedChangeCountsOnTheWayBack) {
+TEST_F(CapturedTest, APartlyAppliedChangeCountsOnTheWayBack) {
     Store store = open_store();
     const Captured captured = make_change(store);
     const std::int64_t start = env_.realtime_ns();
@@ -318,6 +349,32 @@ TEST_F(CapturedTest, DISABLED_APartlyAppliedChangeCountsOnTheWayBack) {
     std::string why;
     const auto layers = layers_back_to(store, start, why).value();
     EXPECT_TRUE(!layers || *layers == Layers{before_of(span)}) << "shows the new `a` as if it had been there";
+}
+
+TEST_F(CapturedTest, EachPartOfAChangeLeadsBackFromItsOwnTime) {
+    Store store = open_store();
+    const Captured captured = make_change(store);
+    const std::int64_t start = env_.realtime_ns();
+    const std::string span = make_span_id(env_);
+    ASSERT_EQ(apply(store, captured, span, true, {"a"}).state, "applied");
+    const std::int64_t between = env_.realtime_ns();
+    Captured rest = captured_from(manifest_of(store, span), store.list().value());
+    rest.captured_ns = kLater;
+    ASSERT_EQ(apply(store, rest, span).state, "applied");
+    std::string why;
+    EXPECT_EQ(layers_back_to(store, start, why).value(), (Layers{before_of(span), before_of(span) + ".1"}));
+    EXPECT_EQ(layers_back_to(store, between, why).value(), Layers{before_of(span) + ".1"});
+    EXPECT_EQ(layers_back_to(store, env_.realtime_ns(), why).value(), Layers{});
+}
+
+TEST_F(CapturedTest, WhatWasNotAppliedLeadsNowhere) {
+    Store store = open_store();
+    const std::int64_t start = env_.realtime_ns();
+    Captured captured = make_change(store);
+    captured.captured_ns = kEarlier;
+    ASSERT_EQ(apply(store, captured, make_span_id(env_)).state, "conflict");
+    std::string why;
+    EXPECT_EQ(layers_back_to(store, start, why).value(), Layers{}) << why;
 }
 
 }  // namespace

@@ -14,15 +14,17 @@ namespace {
 
 constexpr const char* kDefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-// The file that execvp(3) would take; empty when there is none.
+// The file that execvp(3) would take; empty when there is none, or when that depends
+// on where the command is by then: an entry that is relative or empty (the current
+// directory) is the shell's work.
 std::string find_in_path(const std::string& program, const std::string& path) {
     if (program.contains('/')) return program;
     for (std::size_t begin = 0; begin <= path.size();) {
         const std::size_t end = std::min(path.find(':', begin), path.size());
+        if (end == begin || path[begin] != '/') return {};
         std::string candidate = path.substr(begin, end - begin) + "/" + program;
         struct ::stat st{};
-        // Relative entries depend on where the command is by then: the shell's work.
-        if (candidate.front() == '/' && ::stat(candidate.c_str(), &st) == 0 && S_ISREG(st.st_mode) &&
+        if (::stat(candidate.c_str(), &st) == 0 && S_ISREG(st.st_mode) &&
             ::access(candidate.c_str(), X_OK) == 0)
             return candidate;
         begin = end + 1;

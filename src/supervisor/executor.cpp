@@ -33,6 +33,12 @@ Result<std::int64_t> capture_time(const Machine& machine, const Store& store) {
     return machine.env.realtime_ns();
 }
 
+// What is not in a copy that was made for an earlier command.
+Result<std::vector<std::string>> excluded_from(const Store& store, const std::string& slot) {
+    SUB_TRY_ASSIGN(auto mark, store.marked_capture(slot));
+    return mark ? std::move(mark->excluded) : std::vector<std::string>();
+}
+
 // One execution from plan to span, step by step.
 class Execution {
   public:
@@ -152,6 +158,7 @@ Result<> Execution::prepare_capture() {
     if (had_background_) {
         captured_.dir = sw.live_slot;
         captured_.captured_ns = sw.live_since_ns;
+        SUB_TRY_ASSIGN(captured_.excluded, excluded_from(store(), captured_.dir));
         span().degraded.push_back(
             {"capture",
              "background processes of an earlier command hold the capture: their changes are in this diff",
@@ -202,6 +209,7 @@ Result<> Execution::start(const int (&stdio)[3]) {
     set_command(order_, request_, session_world().id(), span().span_id);
     if (!had_background_) {
         SUB_TRY_ASSIGN(captured_.captured_ns, capture_time(machine_, store()));
+        SUB_TRY(mark_captured(store(), machine_.env, captured_, span().span_id, session_world().id()));
     }
     return session_world().world.exec(order_, stdio);
 }
@@ -386,6 +394,7 @@ Result<> settle_background(const Machine& machine, trace::TraceWriter& trace, Pr
     captured.user_xattrs = world.plan.capture.user_xattrs;
     captured.captured_ns = world.live_since_ns;
     if (captured.strategy == CaptureStrategy::direct) return {};
+    SUB_TRY_ASSIGN(captured.excluded, excluded_from(project.store(), captured.dir));
     SUB_TRY_ASSIGN(const FsDiff diff, diff_captured(project.store(), captured));
     if (!diff.empty()) {
         const std::scoped_lock lock(project.commit_mutex());

@@ -3,12 +3,13 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 
+#include <set>
+
 #include "base/ids.hpp"
 #include "supervisor/captured.hpp"
 #include "supervisor/store.hpp"
 #include "sys/directory.hpp"
 #include "sys/file.hpp"
-#include "sys/file_lock.hpp"
 
 namespace substrate::supervisor {
 namespace {
@@ -32,9 +33,9 @@ class Collector {
 
     Result<> run() {
         if (!dry_run_) SUB_TRY(finish_interrupted_applies(store_, env_));
-        SUB_TRY_ASSIGN(const auto worlds, names_in(store_.fd(), "worlds"));
-        for (const std::string& world : worlds)
-            if (auto done = collect_world(world); !done) note_error("world " + world, done.error());
+        SUB_TRY_ASSIGN(const auto worlds, store_.lock_dead_worlds());
+        for (const Store::FoundWorld& world : worlds)
+            if (auto done = collect_world(world); !done) note_error("world " + world.id, done.error());
         SUB_TRY(collect_spans());
         if (!dry_run_) store_.empty_trash();
         return {};
@@ -45,36 +46,37 @@ class Collector {
         report_.errors.push_back({std::move(name), error.describe()});
     }
 
-    Result<> collect_world(const std::string& id) {
-        const std::string dir = "worlds/" + id;
-        const auto lock = sys::open_at(store_.fd(), dir + "/lock", O_RDWR | O_NOFOLLOW);
-        if (lock) {
-            SUB_TRY_ASSIGN(const bool dead, sys::try_lock(lock->get()));
-            if (!dead) {
-                report_.kept.push_back({id, "its agent lives"});
-                return {};
-            }
+    Result<> collect_world(const Store::FoundWorld& world) {
+        const std::string dir = "worlds/" + world.id;
+        if (!world.dead) {
+            report_.kept.push_back({world.id, "its agent lives"});
+            return {};
         }
         const auto slots = names_in(store_.fd(), dir + "/slots");
         if (slots)
-            for (const std::string& slot : *slots) SUB_TRY(rescue(id, dir + "/slots/" + slot));
+            for (const std::string& slot : *slots) SUB_TRY(rescue(world.id, dir + "/slots/" + slot));
         report_.removed.push_back(store_.path() + "/" + dir);
         return dry_run_ ? Result<>{} : store_.discard(dir);
     }
 
     // A capture with changes that were never decided about becomes a kept span.
     Result<> rescue(const std::string& world_id, const std::string& slot) {
-        Captured captured;
-        captured.dir = slot;
-        captured.captured_ns = env_.realtime_ns();
-        SUB_TRY_ASSIGN(const auto upper, sys::stat_at(store_.fd(), (slot + "/upper").c_str()));
-        if (!upper) return {};  // a copy of the project, or nothing
+        SUB_TRY_ASSIGN(const auto mark, store_.marked_capture(slot));
+        // Without the mark no command has started in it; what moved to a span is safe there.
+        if (!mark || mark->strategy == CaptureStrategy::direct) return {};
+        SUB_TRY_ASSIGN(const auto content, sys::stat_at(AT_FDCWD, captured_path(store_, *mark).c_str()));
+        if (!content) return {};
+        SUB_TRY_ASSIGN(const std::vector<Manifest> all, store_.list());
+        Captured captured = captured_from(*mark, all);
+        SUB_TRY_ASSIGN(const auto project, sys::stat_at(AT_FDCWD, store_.project().c_str()));
+        captured.project_gone = !project;
         SUB_TRY_ASSIGN(const FsDiff diff, diff_captured(store_, captured));
         if (diff.empty()) return {};
         const std::string span_id = make_span_id(env_);
         report_.kept.push_back(
             {span_id, fmt::format("{} changed paths of a world that ended unexpectedly, in '{}'",
                                   diff.files + diff.dirs, store_.project())});
+        rescued_.insert(span_id);
         if (dry_run_) return {};
         return keep_captured(store_, env_, captured, span_id, world_id, KeptState::interrupted);
     }
@@ -84,6 +86,7 @@ class Collector {
         const std::int64_t oldest = env_.realtime_ns() - limits_.kept_ns;
         std::size_t applied = 0;
         for (auto it = all.rbegin(); it != all.rend(); ++it) {
+            if (rescued_.contains(it->span_id)) continue;  // named with more to say
             if (it->state != KeptState::applied) {
                 report_.kept.push_back(
                     {it->span_id, std::string(to_string(it->state)) + " changes of " + store_.project()});
@@ -101,6 +104,7 @@ class Collector {
     GcReport& report_;
     bool dry_run_;
     const GcLimits& limits_;
+    std::set<std::string> rescued_;
 };
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "supervisor/home.hpp"
 
+#include "base/paths.hpp"
+#include "base/text.hpp"
 #include "sys/file.hpp"
 #include "sys/tree_ops.hpp"
 #include "world/probe.hpp"
@@ -13,12 +15,17 @@ Result<Home> locate_home(const Env& env) {
             return fail(
                 Error(Errc::invalid, "SUBSTRATE_HOME '" + *explicit_home + "' is not an absolute path")
                     .hint("set it to an absolute path"));
-        home.path = *explicit_home;
+        if (has_dot_dot(*explicit_home))
+            return fail(Error(Errc::invalid, "SUBSTRATE_HOME '" + printable(*explicit_home) + "' holds '..'")
+                            .hint("set it to a path without '..'"));
+        home.path = normalized(*explicit_home);
         home.is_default = false;
     } else {
         home.path = world::home_of(env, sys::effective_uid()) + "/.substrate";
+        home.path = normalized(home.path);
     }
-    while (home.path.size() > 1 && home.path.back() == '/') home.path.pop_back();
+    if (home.path == "/")
+        return fail(Error(Errc::invalid, "SUBSTRATE_HOME is '/'").hint("set it to a directory of yours"));
     return home;
 }
 
@@ -34,7 +41,7 @@ std::vector<std::string> capture_roots(const Env& env, const Home& home) {
     std::vector<std::string> roots;
     roots.push_back(uid == 0 && home.is_default ? "/var/lib/substrate/overlay" : home.path + "/overlay");
     if (auto runtime = env.variable("XDG_RUNTIME_DIR"); runtime && runtime->starts_with('/'))
-        roots.push_back(*runtime + "/substrate");
+        roots.push_back(normalized(*runtime + "/substrate"));
     roots.push_back("/tmp/substrate-" + std::to_string(uid));
     return roots;
 }

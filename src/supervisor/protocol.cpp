@@ -1,5 +1,6 @@
 #include "supervisor/protocol.hpp"
 
+#include <algorithm>
 #include <array>
 
 namespace substrate::supervisor {
@@ -50,7 +51,24 @@ Json to_json(const ExecRequest& request) {
     return json;
 }
 
+namespace {
+
+// What is run must be what was asked for, so nothing is left out.
+Result<> require_texts(const Json& json) {
+    const auto is_text = [](const Json& value) { return value.is_string(); };
+    const auto argv = json.find("argv");
+    if (argv != json.end() && !(argv->is_array() && std::ranges::all_of(*argv, is_text)))
+        return fail({Errc::invalid, "an argument is no text"});
+    const auto env = json.find("env");
+    if (env != json.end() && !(env->is_object() && std::ranges::all_of(*env, is_text)))
+        return fail({Errc::invalid, "an environment variable is no text"});
+    return {};
+}
+
+}  // namespace
+
 Result<ExecRequest> exec_request_from_json(const Json& json) {
+    SUB_TRY(require_texts(json));
     ExecRequest request;
     request.cmd = text_of(json, "cmd");
     request.argv = texts_of(json, "argv");

@@ -136,7 +136,7 @@ Result<Json> run_apply(Agent& agent, const Json& request) {
             return fail(Error(Errc::conflict, fmt::format("{} builds on {} earlier pending changes",
                                                           manifest.span_id, captured.lowers.size()))
                             .hint("apply those first, or all by `substrate apply`"));
-        if (flag_of(request, "force")) captured.captured_ns = INT64_MAX;
+        captured.forced = flag_of(request, "force");
         captured.ours = written;
         if (chosen.size() > 1) SUB_TRY(collect_paths(store, captured, written));
         SUB_TRY_ASSIGN(const CommitReport report,
@@ -171,7 +171,9 @@ Result<Json> run_discard(Agent& agent, const Json& request) {
         if (manifest.state == KeptState::applied)
             return fail(
                 {Errc::conflict, manifest.span_id + " is applied already: there is nothing to discard"});
-        SUB_TRY(store.discard(Store::span_dir(manifest.span_id)));
+        // Of a change that was applied in part, the previous content goes too.
+        if (!manifest.before_ns.empty()) SUB_TRY(store.forget(manifest));
+        else SUB_TRY(store.discard(Store::span_dir(manifest.span_id)));
         done["discarded"].push_back(manifest.span_id);
     }
     project->reload_pending();

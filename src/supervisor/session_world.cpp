@@ -66,6 +66,7 @@ Result<plan::WorldPlan> plan_project_world(const Machine& machine, const std::st
 }
 
 Result<std::shared_ptr<Project>> Project::open(const Machine& machine, const std::string& path) {
+    SUB_TRY(plan::check_project(path, machine.facts));
     SUB_TRY_ASSIGN(Store store, Store::open(machine.capture_roots, path));
     // Not make_shared: the constructor is private.
     std::shared_ptr<Project> project(new Project(std::move(store), make_session_id(machine.env)));
@@ -78,7 +79,7 @@ void Project::reload_pending() {
     std::vector<std::string> layers;
     if (all)
         for (const Manifest& manifest : *all)
-            if (manifest.state == KeptState::pending && manifest.strategy != CaptureStrategy::copy_diff)
+            if (manifest.state == KeptState::pending && manifest.strategy == CaptureStrategy::overlay)
                 layers.insert(layers.begin(), manifest.dir + "/upper");
     const std::scoped_lock lock(mutex_);
     pending_ = std::move(layers);

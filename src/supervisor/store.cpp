@@ -21,6 +21,9 @@ namespace {
 
 constexpr std::int64_t kTmpfsMagic = 0x01021994;
 constexpr std::string_view kStorePrefix = "p-";
+constexpr const char* kCaptureMark = "/capture.json";
+constexpr std::size_t kMostManifest = 16 << 20;
+constexpr int kDirectory = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
 
 std::string store_name(const std::string& project) {
     const XXH128_hash_t hash = XXH3_128bits(project.data(), project.size());
@@ -60,6 +63,7 @@ Json to_json(const Manifest& manifest) {
                  {"user_xattrs", manifest.user_xattrs}, {"captured_ns", manifest.captured_ns},
                  {"settled_ns", manifest.settled_ns},   {"dir", manifest.dir}};
     json["project"] = escape_bytes(manifest.project);
+    if (!manifest.before_ns.empty()) json["before_ns"] = manifest.before_ns;
     json["excluded"] = Json::array();
     for (const std::string& path : manifest.excluded) json["excluded"].push_back(escape_bytes(path));
     return json;
@@ -96,6 +100,9 @@ std::optional<Manifest> manifest_from(const Json& json) {
     manifest.captured_ns = number("captured_ns");
     manifest.settled_ns = number("settled_ns");
     manifest.dir = text("dir");
+    if (const auto times = json.find("before_ns"); times != json.end() && times->is_array())
+        for (const Json& time : *times)
+            manifest.before_ns.push_back(time.is_number_integer() ? time.get<std::int64_t>() : 0);
     if (const auto excluded = json.find("excluded"); excluded != json.end() && excluded->is_array())
         for (const Json& path : *excluded)
             if (path.is_string())
@@ -149,6 +156,9 @@ Result<Store> Store::open_existing(const std::string& path) {
 }
 
 Result<sys::UniqueFd> Store::make_world(const std::string& world_id) {
+    // Until the new world is locked it looks like a dead one.
+    SUB_TRY_ASSIGN(const sys::UniqueFd worlds, sys::open_at(fd_.get(), "worlds", kDirectory));
+    SUB_TRY_ASSIGN(const sys::FileLock making, sys::FileLock::shared(worlds.get()));
     const std::string path = path_ + "/worlds/" + world_id;
     for (const char* part : {"/root", "/slots"}) SUB_TRY(sys::make_dirs(path + part, 0700));
     SUB_TRY_ASSIGN(sys::UniqueFd lock, sys::open_path(path + "/lock", O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
@@ -157,8 +167,26 @@ Result<sys::UniqueFd> Store::make_world(const std::string& world_id) {
     return lock;
 }
 
+Result<std::vector<Store::FoundWorld>> Store::lock_dead_worlds() const {
+    SUB_TRY_ASSIGN(const sys::UniqueFd worlds, sys::open_at(fd_.get(), "worlds", kDirectory));
+    SUB_TRY_ASSIGN(const sys::FileLock no_new_ones, sys::FileLock::exclusive(worlds.get()));
+    std::vector<FoundWorld> found;
+    sys::DirectoryReader reader(worlds.get());
+    for (;;) {
+        SUB_TRY_ASSIGN(const auto* entry, reader.next());
+        if (entry == nullptr) return found;
+        FoundWorld world{.id = entry->name, .dead = true, .lock = {}};
+        auto lock = sys::open_at(worlds.get(), world.id + "/lock", O_RDWR | O_NOFOLLOW);
+        if (lock) {
+            SUB_TRY_ASSIGN(world.dead, sys::try_lock(lock->get()));
+            if (world.dead) world.lock = std::move(*lock);
+        }
+        found.push_back(std::move(world));
+    }
+}
+
 Result<std::string> Store::make_slot(const std::string& world_id, unsigned number, CaptureStrategy strategy) {
-    const std::string slot = "worlds/" + world_id + "/slots/" + std::to_string(number);
+    std::string slot = "worlds/" + world_id + "/slots/" + std::to_string(number);
     SUB_TRY(sys::make_dir_at(fd_.get(), slot.c_str(), 0700));
     if (strategy == CaptureStrategy::copy_diff)
         SUB_TRY(sys::make_dir_at(fd_.get(), (slot + "/tree").c_str(), 0700));
@@ -181,6 +209,24 @@ Result<> Store::take_on_project_root(const std::string& slot, CaptureStrategy st
     if (sys::to_ns(wanted->stx_mtime) != sys::to_ns(have->stx_mtime))
         SUB_TRY(sys::set_mtime_at(fd_.get(), root.c_str(), *wanted));
     return {};
+}
+
+Result<> Store::mark_capture(const Manifest& manifest) {
+    SUB_TRY_ASSIGN(const sys::UniqueFd fd, sys::open_at(fd_.get(), manifest.dir + kCaptureMark,
+                                                        O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
+    return sys::write_all(fd.get(), dump_json(to_json(manifest)));
+}
+
+Result<std::optional<Manifest>> Store::marked_capture(const std::string& slot) const {
+    const auto text = sys::read_file(path_ + "/" + slot + kCaptureMark, kMostManifest);
+    if (!text && text.error().os_errno() == ENOENT) return std::optional<Manifest>();
+    if (!text) return fail(text.error());
+    const auto json = parse_json(*text);
+    // Torn by a crash before the command started.
+    if (!json) return std::optional<Manifest>();
+    auto manifest = manifest_from(*json);
+    if (manifest) manifest->dir = slot;
+    return manifest;
 }
 
 Result<> Store::discard(const std::string& relative_path) {
@@ -215,7 +261,7 @@ Result<> Store::save(const Manifest& manifest) {
 
 Result<std::optional<Manifest>> Store::load(const std::string& span_id) const {
     if (!is_id(span_id, "spn")) return fail({Errc::invalid, "'" + printable(span_id) + "' is not a span id"});
-    const auto text = sys::read_file(path_ + "/" + span_dir(span_id) + "/manifest.json", 1 << 20);
+    const auto text = sys::read_file(path_ + "/" + span_dir(span_id) + "/manifest.json", kMostManifest);
     if (!text && text.error().os_errno() == ENOENT) return std::optional<Manifest>();
     if (!text) return fail(text.error());
     SUB_TRY_ASSIGN(const Json json, parse_json(*text));
@@ -242,9 +288,13 @@ Result<std::vector<Manifest>> Store::list() const {
     return manifests;
 }
 
+Result<> Store::forget_until(std::int64_t time_ns) {
+    if (time_ns <= forgotten_until_ns()) return {};
+    return sys::replace_file(path_ + "/forgotten", std::to_string(time_ns), 0600);
+}
+
 Result<> Store::forget(const Manifest& manifest) {
-    if (manifest.settled_ns > forgotten_until_ns())
-        SUB_TRY(sys::replace_file(path_ + "/forgotten", std::to_string(manifest.settled_ns), 0600));
+    SUB_TRY(forget_until(manifest.settled_ns));
     return discard(span_dir(manifest.span_id));
 }
 

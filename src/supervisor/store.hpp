@@ -30,8 +30,11 @@ struct Manifest {
     KeptState state = KeptState::pending;
     CaptureStrategy strategy = CaptureStrategy::overlay;
     bool user_xattrs = true;
-    std::int64_t captured_ns = 0;       // file time when the capture was mounted
-    std::int64_t settled_ns = 0;        // when it reached this state
+    std::int64_t captured_ns = 0;  // file time when the capture was mounted
+    std::int64_t settled_ns = 0;   // when it reached this state
+    // When the host had become what before, before.1, … lead back from: of a change that
+    // was applied in parts, each. Missing at the end: settled_ns.
+    std::vector<std::int64_t> before_ns;
     std::string dir;                    // relative to the store: holds the capture's `upper` or `tree`
     std::vector<std::string> excluded;  // copy-diff: not part of the comparison
 };
@@ -51,13 +54,28 @@ class Store {
     const std::string& project() const { return project_; }
     int fd() const { return fd_.get(); }
 
-    // worlds/<id> with root/, locked as long as the descriptor lives.
+    // worlds/<id> with root/, locked as long as the descriptor lives. Safe beside
+    // lock_dead_worlds.
     Result<sys::UniqueFd> make_world(const std::string& world_id);
+    // A world's directory and its lock; without the descriptor, it is held by its
+    // agent, or (only when nothing may be written) there is no lock file.
+    struct FoundWorld {
+        std::string id;
+        bool dead = false;
+        sys::UniqueFd lock;
+    };
+    // Every world there is, the dead ones locked against others. No world that is
+    // being made is among them.
+    Result<std::vector<FoundWorld>> lock_dead_worlds() const;
     // A fresh slot of a world for one capture: its path relative to the store.
     Result<std::string> make_slot(const std::string& world_id, unsigned number, CaptureStrategy strategy);
     // Gives the root of a slot's capture the mode and owner of the project: it is
     // what a command sees as the project's directory itself.
     Result<> take_on_project_root(const std::string& slot, CaptureStrategy strategy);
+    // Writes down how the capture in `manifest.dir`, a slot, was made. Called before a
+    // command starts in it: what a slot without this holds, no command has made.
+    Result<> mark_capture(const Manifest& manifest);
+    Result<std::optional<Manifest>> marked_capture(const std::string& slot) const;
     // Moves to trash; empty_trash deletes it, off the path of any command.
     Result<> discard(const std::string& relative_path);
     void empty_trash();
@@ -69,6 +87,8 @@ class Store {
     // Gives up an applied span's previous content: the project can no longer be
     // shown as it was before.
     Result<> forget(const Manifest& manifest);
+    // From now on no state of the project before `time_ns` can be shown.
+    Result<> forget_until(std::int64_t time_ns);
     // No state of the project before this time can be shown; 0: none is lost.
     std::int64_t forgotten_until_ns() const;
     static std::string span_dir(const std::string& span_id) { return "spans/" + span_id; }

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "base/env.hpp"
+#include "base/ids.hpp"
 #include "supervisor/captured.hpp"
 #include "supervisor/store.hpp"
 #include "sys/directory.hpp"
@@ -101,6 +102,8 @@ class SupervisorTest : public ::testing::Test {
         captured.dir = *slot;
         captured.strategy = strategy;
         captured.captured_ns = kLater;
+        const auto marked = mark_captured(store, env_, captured, make_span_id(env_), world_id);
+        EXPECT_TRUE(marked) << marked.error().message();
         return captured;
     }
     static std::string source(const Store& store, const Captured& captured) {

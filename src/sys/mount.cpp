@@ -21,6 +21,8 @@ Error context_error(int context, std::string_view operation, std::string_view su
     if (n <= 0) return error;
     std::string text(message, static_cast<std::size_t>(n));
     while (!text.empty() && (text.back() == '\n' || text.back() == '\0')) text.pop_back();
+    // The kernel puts the weight before it: "e ", "w " or "i ".
+    if (text.size() > 2 && text[1] == ' ') text.erase(0, 2);
     return std::move(error).during(std::move(text));
 }
 

@@ -99,6 +99,12 @@ Result<> InitLoop::exec(ExecOrder order, std::vector<sys::UniqueFd> stdio) {
 
 Result<> InitLoop::start(ExecOrder order, const std::vector<sys::UniqueFd>& stdio) {
     if (!capture_.mounted()) SUB_TRY(capture_.mount(order.slot));
+    // execve(2) would take a bare name for a file in the working directory; to look
+    // for it is the shell's work.
+    if (!order.program.contains('/') && !order.fallback_program.empty()) {
+        order.program = order.fallback_program;
+        order.argv = order.fallback_argv;
+    }
     process::Program program{.path = std::move(order.program),
                              .argv = std::move(order.argv),
                              .fallback_path = std::move(order.fallback_program),

@@ -13,6 +13,7 @@
 #include <array>
 #include <charconv>
 
+#include "base/paths.hpp"
 #include "process/spawn.hpp"
 #include "sys/directory.hpp"
 #include "sys/file.hpp"
@@ -217,12 +218,12 @@ std::string account_home_of(unsigned uid) {
     passwd* found = nullptr;
     std::array<char, 4096> buffer{};
     if (::getpwuid_r(uid, &entry, buffer.data(), buffer.size(), &found) == 0 && found != nullptr)
-        return found->pw_dir;
+        return normalized(found->pw_dir);
     return "/";
 }
 
 std::string home_of(const Env& env, unsigned uid) {
-    if (auto home = env.variable("HOME"); home && home->starts_with('/')) return *home;
+    if (auto home = env.variable("HOME"); home && home->starts_with('/')) return normalized(*home);
     return account_home_of(uid);
 }
 
@@ -231,6 +232,8 @@ Result<plan::HostFacts> probe_host(const Env& env, const ProbeOptions& options) 
     facts.uid = ::geteuid();
     facts.gid = ::getegid();
     facts.home = sys::resolve_links(home_of(env, facts.uid));
+    // It does not exist: nothing in it needs to be hidden.
+    if (has_dot_dot(facts.home)) facts.home = "/";
     facts.account_home = sys::resolve_links(account_home_of(facts.uid));
     facts.substrate_home = sys::resolve_links(options.substrate_home);
     facts.boot_id = first_line(sys::read_file("/proc/sys/kernel/random/boot_id"));

@@ -51,6 +51,12 @@ Result<> check(int result, const char* what) {
     return {};
 }
 
+// The argument's bits under `mask` are `value`. Instead of SCMP_A0 and its like, which
+// are compound literals: C, not C++.
+constexpr scmp_arg_cmp masked_equal(unsigned argument, scmp_datum_t mask, scmp_datum_t value) {
+    return {.arg = argument, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = value};
+}
+
 Result<> deny(scmp_filter_ctx filter, std::uint32_t action) {
     for (const int call : kDenied) {
         // __NR_SCMP_ERROR and pseudo numbers: this architecture has no such call.
@@ -58,26 +64,24 @@ Result<> deny(scmp_filter_ctx filter, std::uint32_t action) {
         SUB_TRY(check(::seccomp_rule_add(filter, action, call, 0), "a system call"));
     }
     for (const std::uint64_t flag : kNamespaceFlags)
-        SUB_TRY(check(
-            ::seccomp_rule_add(filter, action, SCMP_SYS(clone), 1, SCMP_A0(SCMP_CMP_MASKED_EQ, flag, flag)),
-            "clone"));
+        SUB_TRY(check(::seccomp_rule_add(filter, action, SCMP_SYS(clone), 1, masked_equal(0, flag, flag)),
+                      "clone"));
     for (const int family : kDeniedFamilies)
-        SUB_TRY(check(
-            ::seccomp_rule_add(filter, action, SCMP_SYS(socket), 1,
-                               SCMP_A0(SCMP_CMP_MASKED_EQ, 0xffffffffu, static_cast<scmp_datum_t>(family))),
-            "socket"));
+        SUB_TRY(check(::seccomp_rule_add(filter, action, SCMP_SYS(socket), 1,
+                                         masked_equal(0, 0xffffffffu, static_cast<scmp_datum_t>(family))),
+                      "socket"));
     // SOCK_RAW, and SOCK_PACKET, which the kernel turns into AF_PACKET; with any of
     // the flags that share the argument.
     for (const int type : {SOCK_RAW, SOCK_PACKET})
         SUB_TRY(check(::seccomp_rule_add(filter, action, SCMP_SYS(socket), 1,
-                                         SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, static_cast<scmp_datum_t>(type))),
+                                         masked_equal(1, 0xf, static_cast<scmp_datum_t>(type))),
                       "raw sockets"));
     // TIOCSTI and TIOCLINUX put words into a terminal's mouth. The kernel reads
     // 32 bits of the request, so compare no more.
     for (const unsigned request : {0x5412u, 0x541cu})
-        SUB_TRY(check(::seccomp_rule_add(filter, action, SCMP_SYS(ioctl), 1,
-                                         SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffffu, request)),
-                      "ioctl"));
+        SUB_TRY(check(
+            ::seccomp_rule_add(filter, action, SCMP_SYS(ioctl), 1, masked_equal(1, 0xffffffffu, request)),
+            "ioctl"));
     return {};
 }
 

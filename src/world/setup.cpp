@@ -17,7 +17,7 @@ namespace {
 using sys::FsOption;
 using sys::UniqueFd;
 
-constexpr const char* kStaging = "/.substrate";
+using plan::kStagingPath;
 
 std::string octal(std::uint32_t mode) {
     char text[16];
@@ -114,7 +114,7 @@ Result<> RootBuilder::tmpfs(const std::string& target, const plan::Tmpfs& tmpfs)
 }
 
 Result<> RootBuilder::make_empty_directory() {
-    const std::string path = std::string(kStaging) + "/empty";
+    const std::string path = std::string(kStagingPath) + "/empty";
     const std::array options = {FsOption{"mode", "555"}, FsOption{"size", "4096"}};
     SUB_TRY(mount_fresh(path, "tmpfs", options,
                         sys::kMountReadOnly | sys::kMountNoSuid | sys::kMountNoDev | sys::kMountNoExec));
@@ -194,9 +194,9 @@ Result<Layers> clone_layers(const plan::CapturePlan& capture) {
 }
 
 Result<> stage(RootBuilder& root, const Layers& layers) {
-    SUB_TRY_ASSIGN(const UniqueFd lower, root.directory(std::string(kStaging) + "/lower"));
+    SUB_TRY_ASSIGN(const UniqueFd lower, root.directory(std::string(kStagingPath) + "/lower"));
     SUB_TRY(sys::attach(layers.lower.get(), lower.get(), ""));
-    SUB_TRY_ASSIGN(const UniqueFd store, root.directory(std::string(kStaging) + "/store"));
+    SUB_TRY_ASSIGN(const UniqueFd store, root.directory(std::string(kStagingPath) + "/store"));
     return sys::attach(layers.store.get(), store.get(), "");
 }
 
@@ -204,7 +204,7 @@ Result<> stage(RootBuilder& root, const Layers& layers) {
 // so that its mounts exist but cannot be named.
 Result<Staging> open_staging(const plan::WorldPlan& plan, UniqueFd empty) {
     Staging staging;
-    const std::string base = kStaging;
+    const std::string base = kStagingPath;
     SUB_TRY_ASSIGN(staging.lower, sys::open_path(base + "/lower", O_PATH | O_DIRECTORY));
     SUB_TRY_ASSIGN(staging.store, sys::open_path(base + "/store", O_PATH | O_DIRECTORY));
     if (plan.capture.strategy == CaptureStrategy::fuse) {
@@ -257,8 +257,8 @@ Result<Staging> set_up_world(const plan::WorldPlan& plan) {
                 SUB_TRY_DURING(root.apply(plan.mounts[i]), "mount plan, " + plan::to_text(plan.mounts[i]));
     SUB_TRY_DURING(root.directory(plan.capture.project.str()), "making the project's directory");
     if (plan.capture.strategy == CaptureStrategy::fuse) {
-        SUB_TRY_DURING(root.directory(std::string(kStaging) + "/fuse"), "making the FUSE directory");
-        SUB_TRY_DURING(mount_fuse_capture(plan, mount_point + kStaging), "mounting fuse-overlayfs");
+        SUB_TRY_DURING(root.directory(std::string(kStagingPath) + "/fuse"), "making the FUSE directory");
+        SUB_TRY_DURING(mount_fuse_capture(plan, mount_point + kStagingPath), "mounting fuse-overlayfs");
     }
     SUB_TRY_DURING(root.seal(), "making the root read-only");
     SUB_TRY_DURING(sys::pivot_into(mount_point), "entering the new root");

@@ -7,6 +7,7 @@
 #include <cstdlib>
 
 #include "base/ids.hpp"
+#include "base/skip_test_support.hpp"
 #include "sys/file.hpp"
 #include "sys/host_env.hpp"
 #include "sys/socket.hpp"
@@ -33,7 +34,8 @@ class WorldTest : public ::testing::Test {
         auto facts = probe_host(env_, {init_program(), base_ + "/home", base_ + "/store"});
         ASSERT_TRUE(facts) << facts.error().message();
         facts_ = *facts;
-        if (!facts_.user_namespace.ok) GTEST_SKIP() << "no user namespaces: " << facts_.user_namespace.reason;
+        SUB_SKIP_WITHOUT("userns",
+                         facts_.user_namespace.ok ? "" : "the probe says: " + facts_.user_namespace.reason);
         auto seccomp = compile_seccomp(plan::SeccompMode::enforce);
         ASSERT_TRUE(seccomp) << seccomp.error().message();
         seccomp_ = *seccomp;
@@ -144,7 +146,7 @@ TEST_F(WorldTest, OtherCapturesWorkToo) {
             strategy == CaptureStrategy::direct ? "/project/" : "/store/" + world_ + "/slots/0/tree/";
         EXPECT_EQ(sys::read_file(base_ + where + file).value(), "x\n");
     }
-    if (!facts_.fuse.ok) GTEST_SKIP() << "no fuse-overlayfs: " << facts_.fuse.reason;
+    SUB_SKIP_WITHOUT("fuse", facts_.fuse.ok ? "" : "the probe says: " + facts_.fuse.reason);
     auto world = World::launch(make_plan(CaptureStrategy::fuse), {init_program(), &seccomp_});
     ASSERT_TRUE(world) << world.error().message();
     EXPECT_EQ(run(*world, "echo x > fused; cat fused", world_ + "/slots/0").output, "x\n");

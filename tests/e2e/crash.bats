@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # Tests are functions in subshells, with results in variables, and lines for other shells:
-# shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154,SC2317
+# shellcheck disable=SC2016,SC2030,SC2031,SC2154,SC2317
 # Processes of Substrate are killed at any moment, disks fill up: nothing is half done,
 # nothing is lost, and nothing stays that `world gc` does not clear.
 load common
@@ -199,6 +199,30 @@ set_up_killed_at() {
         equal 'what is there' "$total" "$(find . -type f ! -path './.git*' | wc -l)"
         run substrate diff
         contains "$output" 'nothing is pending'
+    done
+    works_again
+}
+
+# A copy that was half-way to its name is nobody's file.
+@test "an apply by copying that is killed leaves nothing of its own" {
+    can_trace
+    local place span
+    for place in 2 20; do
+        rm -rf -- *
+        for n in $(seq 30); do echo old >"file$n"; done
+        echo theirs >.substrate-apply.0
+        substrate --capture copy-diff --commit manual -c 'for i in $(seq 30); do echo newer >file$i; done; rm file7' 2>/dev/null
+        span=$(last_span)
+        inject renameat "$place"
+        run timeout 60 substrate apply "$span"
+        [[ $status != 0 ]]
+        injected
+        equal "temporaries at $place" 1 "$(find . -name '.substrate-apply.spn_*' | wc -l)"
+        run -0 substrate -c 'find . -name ".substrate-apply.*"'
+        equal 'what the next command sees' ./.substrate-apply.0 "$output"
+        equal 'what is there' ./.substrate-apply.0 "$(find . -name '.substrate-apply.*')"
+        equal "after a kill at rename $place" ' 29 newer;' "$(cat file* | sort | uniq -c | tr -s ' ' | tr '\n' ';')"
+        [[ ! -e file7 ]]
     done
     works_again
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # Tests are functions in subshells, with results in variables, and lines for other shells:
-# shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154,SC2317
+# shellcheck disable=SC2016,SC2030,SC2031,SC2154,SC2317
 # Commands run as they would without Substrate: output, exit code, streams, signals.
 load common
 
@@ -262,6 +262,36 @@ ended() {
     need_program script
     run -0 script -qec "substrate -c tty" /dev/null </dev/null
     contains "$output" /dev/
+}
+
+@test "what cannot be a project is refused with one line" {
+    local place
+    for place in / /proc /usr /etc; do
+        cd "$place" || return 1
+        refused 5 substrate -c true
+        contains "$stderr" 'cannot be a project'
+    done
+    cd "$P" || return 1
+    equal 'stores made' '' "$(find "$SUBSTRATE_HOME/overlay" -mindepth 1 -maxdepth 1 2>/dev/null)"
+}
+
+@test "paths of the environment need not be normalised" {
+    local made=$SUBSTRATE_HOME
+    SUBSTRATE_HOME=/${SUBSTRATE_HOME%/*}//./${SUBSTRATE_HOME##*/}/ run --separate-stderr -0 substrate -c 'echo fine'
+    equal output fine "$output"
+    [[ -S $made/sock/control.sock ]]
+    substrate world stop
+    HOME=/./$HOME// XDG_RUNTIME_DIR=$XDG_RUNTIME_DIR/./ run --separate-stderr -0 substrate -c 'echo fine'
+    equal output fine "$output"
+    substrate world stop
+    HOME=/ run --separate-stderr -0 substrate -c 'echo fine'
+    equal output fine "$output"
+    substrate world stop
+    HOME=/tmp run --separate-stderr -0 substrate -c 'echo fine'
+    equal output fine "$output"
+    SUBSTRATE_HOME=/tmp/.. refused 2 substrate -c true
+    contains "$stderr" "'..'"
+    substrate world stop
 }
 
 @test "--no-world runs on the host and says so" {

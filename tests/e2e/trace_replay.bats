@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # Tests are functions in subshells, with results in variables, and lines for other shells:
-# shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154,SC2317
+# shellcheck disable=SC2016,SC2030,SC2031,SC2154,SC2317
 # What is recorded, how it is found again, and running it again.
 load common
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # Tests are functions in subshells, with results in variables, and lines for other shells:
-# shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154,SC2317
+# shellcheck disable=SC2016,SC2030,SC2031,SC2154,SC2317
 # What a command in a world can see, reach and change, and what is said about worlds.
 load common
 
@@ -157,7 +157,7 @@ Seccomp:	2" "$output"
 }
 
 @test "the environment is built from an allowlist" {
-    export MY_TOKEN=hidden AWS_SECRET_ACCESS_KEY=hidden SSH_AUTH_SOCK=hidden LD_PRELOAD= http_proxy=http://hidden LC_TIME=C TZ=UTC
+    export MY_TOKEN=hidden AWS_SECRET_ACCESS_KEY=hidden SSH_AUTH_SOCK=hidden LD_PRELOAD='' http_proxy=http://hidden LC_TIME=C TZ=UTC
     run -0 substrate -c env
     lacks "$output" hidden SUBSTRATE_HOME SUBSTRATE_BIN BATS
     contains "$output" "HOME=$HOME" 'SUBSTRATE=1' 'SUBSTRATE_WORLD_ID=wld_' 'SUBSTRATE_SPAN_ID=spn_' 'LC_TIME=C' 'TZ=UTC'

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # clang_tidy.sh [--all]: clang-tidy on the C++ files that changed, or on all.
-# Changed means: against the point where this branch left main. On main itself: the
-# last commit. What is not committed yet always counts. SUBSTRATE_LINT_BASE names
-# another commit to compare with. The static analyzer costs more than all other
-# checks together and runs with --all only.
+# Changed means: against the point where this branch left main. On main itself, where
+# every branch has been looked at before: the last commits, newest first, up to
+# SUBSTRATE_LINT_FILES (24) files. What is not committed yet always counts.
+# SUBSTRATE_LINT_BASE names another commit to compare with. The static analyzer costs
+# more than all other checks together and runs with --all only.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 # shellcheck source=tools/dev/common.sh
@@ -11,7 +12,7 @@ source tools/dev/common.sh
 
 git_here() { git -c safe.directory='*' "$@"; }
 
-# The commit to compare with; nothing when there is none.
+# The commit to compare with; nothing on main itself.
 base_commit() {
     local name base head
     head=$(git_here rev-parse --verify -q HEAD) || return 0
@@ -27,31 +28,45 @@ base_commit() {
             return 0
         fi
     done
-    git_here rev-parse --verify -q 'HEAD^' || true
 }
 
-# The changed files; for a header also the source file and the test beside it.
-changed_files() {
-    local base=$1 file
-    {
-        git_here diff --name-only --diff-filter=d "$base" -- '*.cpp' '*.hpp'
-        git_here ls-files --others --exclude-standard -- '*.cpp' '*.hpp'
-    } | while read -r file; do
+# Reads names; for a header adds the source file and the test beside it.
+with_their_sources() {
+    local file
+    while read -r file; do
         printf '%s\n' "$file"
-        [[ $file == *.hpp ]] && printf '%s\n' "${file%.hpp}.cpp" "${file%.hpp}_test.cpp"
-    done | sort -u
+        [[ $file != *.hpp ]] || printf '%s\n' "${file%.hpp}.cpp" "${file%.hpp}_test.cpp"
+    done
+}
+
+# Names of what is compiled, of those it reads, each once, in their order.
+compiled_ones() { with_their_sources | awk 'NR == FNR { compiled[$0]; next } ($0 in compiled) && !seen[$0]++' <(printf '%s\n' "${compiled[@]}") -; }
+
+not_committed() {
+    git_here diff --name-only HEAD -- '*.cpp' '*.hpp'
+    git_here ls-files --others --exclude-standard -- '*.cpp' '*.hpp'
 }
 
 configure tidy
 database=build/tidy/compile_commands.json
 mapfile -t compiled < <(sed -n "s|^ *\"file\": \"$PWD/\(.*\.cpp\)\".*|\1|p" "$database" | grep -v '^cmake/' | sort -u)
 
-files=("${compiled[@]}")
 options=(--checks=)
-[[ ${1:-} == --all ]] || options=(--checks='-clang-analyzer-*')
-base=$(base_commit)
-if [[ ${1:-} != --all && $base ]]; then
-    mapfile -t files < <(comm -12 <(changed_files "$base") <(printf '%s\n' "${compiled[@]}"))
+files=("${compiled[@]}")
+if [[ ${1:-} != --all ]]; then
+    options=(--checks='-clang-analyzer-*')
+    base=$(base_commit)
+    mapfile -t files < <(not_committed | compiled_ones)
+    if [[ $base ]]; then
+        mapfile -t files < <({ not_committed && git_here diff --name-only "$base" HEAD -- '*.cpp' '*.hpp'; } | compiled_ones)
+    elif git_here rev-parse -q --verify HEAD >/dev/null; then
+        mapfile -t recent < <(git_here log --format= --name-only -n 50 -- '*.cpp' '*.hpp' | compiled_ones)
+        limit=${SUBSTRATE_LINT_FILES:-24}
+        ((${#recent[@]} <= limit)) || say "of ${#recent[@]} files changed lately, the $limit newest; --all for the rest"
+        mapfile -t files < <(printf '%s\n' "${files[@]}" "${recent[@]:0:limit}" | compiled_ones)
+    else
+        files=("${compiled[@]}")
+    fi
 fi
 ((${#files[@]})) || exit 0
 say "clang-tidy on ${#files[@]} of ${#compiled[@]} files"

@@ -55,7 +55,7 @@ check_shell() {
                [[ $first =~ ^'#!'.*[/\ ](ba)?sh$ ]] && scripts+=("$file") ;;
         esac
     done < <(list_files '*' '.ci/*')
-    shellcheck -x -e SC2016,SC2154,SC2034,SC1007 -P SCRIPTDIR -P . "${scripts[@]}"
+    shellcheck -x -P SCRIPTDIR -P . "${scripts[@]}"
 }
 
 failed=()
