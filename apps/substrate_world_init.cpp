@@ -36,8 +36,10 @@ Result<> run() {
     SUB_TRY_ASSIGN(const std::vector<sock_filter> filter, read_filter(world::kFilterFd));
     ::close(world::kPlanFd);
     ::close(world::kFilterFd);
+    SUB_TRY_ASSIGN(process::ParkedChild first, world::park_first(plan, filter));
     SUB_TRY_ASSIGN(const world::Staging staging, world::set_up_world(plan));
-    return world::serve_world(world::kControlFd, plan, staging, filter);
+    SUB_TRY(first.root_is_entered());
+    return world::serve_world(world::kControlFd, plan, staging, filter, std::move(first));
 }
 
 }  // namespace

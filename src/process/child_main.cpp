@@ -4,7 +4,11 @@
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <net/if.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -72,6 +76,34 @@ SUB_CHILD_SIDE int keep_only(int fd, int report_fd) noexcept {
     if (result >= 0) result = raw_call(SYS_close_range, kept + 1, static_cast<long>(~0U), 0);
     if (result < 0) die(kept, ChildStep::close_descriptors, result, nullptr);
     return kept;
+}
+
+// See netdevice(7).
+SUB_CHILD_SIDE void make_network(int report_fd) noexcept {
+    long result = raw_call(SYS_unshare, CLONE_NEWNET);
+    if (result < 0) die(report_fd, ChildStep::new_network, result, "unshare");
+    const long socket = raw_call(SYS_socket, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (socket < 0) die(report_fd, ChildStep::new_network, socket, "socket");
+    ifreq request{};
+    request.ifr_name[0] = 'l';
+    request.ifr_name[1] = 'o';
+    request.ifr_flags = IFF_UP;
+    result = raw_call(SYS_ioctl, socket, SIOCSIFFLAGS, as_long(&request));
+    if (result < 0) die(report_fd, ChildStep::new_network, result, "lo");
+    raw_call(SYS_close, socket);
+}
+
+SUB_CHILD_SIDE void detach_old_root(int report_fd) noexcept {
+    char byte = 0;
+    long result = 0;
+    do result = raw_call(SYS_read, report_fd, as_long(&byte), 1);
+    while (result == -EINTR);
+    while (result == 0) raw_call(SYS_exit_group, 0);  // nobody needs this child any more
+    if (result < 0) die(report_fd, ChildStep::detach_old_root, result, "wait");
+    // SAFETY: pivot_root(2) has moved our root and working directory to the new root;
+    // "." goes up from there to what is stacked on it, which is the old root.
+    result = raw_call(SYS_umount2, as_long("."), MNT_DETACH);
+    if (result < 0) die(report_fd, ChildStep::detach_old_root, result, nullptr);
 }
 
 // Returns when the parent has sent the sources of the placements.
@@ -188,8 +220,17 @@ SUB_CHILD_SIDE void confine(const ChildPlan& plan, int report_fd) noexcept {
     for (unsigned i = 0; i < kMaxPlacements; ++i) placements[i] = plan.placements[i];
     const bool parked = plan.release_fd >= 0;
     if (parked) {
+        // Our own root's, wherever the parent happens to be.
+        const long entered = raw_call(SYS_chdir, as_long("/"));
+        if (entered < 0) die(report_fd, ChildStep::change_directory, entered, "/");
         report_fd = keep_only(plan.release_fd, report_fd);
+        if (plan.new_network) make_network(report_fd);
+        if (plan.detach_old_root) detach_old_root(report_fd);
         confine(plan, report_fd);
+        if (plan.new_network || plan.detach_old_root) {
+            const long told = raw_call(SYS_write, report_fd, as_long("c"), 1);
+            if (told != 1) die(report_fd, ChildStep::wait_for_release, told, "telling");
+        }
         await_release(report_fd, placements, plan.placement_count);
     }
     place_descriptors(plan, placements, report_fd);

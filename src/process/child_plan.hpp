@@ -26,6 +26,8 @@ enum class ChildStep : std::uint16_t {
     seccomp = 11,
     exec = 12,
     wait_for_release = 13,
+    new_network = 14,
+    detach_old_root = 15,
 };
 const char* to_string(ChildStep step);
 
@@ -53,6 +55,10 @@ struct ChildPlan {
     // environment, directory and umask are read only after that. The end of the
     // socket ends the child. It keeps no other descriptor meanwhile.
     int release_fd = -1;
+    // Of a parked child that takes its part in making a world, before it confines
+    // itself. It then tells the parent so, by one byte.
+    bool new_network = false;      // a network namespace of its own, with its loopback up
+    bool detach_old_root = false;  // waits for one byte, then detaches what pivot_root(2) has left on "/"
     // Targets are 0, 1, 2, … without gaps; everything above is closed.
     FdPlacement placements[kMaxPlacements] = {};
     unsigned placement_count = 0;

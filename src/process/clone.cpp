@@ -29,6 +29,8 @@ const char* to_string(ChildStep step) {
         case ChildStep::seccomp: return "seccomp";
         case ChildStep::exec: return "exec";
         case ChildStep::wait_for_release: return "wait for release";
+        case ChildStep::new_network: return "new network namespace";
+        case ChildStep::detach_old_root: return "detach the old root";
     }
     return "unknown";
 }

@@ -1,11 +1,13 @@
 #include "process/parked.hpp"
 
+#include <sched.h>
 #include <signal.h>
 
 #include <array>
 #include <cstring>
 
 #include "process/clone.hpp"
+#include "sys/namespace.hpp"
 #include "sys/signals.hpp"
 #include "sys/socket.hpp"
 
@@ -18,6 +20,14 @@ std::vector<char*> pointers(std::vector<std::string>& strings) {
     for (std::string& text : strings) result.push_back(text.data());
     result.push_back(nullptr);
     return result;
+}
+
+Error report_in(const std::array<char, sizeof(ChildReport)>& bytes, std::size_t size) {
+    ChildReport report;
+    std::memcpy(&report, bytes.data(), sizeof report);
+    if (size != sizeof report || report.magic != ChildReport::kMagic)
+        return {Errc::internal, "a child's report is not one"};
+    return describe(report);
 }
 
 }  // namespace
@@ -78,6 +88,21 @@ Result<> ParkedChild::release(const Program& program, std::span<const int> stdio
     return sys::send_message(state.socket.get(), "x", stdio);
 }
 
+Result<> ParkedChild::root_is_entered() { return sys::send_message(state_->socket.get(), "x"); }
+
+Result<> ParkedChild::await_confined() {
+    std::array<char, sizeof(ChildReport)> bytes{};
+    SUB_TRY_ASSIGN(const auto received, sys::receive_message(state_->socket.get(), bytes));
+    if (received.size == 1) return {};
+    if (received.size == 0) return fail({Errc::unavailable, "the first process of the world has ended"});
+    return fail(report_in(bytes, received.size));
+}
+
+// KERNEL(5.8): of a pidfd.
+Result<> ParkedChild::join_network() const {
+    return sys::join_namespace(state_->child.pidfd.get(), CLONE_NEWNET);
+}
+
 void ParkedChild::note_reaped() { state_->reaped = true; }
 
 std::optional<Error> ParkedChild::failure() {
@@ -85,11 +110,7 @@ std::optional<Error> ParkedChild::failure() {
     const auto received = sys::receive_message(state_->socket.get(), bytes);
     if (!received) return received.error();
     if (received->size == 0) return std::nullopt;  // closed by the execve
-    ChildReport report;
-    std::memcpy(&report, bytes.data(), sizeof report);
-    if (received->size != sizeof report || report.magic != ChildReport::kMagic)
-        return Error(Errc::internal, "a child's report is not one");
-    return describe(report);
+    return report_in(bytes, received->size);
 }
 
 }  // namespace substrate::process

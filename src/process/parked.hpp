@@ -35,6 +35,13 @@ class ParkedChild {
     ~ParkedChild();
 
     pid_t pid() const;
+    // For ChildPlan::detach_old_root: pivot_root(2) has happened.
+    Result<> root_is_entered();
+    // For a plan with a part in making a world: waits until that is done and the child
+    // is confined. An error is the child's own.
+    Result<> await_confined();
+    // Joins the child's network namespace.
+    Result<> join_network() const;
     // Sends it on its way to `program` with `stdio` as its descriptors 0, 1 and 2. An error: it has
     // not gone, and never will. Does not wait for the execve(2): why that failed says failure().
     Result<> release(const Program& program, std::span<const int> stdio);

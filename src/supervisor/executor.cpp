@@ -134,6 +134,7 @@ Result<> Execution::acquire() {
                                  request_.ephemeral || request_.commit == CommitMode::discard};
     for (;;) {
         SUB_TRY_ASSIGN(lease_, project_.acquire(machine_, wanted));
+        if (!lease_.warm) return {};  // being set up while its first command is prepared
         // What the world said while it was idle: its background work is done, or it has died.
         bool alive = true;
         while (alive) {
@@ -144,9 +145,7 @@ Result<> Execution::acquire() {
             if (alive && std::holds_alternative<world::Quiet>(*event))
                 SUB_TRY(settle_background(machine_, trace_, project_, session_world()));
         }
-        const bool was_new = !lease_.warm;
         end_world(machine_, trace_, project_, std::move(lease_.world));
-        if (was_new) return fail({Errc::unavailable, "a new world ended at once"});
     }
 }
 
@@ -242,6 +241,8 @@ Result<> Execution::wait() {
 
 Result<> Execution::take_event() {
     auto event = session_world().world.receive();
+    if (!event && !session_world().world.ready())
+        return fail(std::move(event).error().during("starting a world"));
     if (!event) {
         world_died_ = true;
         stopped_as_ = Outcome::killed;
@@ -249,7 +250,7 @@ Result<> Execution::take_event() {
     }
     if (auto* exited = std::get_if<world::Exited>(&*event)) exited_ = std::move(*exited);
     if (const auto* failed = std::get_if<world::Failed>(&*event))
-        return fail(Error(Errc::os, failed->message).during("starting the command"));
+        return fail(session_world().world.describe(*failed));
     return {};
 }
 

@@ -203,6 +203,10 @@ Result<Json> run_warm(Agent& agent, const Json& request) {
     SUB_TRY_ASSIGN(const auto project,
                    agent.project(find_project(text_of(request, "cwd"), agent.machine().facts.home)));
     SUB_TRY_ASSIGN(Project::Lease lease, project->acquire(agent.machine(), {}));
+    if (auto ready = lease.world->world.await_ready(); !ready) {
+        end_world(agent.machine(), agent.trace(), *project, std::move(lease.world));
+        return fail(std::move(ready).error());
+    }
     const std::string id = lease.world->id();
     lease.world->last_used_ns = agent.machine().env.realtime_ns();
     project->release(std::move(lease.world));

@@ -87,7 +87,6 @@ Result<> pivot_into(const std::string& new_root) {
     // one and can be detached without a directory of its own.
     if (::chdir(new_root.c_str()) != 0) return fail(Error::last_os("chdir", new_root));
     if (::syscall(SYS_pivot_root, ".", ".") != 0) return fail(Error::last_os("pivot_root", new_root));
-    if (::umount2(".", MNT_DETACH) != 0) return fail(Error::last_os("umount2", "old root"));
     if (::chdir("/") != 0) return fail(Error::last_os("chdir", "/"));
     return {};
 }

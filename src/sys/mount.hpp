@@ -39,7 +39,8 @@ Result<> make_all_private();
 // umount2(MNT_DETACH) of the mount whose root `fd` refers to, wherever its path
 // has gone. Needs /proc.
 Result<> detach_mount(int fd);
-// pivot_root(2) into the mount at `new_root` and detach the old root.
+// pivot_root(2) into the mount at `new_root`. The old root stays, stacked on the new
+// one: no path leads there, but umount2(".", MNT_DETACH) is still to come.
 Result<> pivot_into(const std::string& new_root);
 
 }  // namespace substrate::sys

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <net/if.h>
+#include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -67,6 +68,11 @@ Result<> raise_loopback() {
     if (::ioctl(socket.get(), SIOCGIFFLAGS, &request) != 0) return fail(Error::last_os("SIOCGIFFLAGS", "lo"));
     request.ifr_flags = static_cast<short>(request.ifr_flags | IFF_UP);
     if (::ioctl(socket.get(), SIOCSIFFLAGS, &request) != 0) return fail(Error::last_os("SIOCSIFFLAGS", "lo"));
+    return {};
+}
+
+Result<> join_namespace(int fd, int type) {
+    if (::setns(fd, type) != 0) return fail(Error::last_os("setns"));
     return {};
 }
 

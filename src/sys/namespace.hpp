@@ -24,6 +24,8 @@ Result<std::vector<IdRange>> own_id_ranges(const char* map_file);
 
 // Brings the loopback interface of the current net namespace up.
 Result<> raise_loopback();
+// setns(2): `fd` names a namespace, or a process by its pidfd; `type` is one CLONE_NEW* flag.
+Result<> join_namespace(int fd, int type);
 Result<> set_hostname(const std::string& name);
 
 }  // namespace substrate::sys

@@ -17,11 +17,27 @@
 namespace substrate::world {
 namespace {
 
+process::ChildPlan confinement(const std::vector<sock_filter>& seccomp) {
+    process::ChildPlan plan;
+    plan.new_session = true;
+    plan.drop_capabilities = true;
+    plan.no_new_privs = true;
+    if (!seccomp.empty()) {
+        plan.seccomp = seccomp.data();
+        plan.seccomp_length = static_cast<unsigned short>(seccomp.size());
+    }
+    return plan;
+}
+
 class InitLoop {
   public:
     InitLoop(int control, const plan::WorldPlan& plan, const Staging& staging,
-             const std::vector<sock_filter>& seccomp)
-        : control_(control), capture_(plan.capture, staging), seccomp_(seccomp) {}
+             const std::vector<sock_filter>& seccomp, process::ParkedChild first)
+        : control_(control),
+          plan_(plan),
+          capture_(plan.capture, staging),
+          seccomp_(seccomp),
+          child_(std::move(first)) {}
 
     Result<> run();
 
@@ -31,12 +47,14 @@ class InitLoop {
     Result<> start(ExecOrder order, const std::vector<sys::UniqueFd>& stdio);
     void prepare(const PrepareOrder& order);
     Result<> park();
+    Result<> complete_world();
     Result<> reap();
     Result<> finish(const sys::Reaped& command);
     Result<> release_capture();
     Result<> send(const Event& event) { return send_packet(control_, encode(event), {}); }
 
     int control_;
+    const plan::WorldPlan& plan_;
     CaptureMount capture_;
     const std::vector<sock_filter>& seccomp_;
     pid_t command_ = -1;  // the running command, -1 when there is none
@@ -44,13 +62,12 @@ class InitLoop {
     // processes live on: they would see it, and it would be counted as one of them.
     std::optional<process::ParkedChild> child_;
     bool background_ = false;
+    bool complete_ = false;  // the first command's process has done its part
 };
 
 Result<> InitLoop::run() {
     SUB_TRY_ASSIGN(const sys::UniqueFd signals, sys::open_signal_fd({SIGCHLD}));
     SUB_TRY(send(Ready{}));
-    // While the supervisor makes up its first order; what fails is tried again for it.
-    (void)park();
     for (;;) {
         std::array<pollfd, 2> polled = {pollfd{control_, POLLIN, 0}, pollfd{signals.get(), POLLIN, 0}};
         if (::poll(polled.data(), polled.size(), -1) < 0) {
@@ -94,11 +111,14 @@ Result<> InitLoop::exec(ExecOrder order, std::vector<sys::UniqueFd> stdio) {
     const std::string message = started.error().message();
     child_.reset();
     if (!background_) SUB_TRY(capture_.unmount());
-    return send(Failed{message, os_errno});
+    SUB_TRY(send(Failed{message, os_errno}));
+    // Half a world takes no second order.
+    return complete_ ? Result<>{} : fail({Errc::unavailable, message});
 }
 
 Result<> InitLoop::start(ExecOrder order, const std::vector<sys::UniqueFd>& stdio) {
     if (!capture_.mounted()) SUB_TRY(capture_.mount(order.slot));
+    if (!complete_) SUB_TRY(complete_world());
     // execve(2) would take a bare name for a file in the working directory; to look
     // for it is the shell's work.
     if (!order.program.contains('/') && !order.fallback_program.empty()) {
@@ -124,6 +144,16 @@ Result<> InitLoop::start(ExecOrder order, const std::vector<sys::UniqueFd>& stdi
     }
 }
 
+// Before the first command: what its process has made is the whole world's.
+Result<> InitLoop::complete_world() {
+    if (!child_) return fail({Errc::unavailable, "the first process of the world has ended"});
+    SUB_TRY(child_->await_confined());
+    if (plan_.network == plan::NetworkMode::loopback)
+        SUB_TRY_DURING(child_->join_network(), "joining the world's network");
+    complete_ = true;
+    return {};
+}
+
 // What fails here fails again, and is reported, when it is needed.
 void InitLoop::prepare(const PrepareOrder& order) {
     (void)capture_.prepare(order.slot);
@@ -131,16 +161,8 @@ void InitLoop::prepare(const PrepareOrder& order) {
 }
 
 Result<> InitLoop::park() {
-    process::ChildPlan plan;
-    plan.new_session = true;
-    plan.drop_capabilities = true;
-    plan.no_new_privs = true;
-    if (!seccomp_.empty()) {
-        plan.seccomp = seccomp_.data();
-        plan.seccomp_length = static_cast<unsigned short>(seccomp_.size());
-    }
     child_.reset();
-    SUB_TRY_ASSIGN(child_, process::ParkedChild::park(plan));
+    SUB_TRY_ASSIGN(child_, process::ParkedChild::park(confinement(seccomp_)));
     return {};
 }
 
@@ -180,9 +202,17 @@ Result<> InitLoop::release_capture() { return capture_.unmount(); }
 
 }  // namespace
 
+Result<process::ParkedChild> park_first(const plan::WorldPlan& plan,
+                                        const std::vector<sock_filter>& seccomp) {
+    process::ChildPlan child = confinement(seccomp);
+    child.new_network = plan.network == plan::NetworkMode::loopback;
+    child.detach_old_root = true;
+    return process::ParkedChild::park(child);
+}
+
 Result<> serve_world(int control, const plan::WorldPlan& plan, const Staging& staging,
-                     const std::vector<sock_filter>& seccomp) {
-    return InitLoop(control, plan, staging, seccomp).run();
+                     const std::vector<sock_filter>& seccomp, process::ParkedChild first) {
+    return InitLoop(control, plan, staging, seccomp, std::move(first)).run();
 }
 
 }  // namespace substrate::world

@@ -238,8 +238,6 @@ Result<Staging> set_up_world(const plan::WorldPlan& plan) {
     // Must come first: without it every mount below would appear on the host.
     SUB_TRY_DURING(sys::make_all_private(), "making mounts private");
     SUB_TRY_DURING(sys::set_hostname(plan.hostname), "setting the host name");
-    if (plan.network == plan::NetworkMode::loopback)
-        SUB_TRY_DURING(sys::raise_loopback(), "raising loopback");
 
     const std::string mount_point = plan.capture.store.str() + "/worlds/" + plan.world_id + "/root";
     RootBuilder root(mount_point);

@@ -30,7 +30,7 @@ std::string_view filter_bytes(const SeccompProgram* program) {
 int namespaces_of(const plan::WorldPlan& plan) {
     int flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
     if (plan.user_namespace) flags |= CLONE_NEWUSER;
-    if (plan.network == plan::NetworkMode::loopback) flags |= CLONE_NEWNET;
+    // The network namespace is made by the first command's process (park_first).
     return flags;
 }
 
@@ -69,14 +69,22 @@ Result<World> World::launch(const plan::WorldPlan& plan, const LaunchOptions& op
     if (!init) return fail(std::move(init).error().during("starting a world"));
     control.theirs.reset();
 
-    World world(std::move(*init), std::move(control.ours));
-    auto first = world.receive();
+    return World(std::move(*init), std::move(control.ours));
+}
+
+Result<> World::await_ready() {
+    if (ready_) return {};
+    auto first = receive();
     if (!first) return fail(std::move(first).error().during("starting a world"));
-    if (const auto* failed = std::get_if<Failed>(&*first))
-        return fail(
-            Error(Errc::os, failed->message).during("setting up a world").hint("substrate world doctor"));
-    if (!std::holds_alternative<Ready>(*first)) return fail({Errc::internal, "world-init spoke out of turn"});
-    return world;
+    if (const auto* failed = std::get_if<Failed>(&*first)) return fail(describe(*failed));
+    if (!ready_) return fail({Errc::internal, "world-init spoke out of turn"});
+    return {};
+}
+
+Error World::describe(const Failed& failed) const {
+    Error error(Errc::os, failed.message);
+    if (ready_) return std::move(error).during("starting the command");
+    return std::move(error).during("setting up a world").hint("substrate world doctor");
 }
 
 World& World::operator=(World&& other) noexcept {
@@ -84,6 +92,7 @@ World& World::operator=(World&& other) noexcept {
         end();
         init_ = std::move(other.init_);
         control_ = std::move(other.control_);
+        ready_ = other.ready_;
     }
     return *this;
 }
@@ -115,7 +124,9 @@ Result<> World::signal(int number, bool everything) {
 Result<Event> World::receive() {
     SUB_TRY_ASSIGN(const Packet packet, receive_packet(control_.get()));
     if (packet.closed) return fail({Errc::unavailable, "the world has ended"});
-    return decode_event(packet.payload);
+    auto event = decode_event(packet.payload);
+    if (event && std::holds_alternative<Ready>(*event)) ready_ = true;
+    return event;
 }
 
 }  // namespace substrate::world

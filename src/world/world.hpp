@@ -24,7 +24,8 @@ struct LaunchOptions {
 // the init to be gone.
 class World {
   public:
-    // Requires `<store>/worlds/<id>/root`, an empty directory. Must be called from
+    // Does not wait for the world to be set up: orders may be given at once, and what
+    // fails is the first event. Requires `<store>/worlds/<id>`. Must be called from
     // a thread that lives as long as the world: the kernel ends the init with
     // the thread that started it.
     static Result<World> launch(const plan::WorldPlan& plan, const LaunchOptions& options);
@@ -40,11 +41,18 @@ class World {
     // Readable when an event can be received or the init is gone.
     int event_fd() const { return control_.get(); }
 
+    // Waits for the world to be set up, where no order follows at once.
+    Result<> await_ready();
+    bool ready() const { return ready_; }
+
     Result<> exec(const ExecOrder& order, const int (&stdio)[3]);
     Result<> prepare(const CaptureSlot& slot);
     Result<> signal(int number, bool everything);
-    // The next event. Errc::unavailable when the init is gone.
+    // The next event; of a new world, the first is Ready. Errc::unavailable when the
+    // init is gone.
     Result<Event> receive();
+    // What `failed`, just received, means.
+    Error describe(const Failed& failed) const;
 
   private:
     World(process::Child init, sys::UniqueFd control)
@@ -53,6 +61,7 @@ class World {
 
     process::Child init_;
     sys::UniqueFd control_;
+    bool ready_ = false;
 };
 
 }  // namespace substrate::world

@@ -86,6 +86,7 @@ class WorldTest : public ::testing::Test {
         Run result;
         result.output = sys::read_to_end(read.get(), 1 << 20).value();
         auto event = world.receive();
+        if (event && std::holds_alternative<Ready>(*event)) event = world.receive();
         EXPECT_TRUE(event) << event.error().message();
         if (const auto* failed = std::get_if<Failed>(&*event)) ADD_FAILURE() << failed->message;
         if (const auto* exited = std::get_if<Exited>(&*event)) {
@@ -172,8 +173,10 @@ TEST_F(WorldTest, AReplacedProjectIsRefused) {
     plan::WorldPlan plan = make_plan();
     plan.capture.project_inode += 1;
     auto world = World::launch(plan, {init_program(), &seccomp_});
-    ASSERT_FALSE(world);
-    EXPECT_NE(world.error().message().find("was replaced"), std::string::npos) << world.error().message();
+    ASSERT_TRUE(world) << world.error().message();
+    const auto ready = world->await_ready();
+    ASSERT_FALSE(ready);
+    EXPECT_NE(ready.error().message().find("was replaced"), std::string::npos) << ready.error().message();
 }
 
 }  // namespace
