@@ -31,7 +31,8 @@ ExecRequest request_of(const Span& span) {
     request.as_of_ns = span.started_ns;
     request.parent_span = span.span_id;
     // The limit itself is not recorded; what ran into it needs one again.
-    if (span.outcome == Outcome::timeout) request.timeout_ms = static_cast<std::int64_t>(span.duration_ms) + 1;
+    if (span.outcome == Outcome::timeout)
+        request.timeout_ms = static_cast<std::int64_t>(span.duration_ms) + 1;
     request.agent_id = span.agent_id;
     return request;
 }
@@ -42,7 +43,8 @@ std::string mode_of(const Span& span) {
     return "exec";
 }
 
-replay::CurrentState state_now(const Span& recorded, const Span& replayed) {
+replay::CurrentState state_now(const Span& recorded, const ExecResult& result) {
+    const Span& replayed = result.span;
     replay::CurrentState now;
     now.policy_id = replayed.policy_id;
     now.policy_hash = replayed.policy_hash;
@@ -51,6 +53,7 @@ replay::CurrentState state_now(const Span& recorded, const Span& replayed) {
     if (!recorded.replay.tool_path.empty())
         now.tool_hash = supervisor::program_identity(recorded.replay.tool_path);
     now.hostname = replayed.replay.hostname;
+    now.changed_paths = result.changed_paths;
     return now;
 }
 
@@ -114,7 +117,7 @@ int replay_command(const Console& console, const ReplayOptions& options) {
     for (const Degradation& degradation : replayed.degraded)
         report.line(fmt::format("warn: {}: {}", degradation.component, degradation.reason));
     for (const std::string& notice : result->notices) report.line(notice);
-    for (const std::string& warning : replay::drift(*recorded, state_now(*recorded, replayed)))
+    for (const std::string& warning : replay::drift(*recorded, state_now(*recorded, *result)))
         report.line("warn: " + warning);
     if (options.verbose) show_changes(console, report, replayed);
     const replay::Comparison comparison = replay::compare(*recorded, replayed);
