@@ -45,6 +45,9 @@ struct ExecRequest {
 struct ExecResult {
     Span span;
     std::vector<std::string> notices;  // one line each, for standard error
+    // With as_of_ns: paths of the project that have changed since and are not shown as
+    // they were then.
+    std::vector<std::string> changed_paths;
 };
 
 }  // namespace substrate

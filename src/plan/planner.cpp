@@ -11,6 +11,7 @@ namespace substrate::plan {
 namespace {
 
 constexpr std::uint64_t kMiB = 1024 * 1024;
+constexpr const char* kStoreInMemory = "captures can lie on a tmpfs only";
 
 // Host directories at "/" that a world makes anew instead of showing.
 constexpr std::array<std::string_view, 7> kOwn = {"proc", "sys", "dev", "run", "tmp", "lost+found", "boot"};
@@ -49,6 +50,8 @@ Result<CaptureRecord> choose_capture(const WorldSpec& spec, const HostFacts& fac
         record.fallback_reason += fmt::format("{}: {}", to_string(record.final), reason);
         record.final = next;
     };
+    if (record.final == CaptureStrategy::overlay && spec.store_in_memory)
+        fall(CaptureStrategy::fuse, kStoreInMemory);
     if (record.final == CaptureStrategy::overlay && !facts.overlay.ok)
         fall(CaptureStrategy::fuse, facts.overlay.reason);
     if (record.final == CaptureStrategy::fuse && !facts.fuse.ok)
@@ -152,8 +155,10 @@ void add_degradations(WorldPlan& plan, const WorldSpec& spec, const HostFacts& f
         plan.degradations.push_back(
             {"user_namespace", facts.user_namespace.reason, facts.user_namespace.fix});
     if (plan.capture_record.final != plan.capture_record.primary) {
+        const bool in_memory = spec.store_in_memory && spec.capture == CaptureStrategy::overlay;
         const Capability& wanted = spec.capture == CaptureStrategy::overlay ? facts.overlay : facts.fuse;
-        plan.degradations.push_back({"capture", plan.capture_record.fallback_reason, wanted.fix});
+        plan.degradations.push_back({"capture", plan.capture_record.fallback_reason,
+                                     in_memory ? "set SUBSTRATE_HOME to a directory on a disk" : wanted.fix});
     }
     if (spec.network == NetworkMode::loopback && plan.network == NetworkMode::host)
         plan.degradations.push_back({"network", facts.net_namespace.reason, facts.net_namespace.fix});

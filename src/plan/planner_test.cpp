@@ -205,6 +205,22 @@ TEST(Planner, NothingIsMountedWhereWorldsAreStaged) {
     EXPECT_EQ(plan_world(spec_for("/.substrate/x"), user_facts()).error().code(), Errc::safety);
 }
 
+TEST(Planner, OverlayIsNotMadeOnATmpfs) {
+    WorldSpec spec = spec_for("/srv/app");
+    spec.store_in_memory = true;
+    const auto plan = plan_world(spec, user_facts());
+    ASSERT_TRUE(plan) << plan.error().describe();
+    EXPECT_NE(plan->capture.strategy, CaptureStrategy::overlay);
+    EXPECT_TRUE(
+        plan->capture_record.fallback_reason.starts_with("overlay: captures can lie on a tmpfs only"));
+    ASSERT_FALSE(plan->degradations.empty());
+    EXPECT_EQ(plan->degradations[0].fix, "set SUBSTRATE_HOME to a directory on a disk");
+    spec.capture_is_required = true;
+    EXPECT_EQ(plan_world(spec, user_facts()).error().code(), Errc::unsupported);
+    spec.capture = CaptureStrategy::direct;
+    EXPECT_TRUE(plan_world(spec, user_facts()));
+}
+
 TEST(Planner, KernelVersionsAreComparedAsNumbers) {
     HostFacts facts = user_facts();
     for (const auto& [major, minor, enough] : {std::tuple{5, 11, false},

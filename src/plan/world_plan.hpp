@@ -21,7 +21,8 @@ struct WorldSpec {
     HostPath project;                  // canonical, an existing directory
     std::uint64_t project_device = 0;  // its identity when it was resolved
     std::uint64_t project_inode = 0;
-    HostPath store;  // capture store of the project
+    HostPath store;                // capture store of the project
+    bool store_in_memory = false;  // it lies on a tmpfs: no overlay on that
     CaptureStrategy capture = CaptureStrategy::overlay;
     bool capture_is_required = false;  // asked for by name: no falling back
     NetworkMode network = NetworkMode::loopback;

@@ -43,7 +43,8 @@ std::string mode_of(const Span& span) {
     return "exec";
 }
 
-replay::CurrentState state_now(const Span& recorded, const Span& replayed) {
+replay::CurrentState state_now(const Span& recorded, const ExecResult& result) {
+    const Span& replayed = result.span;
     replay::CurrentState now;
     now.policy_id = replayed.policy_id;
     now.policy_hash = replayed.policy_hash;
@@ -52,6 +53,7 @@ replay::CurrentState state_now(const Span& recorded, const Span& replayed) {
     if (!recorded.replay.tool_path.empty())
         now.tool_hash = supervisor::program_identity(recorded.replay.tool_path);
     now.hostname = replayed.replay.hostname;
+    now.changed_paths = result.changed_paths;
     return now;
 }
 
@@ -115,7 +117,7 @@ int replay_command(const Console& console, const ReplayOptions& options) {
     for (const Degradation& degradation : replayed.degraded)
         report.line(fmt::format("warn: {}: {}", degradation.component, degradation.reason));
     for (const std::string& notice : result->notices) report.line(notice);
-    for (const std::string& warning : replay::drift(*recorded, state_now(*recorded, replayed)))
+    for (const std::string& warning : replay::drift(*recorded, state_now(*recorded, *result)))
         report.line("warn: " + warning);
     if (options.verbose) show_changes(console, report, replayed);
     const replay::Comparison comparison = replay::compare(*recorded, replayed);

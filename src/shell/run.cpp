@@ -165,6 +165,8 @@ Result<ExecResult> Conversation::run() {
                 result.span.exit = static_cast<int>(supervisor::number_of(reply, "exit"));
             }
             result.notices = supervisor::texts_of(reply, "notices");
+            for (const std::string& path : supervisor::texts_of(reply, "changed_paths"))
+                result.changed_paths.push_back(unescape_bytes(path));
             if (result.span.exit > 128) terminal.restore();
             relay_leftovers();
             return result;

@@ -112,17 +112,6 @@ std::string before_dir(const std::string& span_id, std::size_t number) {
 }
 
 // What the capture says of its apply.
-capture::ApplyRequest request_for(const OpenCapture& open, const Captured& captured) {
-    capture::ApplyRequest request;
-    request.project = open.project.get();
-    if (captured.strategy == CaptureStrategy::copy_diff) request.source = open.trees(captured);
-    else request.source = open.layers(captured);
-    request.unchanged_since_ns =
-        captured.forced ? std::numeric_limits<std::int64_t>::max() : captured.captured_ns;
-    request.keep_owner = sys::effective_uid() == 0;
-    request.ours = captured.ours;
-    return request;
-}
 
 // A directory for the previous content that nothing is in yet: an interrupted
 // apply has left its own. Returns its number.
@@ -166,6 +155,27 @@ Result<> keep_captured(Store& store, const Env& env, const Captured& captured, c
                           store.fd(), (dir + "/" + source_name(captured.strategy)).c_str());
 }
 
+namespace {
+
+capture::ApplyRequest request_of(const OpenCapture& open, const Captured& captured,
+                                 const std::string& span_id, bool movable) {
+    capture::ApplyRequest request;
+    request.project = open.project.get();
+    if (captured.strategy == CaptureStrategy::copy_diff) request.source = open.trees(captured);
+    else request.source = open.layers(captured);
+    // A file that has left a copy of the project would look removed to whoever
+    // completes this after a crash.
+    request.movable = movable && captured.strategy != CaptureStrategy::copy_diff;
+    request.unchanged_since_ns =
+        captured.forced ? std::numeric_limits<std::int64_t>::max() : captured.captured_ns;
+    request.temporary_prefix = ".substrate-apply." + span_id + ".";
+    request.keep_owner = sys::effective_uid() == 0;
+    request.ours = captured.ours;
+    return request;
+}
+
+}  // namespace
+
 Result<CommitReport> apply_captured(Store& store, const Env& env, const Captured& captured,
                                     const std::string& span_id, const std::string& world_id, bool movable,
                                     const std::vector<std::string>& only) {
@@ -179,12 +189,8 @@ Result<CommitReport> apply_captured(Store& store, const Env& env, const Captured
     SUB_TRY_ASSIGN(const sys::UniqueFd before_fd, sys::open_at(store.fd(), before, kDirectory));
     SUB_TRY_ASSIGN(const OpenCapture open, open_capture(store, captured));
 
-    capture::ApplyRequest request = request_for(open, captured);
-    // A file that has left a copy of the project would look removed to whoever
-    // completes this after a crash.
-    request.movable = movable && captured.strategy != CaptureStrategy::copy_diff;
-    request.temporary_prefix = ".substrate-apply." + span_id + ".";
     SUB_TRY_ASSIGN(const sys::UniqueFd journal, sys::open_at(store.fd(), span_dir, kDirectory));
+    capture::ApplyRequest request = request_of(open, captured, span_id, movable);
     request.journal_dir = journal.get();
     request.before_dir = before_fd.get();
     request.only = only;
@@ -198,8 +204,10 @@ Result<CommitReport> apply_captured(Store& store, const Env& env, const Captured
     CommitReport report;
     // What stays undecided may have reached the host in part.
     const auto keep = [&](KeptState state) -> Result<> {
-        if (!sys::remove_dir_at(store.fd(), before.c_str())) {
-            manifest.before_ns.resize(before_number + 1, env.realtime_ns());
+        const bool nothing = sys::remove_dir_at(store.fd(), before.c_str()).has_value();
+        const std::size_t parts = before_number + (nothing ? 0 : 1);
+        if (manifest.before_ns.size() < parts) {
+            manifest.before_ns.resize(parts, env.realtime_ns());
             SUB_TRY(store.save(manifest));
         }
         if (movable) return keep_captured(store, env, captured, span_id, world_id, state);

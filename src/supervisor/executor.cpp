@@ -13,6 +13,7 @@
 #include "capture/copy_walk.hpp"
 #include "supervisor/captured.hpp"
 #include "supervisor/command_line.hpp"
+#include "supervisor/hand_edits.hpp"
 #include "supervisor/span_facts.hpp"
 #include "sys/directory.hpp"
 #include "sys/file.hpp"
@@ -199,8 +200,10 @@ Result<> Execution::choose_lowers() {
     if (layered) {
         SUB_TRY_ASSIGN(layers, layers_back_to(store(), request_.as_of_ns, why));
     }
-    if (layers) captured_.lowers = std::move(*layers);
-    else result_.notices.push_back("warn: the project cannot be shown as it was then: " + why);
+    if (layers) {
+        captured_.lowers = std::move(*layers);
+        SUB_TRY_ASSIGN(result_.changed_paths, hand_edits(store(), captured_.lowers, request_.as_of_ns));
+    } else result_.notices.push_back("warn: the project cannot be shown as it was then: " + why);
     return {};
 }
 

@@ -53,6 +53,8 @@ class ChannelCaller final : public Caller {
                      {"exit", result.span.exit},
                      {"span_id", result.span.span_id},
                      {"notices", result.notices}};
+        for (const std::string& path : result.changed_paths)
+            done["changed_paths"].push_back(escape_bytes(path));
         if (want_span_) done["span"] = to_json(result.span);
         // A caller that has gone needs no answer.
         (void)channel_.send(done);

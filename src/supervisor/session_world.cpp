@@ -59,6 +59,7 @@ Result<plan::WorldPlan> plan_project_world(const Machine& machine, const std::st
     spec.project_device = sys::device_of(*st);
     spec.project_inode = st->stx_ino;
     spec.store = HostPath(store);
+    SUB_TRY_ASSIGN(spec.store_in_memory, is_in_memory(store));
     spec.capture = wanted.capture.value_or(CaptureStrategy::overlay);
     spec.capture_is_required = wanted.capture.has_value();
     spec.network = wanted.host_network ? plan::NetworkMode::host : plan::NetworkMode::loopback;

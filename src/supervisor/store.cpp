@@ -313,6 +313,12 @@ std::string usual_capture_root(const std::vector<std::string>& roots) {
     return roots.front();
 }
 
+Result<bool> is_in_memory(const std::string& directory) {
+    SUB_TRY_ASSIGN(const sys::UniqueFd fd, sys::open_path(directory, kDirectory));
+    SUB_TRY_ASSIGN(const std::int64_t magic, sys::file_system_magic(fd.get()));
+    return magic == kTmpfsMagic;
+}
+
 Result<std::vector<std::string>> list_stores(const std::vector<std::string>& roots) {
     std::vector<std::string> stores;
     for (const std::string& root : roots) {

@@ -44,8 +44,9 @@ struct Manifest {
 // is to be deleted. One agent uses it at a time.
 class Store {
   public:
-    // Picks the first of `roots` that is ours, does not lie in the project and is no
-    // tmpfs, preferring the project's own file system, and creates the store.
+    // Picks the first of `roots` that is ours and does not lie in the project, preferring
+    // the project's own file system to others and any to a tmpfs (which overlay cannot
+    // use, and which forgets), and creates the store.
     static Result<Store> open(const std::vector<std::string>& roots, const std::string& project);
     // A store that exists at `path`.
     static Result<Store> open_existing(const std::string& path);
@@ -107,6 +108,9 @@ class Store {
 // that can be made and is no tmpfs, else the first. Created; what overlay can do is
 // tried there.
 std::string usual_capture_root(const std::vector<std::string>& roots);
+
+// True when the directory lies on a tmpfs.
+Result<bool> is_in_memory(const std::string& directory);
 
 // Where the stores of all projects are: for status and gc.
 Result<std::vector<std::string>> list_stores(const std::vector<std::string>& roots);

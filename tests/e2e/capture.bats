@@ -386,6 +386,20 @@ elsewhere() {
     contains 'overlay copy-diff' "${lines[4]}"
 }
 
+@test "captures in memory, where there is nothing else" {
+    [[ $T != /tmp/* ]] || skip 'the test itself lies in /tmp'
+    # No overlay on a tmpfs: the next strategy, with the reason.
+    unset XDG_RUNTIME_DIR
+    mkdir -p "$SUBSTRATE_HOME"
+    elsewhere "mount -t tmpfs -o mode=700 none '$SUBSTRATE_HOME' && mount -t tmpfs none /tmp" '
+        mkdir .git; echo old >f; substrate -c "cat f; echo new >f" && cat f &&
+        substrate trace --last --json | jq -r ".world_fs_strategy | .primary, .fallback_reason"'
+    equal 'exit code' 0 "$status" || { echo "$stderr" && return 1; }
+    equal content 'old new overlay' "${lines[*]:0:3}"
+    contains "${lines[3]}" 'captures can lie on a tmpfs only'
+    contains "$stderr" 'degraded: capture' 'set SUBSTRATE_HOME to a directory on a disk'
+}
+
 @test "a project in /dev/shm, which worlds have their own of" {
     [[ -w /dev/shm ]] || skip 'no /dev/shm'
     local project

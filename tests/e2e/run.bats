@@ -258,7 +258,7 @@ ended() {
 }
 
 @test "a command can name its terminal" {
-    skip "the terminal of the caller is not the controlling terminal of the world"
+    skip "the command has no controlling terminal, see docs/threat-model.md"
     need_program script
     run -0 script -qec "substrate -c tty" /dev/null </dev/null
     contains "$output" /dev/

@@ -251,6 +251,20 @@ Filesystem changes:
     [[ ! -e made ]]
 }
 
+@test "drift of the project is a warning" {
+    echo old >edited
+    substrate -c 'cat edited; echo x >ours'
+    local span
+    span=$(last_span)
+    run --separate-stderr -0 substrate replay "$span"
+    lacks "$stderr" 'project content'
+    substrate -c 'echo y >later'
+    echo new >edited
+    run --separate-stderr -0 substrate replay "$span"
+    contains "$stderr" 'warn: project content changed: edited'
+    lacks "$stderr" ours later
+}
+
 @test "drift of the tool is a warning" {
     printf '#!/bin/sh\necho "version 1"\n' >tool
     chmod +x tool
