@@ -21,7 +21,7 @@ inline bool is_required(const std::string& feature) {
 // feature is required.
 #define SUB_SKIP_WITHOUT(feature, reason)                                   \
     do {                                                                    \
-        if (const std::string sub_why = (reason); !sub_why.empty()) {       \
+        if (const std::string& sub_why = (reason); !sub_why.empty()) {      \
             if (::substrate::testing_support::is_required(feature))         \
                 FAIL() << feature << " is required here, but: " << sub_why; \
             GTEST_SKIP() << "no " << feature << ": " << sub_why;            \

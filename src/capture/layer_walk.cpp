@@ -138,7 +138,7 @@ Result<> LayerWalk::open_lowers(Mask lowers) {
 Result<std::uint8_t> LayerWalk::read_markers(int dir) const {
     if (input_.whiteout_files) {
         struct ::statx st{};
-        SUB_TRY_ASSIGN(const bool opaque_file, sys::stat_entry(dir, kOpaqueFile.data(), st));
+        SUB_TRY_ASSIGN(const bool opaque_file, sys::stat_entry(dir, std::string(kOpaqueFile).c_str(), st));
         if (opaque_file) return std::uint8_t{kOpaque};
     }
     SUB_TRY_ASSIGN(const bool any, sys::has_xattrs(dir));

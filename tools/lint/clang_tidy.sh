@@ -2,7 +2,7 @@
 # clang_tidy.sh [--all]: clang-tidy on the C++ files that changed, or on all.
 # Changed means: against the point where this branch left main. On main itself, where
 # every branch has been looked at before: the last commits, newest first, up to
-# SUBSTRATE_LINT_FILES (24) files. What is not committed yet always counts.
+# SUBSTRATE_LINT_FILES (16) files. What is not committed yet always counts.
 # SUBSTRATE_LINT_BASE names another commit to compare with. The static analyzer costs
 # more than all other checks together and runs with --all only.
 set -euo pipefail
@@ -61,7 +61,7 @@ if [[ ${1:-} != --all ]]; then
         mapfile -t files < <({ not_committed && git_here diff --name-only "$base" HEAD -- '*.cpp' '*.hpp'; } | compiled_ones)
     elif git_here rev-parse -q --verify HEAD >/dev/null; then
         mapfile -t recent < <(git_here log --format= --name-only -n 50 -- '*.cpp' '*.hpp' | compiled_ones)
-        limit=${SUBSTRATE_LINT_FILES:-24}
+        limit=${SUBSTRATE_LINT_FILES:-16}
         ((${#recent[@]} <= limit)) || say "of ${#recent[@]} files changed lately, the $limit newest; --all for the rest"
         mapfile -t files < <(printf '%s\n' "${files[@]}" "${recent[@]:0:limit}" | compiled_ones)
     else
