@@ -207,10 +207,12 @@ int run(const Console& console, int argc, char** argv) {
         if (first == name) return run_subcommand(console, argc, argv);
 
     MainOptions options;
-    if (argc == 3 && first == "-c") {
-        // The form that shells and agents use needs no parser.
-        options.line = argv[2];
-        if (!options.line.empty()) return run_main(console, options);
+    // The forms that shells and agents use need no parser.
+    const int at = first == "--ephemeral" ? 2 : 1;
+    if (argc == at + 2 && std::string_view(argv[at]) == "-c" && argv[at + 1][0] != '\0') {
+        options.ephemeral = at == 2;
+        options.line = argv[at + 1];
+        return run_main(console, options);
     }
     const std::ios_base::Init streams;
     CLI::App app{

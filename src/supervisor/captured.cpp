@@ -111,8 +111,6 @@ std::string before_dir(const std::string& span_id, std::size_t number) {
     return Store::span_dir(span_id) + "/before" + (number == 0 ? "" : "." + std::to_string(number));
 }
 
-// What the capture says of its apply.
-
 // A directory for the previous content that nothing is in yet: an interrupted
 // apply has left its own. Returns its number.
 Result<std::size_t> make_before(Store& store, const std::string& span_id) {

@@ -66,7 +66,6 @@ class Execution {
     Result<> commit(const FsDiff& diff);
     Result<> keep(KeptState state, const char* word);
     void give_back();
-    void prepare_next();
     Span& span() { return result_.span; }
     Store& store() { return project_.store(); }
     SessionWorld& session_world() { return *lease_.world; }
@@ -211,7 +210,8 @@ Result<> Execution::start(const int (&stdio)[3]) {
     set_command(order_, request_, session_world().id(), span().span_id);
     if (!had_background_) {
         SUB_TRY_ASSIGN(captured_.captured_ns, capture_time(machine_, store()));
-        SUB_TRY(mark_captured(store(), machine_.env, captured_, span().span_id, session_world().id()));
+        if (session_world().marked != order_.slot || !captured_.excluded.empty())
+            SUB_TRY(mark_captured(store(), machine_.env, captured_, span().span_id, session_world().id()));
     }
     return session_world().world.exec(order_, stdio);
 }
@@ -367,18 +367,9 @@ void Execution::give_back() {
     if (!finished || world_died_ || (single_use && !sw.background))
         end_world(machine_, trace_, project_, std::move(lease_.world));
     else {
-        if (!sw.background) prepare_next();
+        if (!sw.background) prepare_next(machine_, project_, sw);
         project_.release(std::move(lease_.world));
     }
-}
-
-// A failure shows again when the next command needs it.
-void Execution::prepare_next() {
-    SessionWorld& sw = session_world();
-    if (sw.plan.capture.strategy != CaptureStrategy::overlay) return;
-    const auto slot = sw.prepare_slot(store());
-    if (!slot || !store().take_on_project_root(*slot, sw.plan.capture.strategy)) return;
-    (void)sw.world.prepare({*slot, project_.pending_layers()});
 }
 
 }  // namespace
@@ -386,6 +377,31 @@ void Execution::prepare_next() {
 Result<> execute(const Machine& machine, trace::TraceWriter& trace, Project& project,
                  const ExecRequest& request, const int (&stdio)[3], Caller& caller) {
     return Execution(machine, trace, project, request, caller).run(stdio);
+}
+
+void prepare_next(const Machine& machine, Project& project, SessionWorld& idle) {
+    idle.marked = {};
+    // Other captures are made when their command is known.
+    if (idle.plan.capture.strategy != CaptureStrategy::overlay) {
+        (void)idle.world.prepare({});
+        return;
+    }
+    Captured next;
+    next.strategy = idle.plan.capture.strategy;
+    next.user_xattrs = idle.plan.capture.user_xattrs;
+    const auto slot = idle.prepare_slot(project.store());
+    if (!slot || !project.store().take_on_project_root(*slot, next.strategy)) return;
+    next.dir = *slot;
+    next.lowers = project.pending_layers();
+    const world::CaptureSlot prepared{next.dir, next.lowers};
+    (void)idle.world.prepare(prepared);
+    // The time of the mark is before the command's: what changes on the host between
+    // the two would be a conflict after a crash, never a loss.
+    const auto now = capture_time(machine, project.store());
+    if (!now) return;
+    next.captured_ns = *now;
+    if (mark_captured(project.store(), machine.env, next, make_span_id(machine.env), idle.id()))
+        idle.marked = prepared;
 }
 
 Result<> settle_background(const Machine& machine, trace::TraceWriter& trace, Project& project,

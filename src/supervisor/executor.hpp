@@ -40,6 +40,11 @@ class Caller {
 Result<> execute(const Machine& machine, trace::TraceWriter& trace, Project& project,
                  const ExecRequest& request, const int (&stdio)[3], Caller& caller);
 
+// Does ahead what the next command in an idle world would wait for: makes and marks its
+// capture, has it mounted, and a process confined. A failure shows again when the
+// command needs it.
+void prepare_next(const Machine& machine, Project& project, SessionWorld& idle);
+
 // Brings what background processes have changed since their command ended to
 // the host, once they are gone or their world ends.
 Result<> settle_background(const Machine& machine, trace::TraceWriter& trace, Project& project,

@@ -209,6 +209,7 @@ Result<Json> run_warm(Agent& agent, const Json& request) {
         end_world(agent.machine(), agent.trace(), *project, std::move(lease.world));
         return fail(std::move(ready).error());
     }
+    prepare_next(agent.machine(), *project, *lease.world);
     const std::string id = lease.world->id();
     lease.world->last_used_ns = agent.machine().env.realtime_ns();
     project->release(std::move(lease.world));

@@ -56,6 +56,8 @@ class SessionWorld {
     std::string background_span;
     std::string live_slot;
     std::int64_t live_since_ns = 0;  // what changed on the host before is known to the capture
+    // What the mark of the next command's capture says already (Store::mark_capture).
+    world::CaptureSlot marked;
 
   private:
     sys::UniqueFd lock_;

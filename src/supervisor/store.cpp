@@ -160,7 +160,7 @@ Result<sys::UniqueFd> Store::make_world(const std::string& world_id) {
     SUB_TRY_ASSIGN(const sys::UniqueFd worlds, sys::open_at(fd_.get(), "worlds", kDirectory));
     SUB_TRY_ASSIGN(const sys::FileLock making, sys::FileLock::shared(worlds.get()));
     const std::string path = path_ + "/worlds/" + world_id;
-    for (const char* part : {"/root", "/slots"}) SUB_TRY(sys::make_dirs(path + part, 0700));
+    SUB_TRY(sys::make_dirs(path + "/slots", 0700));
     SUB_TRY_ASSIGN(sys::UniqueFd lock, sys::open_path(path + "/lock", O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
     SUB_TRY_ASSIGN(const bool locked, sys::try_lock(lock.get()));
     if (!locked) return fail({Errc::internal, "the new world '" + world_id + "' is locked"});

@@ -1,8 +1,15 @@
 #include "sys/process.hpp"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <cstdint>
+
+extern "C" {
+extern const char __executable_start, etext;  // of the linker: end(3)
+}
 
 namespace substrate::sys {
 
@@ -10,6 +17,15 @@ mode_t current_umask() {
     const mode_t mask = ::umask(077);
     ::umask(mask);
     return mask;
+}
+
+void drop_program_pages() {
+    // SAFETY: nothing below etext is ever written, so that a private mapping of it holds
+    // nothing that the file does not. A failure costs memory and nothing else.
+    const auto page = static_cast<std::uintptr_t>(::getpagesize());
+    const auto begin = reinterpret_cast<std::uintptr_t>(&__executable_start) & ~(page - 1);
+    const auto end = reinterpret_cast<std::uintptr_t>(&etext) & ~(page - 1);
+    (void)::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
 }
 
 void ensure_standard_streams() {

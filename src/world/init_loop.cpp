@@ -5,9 +5,11 @@
 
 #include <array>
 #include <optional>
+#include <utility>
 
 #include "process/parked.hpp"
 #include "sys/file.hpp"
+#include "sys/process.hpp"
 #include "sys/signals.hpp"
 #include "sys/socket.hpp"
 #include "world/capture_mount.hpp"
@@ -62,6 +64,7 @@ class InitLoop {
     // processes live on: they would see it, and it would be counted as one of them.
     std::optional<process::ParkedChild> child_;
     bool background_ = false;
+    bool slim_ = false;
     bool complete_ = false;  // the first command's process has done its part
 };
 
@@ -156,6 +159,8 @@ Result<> InitLoop::complete_world() {
 
 // What fails here fails again, and is reported, when it is needed.
 void InitLoop::prepare(const PrepareOrder& order) {
+    // What set the world up is not needed any more.
+    if (!std::exchange(slim_, true)) sys::drop_program_pages();
     (void)capture_.prepare(order.slot);
     if (!child_) (void)park();
 }

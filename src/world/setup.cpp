@@ -239,7 +239,7 @@ Result<Staging> set_up_world(const plan::WorldPlan& plan) {
     SUB_TRY_DURING(sys::make_all_private(), "making mounts private");
     SUB_TRY_DURING(sys::set_hostname(plan.hostname), "setting the host name");
 
-    const std::string mount_point = plan.capture.store.str() + "/worlds/" + plan.world_id + "/root";
+    const std::string mount_point = plan.capture.store.str() + "/worlds/" + plan.world_id;
     RootBuilder root(mount_point);
     if (plan.mounts.empty() || plan.mounts.front().target.str() != "/")
         return fail({Errc::internal, "the plan does not begin with the root"});

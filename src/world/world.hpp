@@ -25,7 +25,8 @@ struct LaunchOptions {
 class World {
   public:
     // Does not wait for the world to be set up: orders may be given at once, and what
-    // fails is the first event. Requires `<store>/worlds/<id>`. Must be called from
+    // fails is the first event. Requires the directory `<store>/worlds/<id>`, on which
+    // the world's root is mounted, for itself alone. Must be called from
     // a thread that lives as long as the world: the kernel ends the init with
     // the thread that started it.
     static Result<World> launch(const plan::WorldPlan& plan, const LaunchOptions& options);

@@ -55,7 +55,7 @@ class WorldTest : public ::testing::Test {
         auto plan = plan::plan_world(spec, facts_);
         EXPECT_TRUE(plan) << plan.error().describe();
         world_ = "worlds/" + spec.world_id;
-        EXPECT_TRUE(sys::make_dirs(base_ + "/store/" + world_ + "/root", 0700));
+        EXPECT_TRUE(sys::make_dirs(base_ + "/store/" + world_, 0700));
         make_slot("0");
         return *plan;
     }

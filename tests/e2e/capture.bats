@@ -156,9 +156,9 @@ by_all() {
     for answer in n y; do
         mkfifo "$T/keys.$answer"
         exec 7<>"$T/keys.$answer"
-        script -qec "substrate --commit ask -c 'echo 1 >f'" /dev/null <&7 >"$T/screen" 3>&- &
-        wait_for 20 grep -q 'Apply these changes' "$T/screen"
-        contains "$(cat "$T/screen")" '+ f'
+        script -qec "substrate --commit ask -c 'echo 1 >f'" /dev/null <&7 >"$T/screen.$answer" 3>&- &
+        wait_for 20 grep -q 'Apply these changes' "$T/screen.$answer"
+        contains "$(cat "$T/screen.$answer")" '+ f'
         printf '%s\n' "$answer" >&7
         wait $!
         exec 7>&-
