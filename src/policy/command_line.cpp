@@ -47,7 +47,7 @@ ParsedLine parse_command_line(std::string_view line, const ParseOptions& options
     ParseState state;
     state.options = options;
     if (line.size() > kMaxLine) {
-        state.refuse("it is longer than 1 MiB");
+        state.refuse_size("it is longer than 1 MiB");
         return std::move(state.line);
     }
     state.home_assigned = names_home(line);
@@ -62,7 +62,7 @@ ParsedLine parse_arguments(const std::vector<std::string>& argv, const ParseOpti
     std::size_t size = 0;
     for (const std::string& word : argv) size += word.size() + 1;
     if (size > kMaxLine) {
-        state.refuse("its arguments are longer than 1 MiB");
+        state.refuse_size("its arguments are longer than 1 MiB");
         return std::move(state.line);
     }
     SimpleCommand command;

@@ -98,6 +98,7 @@ struct ParsedLine {
     // Not empty: the line was not understood as a whole, and this says why and
     // where. `commands` then holds what was found before, for messages only.
     std::string refused;
+    bool over_limit = false;  // refused for its size or depth: nothing may run it
     bool operators =
         false;  // more than one simple command: ; & | && || newline, groups, substitutions, redirections
     bool ok() const { return refused.empty(); }

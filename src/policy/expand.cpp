@@ -38,7 +38,7 @@ void Expander::run() {
 void Expander::expand(std::uint32_t index) {
     const std::uint32_t parent = at(index).parent;
     depth_.push_back(parent == kNoParent ? 0 : static_cast<std::uint8_t>(depth_[parent] + 1));
-    if (depth_[index] > kMaxWrappers) return state_.refuse("too many wrappers stand around one command");
+    if (depth_[index] > kMaxWrappers) return state_.refuse_size("too many wrappers stand around one command");
     environment_of(index);
     if (at(index).words.empty() || state_.refused()) return;
     const Word& program = at(index).words[0];
@@ -186,9 +186,9 @@ void Expander::plain(std::uint32_t index, const WrapperRule& rule) {
 
 void Expander::run_words(std::uint32_t index, Words words, Origin origin) {
     if (words.empty()) return;
-    if (state_.line.commands.size() >= kMaxCommands) return state_.refuse("it holds too many commands");
+    if (state_.line.commands.size() >= kMaxCommands) return state_.refuse_size("it holds too many commands");
     copied_words_ += words.size();
-    if (copied_words_ > kMaxCopiedWords) return state_.refuse("its wrappers hold too many words");
+    if (copied_words_ > kMaxCopiedWords) return state_.refuse_size("its wrappers hold too many words");
     const SimpleCommand& by = at(index);
     SimpleCommand found{.words = std::move(words), .redirections = by.redirections, .stage = by.stage};
     found.origin = by.origin == Origin::speculative ? Origin::speculative : origin;
@@ -197,10 +197,13 @@ void Expander::run_words(std::uint32_t index, Words words, Origin origin) {
 }
 
 void Expander::run_text(std::uint32_t index, const Word& text, Dialect dialect) {
-    if (!text.exact() || text.process)
-        return unresolved(index, text.exact()   ? Unknown::process_substitution
-                                 : text.known() ? Unknown::file_names
-                                                : text.unknown);
+    if (!text.exact() || text.process) {
+        unresolved(index, !text.known()  ? text.unknown
+                          : text.process ? Unknown::process_substitution
+                                         : Unknown::file_names);
+        if (text.unknown == Unknown::appended) run_tolerant(index, text.text);
+        return;
+    }
     // What is only guessed to be a command must not make the line unreadable.
     if (at(index).origin == Origin::speculative) return run_tolerant(index, text.text);
     const unsigned before = state_.nesting;
@@ -217,7 +220,8 @@ void Expander::run_tolerant(std::uint32_t index, std::string_view text) {
     ShellParser(other, text, Dialect::bash, 0, Origin::speculative, kNoParent).parse();
     if (other.refused()) return;
     for (SimpleCommand& command : other.line.commands) {
-        if (state_.line.commands.size() >= kMaxCommands) return state_.refuse("it holds too many commands");
+        if (state_.line.commands.size() >= kMaxCommands)
+            return state_.refuse_size("it holds too many commands");
         command.parent = index;
         command.stage = at(index).stage;
         state_.line.commands.push_back(std::move(command));

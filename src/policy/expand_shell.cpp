@@ -43,7 +43,8 @@ void Expander::shell(std::uint32_t index) {
     std::size_t next = 1;
     for (; next < words.size(); ++next) {
         if (!words[next].exact() || words[next].process) {
-            if (words[next].process) break;
+            // After -c it may be the text, which is then not known.
+            if (words[next].process || has_text) break;
             return unresolved(index, words[next].known() ? Unknown::file_names : words[next].unknown);
         }
         const std::string& text = words[next].text;

@@ -33,10 +33,7 @@ std::vector<Word> filled(const std::vector<Word>& words, std::size_t from, std::
     std::vector<Word> out(words.begin() + static_cast<std::ptrdiff_t>(from),
                           words.begin() + static_cast<std::ptrdiff_t>(until));
     for (Word& word : out)
-        if (!place.empty() && word.text.contains(place) && word.known()) {
-            word.text.clear();
-            word.unknown = Unknown::appended;
-        }
+        if (!place.empty() && word.text.contains(place) && word.known()) word.unknown = Unknown::appended;
     return out;
 }
 

@@ -83,7 +83,7 @@ std::string_view check_by_grammar(std::string_view text, const std::vector<std::
     const std::unique_ptr<TSTree, decltype(&ts_tree_delete)> tree(
         ts_parser_parse_string(parser.get(), nullptr, text.data(), static_cast<std::uint32_t>(text.size())),
         ts_tree_delete);
-    if (!tree) return "it takes too long to read";
+    if (!tree) return kTooSlow;
     if (ts_node_has_error(ts_tree_root_node(tree.get()))) return "the grammar finds a syntax error in it";
     std::vector<std::uint32_t> sorted = starts;
     std::ranges::sort(sorted);

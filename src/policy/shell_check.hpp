@@ -6,6 +6,8 @@
 
 namespace substrate::policy {
 
+inline constexpr std::string_view kTooSlow = "it takes too long to read";
+
 // Reads `text` with the tree-sitter grammar for bash, as a second opinion:
 // empty when it has no error and every command in it begins at one of
 // `starts`; otherwise what is wrong. Commands inside backquotes and

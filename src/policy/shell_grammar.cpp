@@ -27,7 +27,7 @@ constexpr bool ends_word(char c) {
 class ShellParser::Deeper {
   public:
     explicit Deeper(ShellParser& parser) : parser_(parser) {
-        if (++parser_.state_.nesting > kMaxNesting) parser_.refuse("it is nested too deeply");
+        if (++parser_.state_.nesting > kMaxNesting) parser_.state_.refuse_size("it is nested too deeply");
     }
     ~Deeper() { --parser_.state_.nesting; }
     Deeper(const Deeper&) = delete;
@@ -46,7 +46,7 @@ void parse_nested(ParseState& state, std::string_view text, Dialect dialect, std
                   Origin origin, std::uint32_t parent) {
     if (state.refused()) return;
     state.reparsed += text.size();
-    if (state.reparsed > kMaxReparsed) return state.refuse("the texts nested in it are too long");
+    if (state.reparsed > kMaxReparsed) return state.refuse_size("the texts nested in it are too long");
     ShellParser(state, text, dialect, stage, origin, parent).parse();
 }
 
@@ -54,13 +54,15 @@ void ShellParser::parse() {
     const Deeper deeper(*this);
     // A NUL ends what bash reads of a line, a CR is part of a word for bash and
     // the end of a line for people: neither has one meaning.
-    if (text_.contains('\0')) return refuse("it contains a NUL byte");
+    if (text_.contains('\0')) return state_.refuse_size("it contains a NUL byte");
     if (text_.contains('\r')) return refuse("it contains a carriage return");
     list({});
     if (stop()) return;
     if (!end()) return refuse("it does not end where a command ends");
     if (!pending_.empty()) return refuse("a here-document has no text");
-    if (const std::string_view why = check_by_grammar(text_, starts_); !why.empty()) refuse(why);
+    const std::string_view why = check_by_grammar(text_, starts_);
+    if (why == kTooSlow) state_.refuse_size(std::string(why));
+    else if (!why.empty()) refuse(why);
 }
 
 // Commands up to one of the closing tokens: ")" or words, separated by spaces.

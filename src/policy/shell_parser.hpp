@@ -23,6 +23,10 @@ struct ParseState {
     void refuse(std::string why) {
         if (line.refused.empty()) line.refused = std::move(why);
     }
+    void refuse_size(std::string why) {
+        line.over_limit = line.over_limit || line.refused.empty();
+        refuse(std::move(why));
+    }
     std::uint32_t add_stage(std::uint32_t outer, std::uint32_t pipeline, std::uint32_t position);
 };
 

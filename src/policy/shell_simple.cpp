@@ -48,7 +48,7 @@ bool ShellParser::at_redirection() const {
 
 void ShellParser::simple_command() {
     const std::size_t index = state_.line.commands.size();
-    if (index >= kMaxCommands) return refuse("it holds too many commands");
+    if (index >= kMaxCommands) return state_.refuse_size("it holds too many commands");
     state_.line.commands.emplace_back();  // keeps the order of appearance
     SimpleCommand found{.stage = stage_};
     WordPlace place;
@@ -99,7 +99,7 @@ void ShellParser::simple_command() {
 }
 
 void ShellParser::finish_simple(SimpleCommand found, std::size_t index, const WordPlace& place) {
-    if (index >= kMaxCommands) return refuse("it holds too many commands");
+    if (index >= kMaxCommands) return state_.refuse_size("it holds too many commands");
     if (index == state_.line.commands.size()) state_.line.commands.emplace_back();
     found.origin = origin_;
     found.parent = parent_;

@@ -213,7 +213,7 @@ void ShellParser::ansi_quoted(Word& out) {
 // ${…}: what it gives is unknown; what it runs on the way is not.
 void ShellParser::parameter(Word& out, WordPlace& place, bool quoted) {
     set_unknown(out, Unknown::variable);
-    if (++state_.nesting > kMaxNesting) refuse("it is nested too deeply");
+    if (++state_.nesting > kMaxNesting) state_.refuse_size("it is nested too deeply");
     pos_ += 2;
     // `${ command; }` and `${| command; }` run commands in newer shells.
     if (end() || std::string_view(" \t\n|(<>;&}").contains(peek())) refuse("a parameter's name is missing");
