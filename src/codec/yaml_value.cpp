@@ -104,7 +104,7 @@ class Builder : public YAML::EventHandler {
         } else if (into.has_key) {
             // An absent value has the place of what follows it.
             if (node.kind == YamlNode::Kind::null) node.line = into.key_line;
-            into.node.members.emplace_back(std::move(into.key), std::move(node));
+            into.node.members.push_back({std::move(into.key), std::move(node)});
             into.node.member_lines.push_back(into.key_line);
             into.has_key = false;
         } else if (node.kind != YamlNode::Kind::scalar) {
@@ -128,9 +128,9 @@ class Builder : public YAML::EventHandler {
 }  // namespace
 
 const YamlNode* YamlNode::find(std::string_view key) const {
-    const auto found =
-        std::ranges::find(members, key, [](const auto& member) { return std::string_view(member.first); });
-    return found == members.end() ? nullptr : &found->second;
+    const auto found = std::ranges::find(
+        members, key, [](const YamlMember& member) { return std::string_view(member.key); });
+    return found == members.end() ? nullptr : &found->value;
 }
 
 std::expected<YamlNode, YamlProblem> parse_yaml(std::string_view text, const YamlLimits& limits) {

@@ -11,18 +11,25 @@
 
 namespace substrate {
 
+struct YamlMember;
+
 // One value of a YAML text with the place it was read at.
 struct YamlNode {
     enum class Kind { null, scalar, sequence, map };
     Kind kind = Kind::null;
-    std::string text;             // scalars
-    bool quoted = false;          // scalars: quoted or a block, so a string whatever it looks like
-    int line = 0;                 // from 1
-    int column = 0;               // from 1
-    std::vector<YamlNode> items;  // sequences
-    std::vector<std::pair<std::string, YamlNode>> members;  // maps, in the order of the text
-    std::vector<int> member_lines;                          // of the keys
+    std::string text;                 // scalars
+    bool quoted = false;              // scalars: quoted or a block, so a string whatever it looks like
+    int line = 0;                     // from 1
+    int column = 0;                   // from 1
+    std::vector<YamlNode> items;      // sequences
+    std::vector<YamlMember> members;  // maps, in the order of the text
+    std::vector<int> member_lines;    // of the keys
     const YamlNode* find(std::string_view key) const;
+};
+
+struct YamlMember {
+    std::string key;
+    YamlNode value;
 };
 
 struct YamlLimits {

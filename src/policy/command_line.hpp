@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -93,8 +94,8 @@ struct SimpleCommand {
 };
 
 struct ParsedLine {
-    std::vector<SimpleCommand> commands;  // every command that may run, in order of appearance
-    std::vector<Stage> stages{Stage{}};   // [0] is the root and no pipeline
+    std::deque<SimpleCommand> commands;  // every command that may run, in order of appearance
+    std::vector<Stage> stages{Stage{}};  // [0] is the root and no pipeline
     // Not empty: the line was not understood as a whole, and this says why and
     // where. `commands` then holds what was found before, for messages only.
     std::string refused;

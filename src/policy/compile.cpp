@@ -152,16 +152,19 @@ FlatArray Compiler::text(std::string_view bytes) {
 
 // Each stage is found by the rarest of its keys, so no key leads to many stages.
 void Compiler::choose_keys() {
-    std::unordered_map<std::uint64_t, std::uint32_t> uses;
+    // Counted by a part of the key: rare ones may look less so, which costs little.
+    constexpr std::size_t kBuckets = 1u << 18;
+    std::vector<std::uint32_t> counts(kBuckets);
+    const auto uses = [&](std::uint64_t key) -> std::uint32_t& { return counts[key >> 8 & (kBuckets - 1)]; };
     for (const auto& keys : keys_)
-        for (const std::uint64_t key : keys) ++uses[key];
+        for (const std::uint64_t key : keys) ++uses(key);
     for (std::uint32_t index = 0; index < keys_.size(); ++index) {
         if (keys_[index].empty()) {
             always_.push_back(index);
             continue;
         }
         const std::uint64_t rarest =
-            *std::ranges::min_element(keys_[index], {}, [&](std::uint64_t key) { return uses[key]; });
+            *std::ranges::min_element(keys_[index], {}, [&](std::uint64_t key) { return uses(key); });
         lists_[rarest].push_back(index);
     }
 }

@@ -147,7 +147,7 @@ void Expander::odd_options(std::uint32_t index, std::size_t from) {
 }
 
 void Expander::plain(std::uint32_t index, const WrapperRule& rule) {
-    const Words words = at(index).words;
+    const Words& words = at(index).words;
     if (rule.quiet_v && words.size() > 1 && (words[1].text == "-v" || words[1].text == "-V")) return;
     std::string seen;
     std::size_t next = skip_options(words, 1, rule, &seen);
@@ -238,7 +238,7 @@ void Expander::after_verb(std::uint32_t index) {
 // Every word that may begin a command is taken for one, for denials.
 void Expander::speculate(std::uint32_t index, std::size_t from) {
     if (at(index).origin == Origin::speculative) return;
-    const Words words = at(index).words;
+    const Words& words = at(index).words;
     if (words.size() > from + kMaxSpeculated) unresolved(index, Unknown::too_many);
     const std::size_t until = std::min(words.size(), from + kMaxSpeculated);
     for (std::size_t i = from; i < until; ++i) {
@@ -247,8 +247,9 @@ void Expander::speculate(std::uint32_t index, std::size_t from) {
         if (text.find_first_of(" \t\n;|&$`") != std::string::npos && words[i].exact())
             run_tolerant(index, text);
         else if (words[i].exact()) {
-            run_words(index, Words(words.begin() + static_cast<std::ptrdiff_t>(i), words.end()),
-                      Origin::speculative);
+            const auto first = words.begin() + static_cast<std::ptrdiff_t>(i);
+            const std::size_t most = std::min(words.size() - i, kMaxSpeculatedWords);
+            run_words(index, Words(first, first + static_cast<std::ptrdiff_t>(most)), Origin::speculative);
             state_.line.commands.back().origin = Origin::speculative;
         }
     }

@@ -33,6 +33,7 @@ class Expander {
     // not understood. `seen` gets the letters and long names that were given.
     std::size_t skip_options(const Words& words, std::size_t from, const WrapperRule& rule,
                              std::string* seen) const;
+    // References stay valid while commands are added: a deque does not move them.
     SimpleCommand& at(std::uint32_t index) { return state_.line.commands[index]; }
 
     // expand_shell.cpp

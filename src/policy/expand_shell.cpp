@@ -34,7 +34,7 @@ Word join(const std::vector<Word>& words, std::size_t from) {
 }  // namespace
 
 void Expander::shell(std::uint32_t index) {
-    const Words words = at(index).words;
+    const Words& words = at(index).words;
     const ShellFamily family = shell_family(base_name(words[0].text));
     const Dialect dialect = family == ShellFamily::bash ? Dialect::bash : Dialect::posix;
     // Their texts are read for what may be denied in them; the rest is beyond us.
@@ -87,7 +87,7 @@ void Expander::shell(std::uint32_t index) {
 // A shell that reads its commands from standard input.
 void Expander::shell_input(std::uint32_t index, Dialect dialect) {
     const Redirection* input = nullptr;
-    const std::vector<Redirection> redirections = at(index).redirections;
+    const std::vector<Redirection>& redirections = at(index).redirections;
     for (const Redirection& one : redirections) {
         const bool reads = one.kind == RedirectKind::input || one.kind == RedirectKind::here_document ||
                            one.kind == RedirectKind::here_string || one.kind == RedirectKind::duplicate;
@@ -116,7 +116,7 @@ void Expander::shell_input(std::uint32_t index, Dialect dialect) {
 void Expander::guess_input(std::uint32_t index) {
     constexpr std::size_t kMost = 64;
     for (std::size_t i = 0; i < std::min(state_.line.commands.size(), kMost); ++i) {
-        const SimpleCommand source = state_.line.commands[i];
+        const SimpleCommand& source = state_.line.commands[i];
         if (source.words.empty() || !feeds(state_.line, source, at(index))) continue;
         const std::string_view name = base_name(source.words[0].text);
         if (name == "echo" || name == "printf") {
@@ -203,7 +203,7 @@ void Expander::environment(std::uint32_t index) {
 
 // su(1), runuser(1), sg(1): -c TEXT anywhere, else a shell that reads its input.
 void Expander::switch_user(std::uint32_t index) {
-    const Words words = at(index).words;
+    const Words& words = at(index).words;
     const bool runuser = base_name(words[0].text) == "runuser";
     for (std::size_t i = 1; i < words.size(); ++i) {
         if (!words[i].exact()) return odd_options(index, 1);
@@ -228,7 +228,7 @@ void Expander::switch_user(std::uint32_t index) {
 }
 
 void Expander::evaluate(std::uint32_t index) {
-    const Words words = at(index).words;
+    const Words& words = at(index).words;
     const bool dashes = words.size() > 1 && words[1].text == "--";
     const Word text = join(words, dashes ? 2 : 1);
     at(index).transparent = true;
@@ -237,7 +237,7 @@ void Expander::evaluate(std::uint32_t index) {
 }
 
 void Expander::trap(std::uint32_t index) {
-    const Words words = at(index).words;
+    const Words& words = at(index).words;
     std::size_t next = 1;
     if (next < words.size() && (words[next].text == "-p" || words[next].text == "-l")) return;
     if (next < words.size() && words[next].text == "--") ++next;
@@ -247,7 +247,7 @@ void Expander::trap(std::uint32_t index) {
 }
 
 void Expander::source(std::uint32_t index) {
-    const Words words = at(index).words;
+    const Words& words = at(index).words;
     const std::size_t file = words.size() > 1 && words[1].text == "--" ? 2 : 1;
     if (file >= words.size()) return;
     if (words[file].process) return unresolved(index, Unknown::process_substitution);
@@ -255,7 +255,7 @@ void Expander::source(std::uint32_t index) {
 }
 
 void Expander::alias(std::uint32_t index) {
-    const Words words = at(index).words;
+    const Words& words = at(index).words;
     for (std::size_t i = 1; i < words.size(); ++i) {
         if (words[i].text == "-p" || words[i].text == "--") continue;
         const std::size_t equals = words[i].text.find('=');
@@ -272,7 +272,7 @@ void Expander::alias(std::uint32_t index) {
 
 // hash -p PATH NAME makes NAME mean PATH.
 void Expander::hash(std::uint32_t index) {
-    const Words words = at(index).words;
+    const Words& words = at(index).words;
     for (std::size_t i = 1; i < words.size(); ++i) {
         const std::string& text = words[i].text;
         if (!words[i].exact()) {
@@ -293,7 +293,7 @@ void Expander::hash(std::uint32_t index) {
 
 // Built-ins that expand subscripts or evaluate arithmetic in what they are given.
 void Expander::builtin(std::uint32_t index) {
-    const Words words = at(index).words;
+    const Words& words = at(index).words;
     const std::string& name = words[0].text;
     const bool declares = name == "declare" || name == "typeset" || name == "local";
     for (std::size_t i = 1; i < words.size(); ++i) {

@@ -41,7 +41,7 @@ std::vector<Word> filled(const std::vector<Word>& words, std::size_t from, std::
 
 // Options whose value is a command line.
 void Expander::callbacks(std::uint32_t index, const WrapperRule& rule) {
-    const Words words = at(index).words;
+    const Words& words = at(index).words;
     for (std::size_t i = 1; i < words.size(); ++i) {
         const std::string& text = words[i].text;
         if (!words[i].exact() || text.size() < 2 || text[0] != '-') continue;
@@ -71,7 +71,7 @@ void Expander::callbacks(std::uint32_t index, const WrapperRule& rule) {
 }
 
 void Expander::loader(std::uint32_t index, const WrapperRule& rule) {
-    const Words words = at(index).words;
+    const Words& words = at(index).words;
     std::size_t next = 1;
     for (; next < words.size(); ++next) {
         if (!words[next].exact()) return odd_options(index, next);
@@ -88,7 +88,7 @@ void Expander::loader(std::uint32_t index, const WrapperRule& rule) {
 }
 
 void Expander::xargs(std::uint32_t index, const WrapperRule& rule) {
-    const Words words = at(index).words;
+    const Words& words = at(index).words;
     std::string place;
     std::size_t next = 1;
     for (; next < words.size(); ++next) {
@@ -124,7 +124,7 @@ void Expander::xargs(std::uint32_t index, const WrapperRule& rule) {
 }
 
 void Expander::find(std::uint32_t index) {
-    const Words words = at(index).words;
+    const Words& words = at(index).words;
     constexpr std::array<std::string_view, 4> kActions = {"-exec", "-execdir", "-ok", "-okdir"};
     for (std::size_t i = 1; i < words.size(); ++i) {
         if (std::ranges::find(kActions, words[i].text) == kActions.end()) continue;
@@ -140,7 +140,7 @@ void Expander::find(std::uint32_t index) {
 
 // fd(1): everything after -x or -X up to `;` is the command.
 void Expander::fd(std::uint32_t index) {
-    const Words words = at(index).words;
+    const Words& words = at(index).words;
     for (std::size_t i = 1; i < words.size(); ++i) {
         const std::string& text = words[i].text;
         const bool cluster = text.size() > 1 && text[0] == '-' && text[1] != '-' &&
@@ -158,7 +158,7 @@ void Expander::fd(std::uint32_t index) {
 }
 
 void Expander::watch(std::uint32_t index, const WrapperRule& rule) {
-    const Words words = at(index).words;
+    const Words& words = at(index).words;
     std::string seen;
     const std::size_t next = skip_options(words, 1, rule, &seen);
     if (next == std::string::npos) return odd_options(index, 1);
@@ -177,7 +177,7 @@ void Expander::watch(std::uint32_t index, const WrapperRule& rule) {
 
 // git(1): -c settings before the verb, and verbs that run commands.
 void Expander::git(std::uint32_t index) {
-    const Words words = at(index).words;
+    const Words& words = at(index).words;
     std::size_t next = 1;
     for (; next < words.size(); ++next) {
         const std::string& text = words[next].text;
@@ -217,7 +217,7 @@ void Expander::git_setting(std::uint32_t index, const Word& setting) {
 }
 
 void Expander::git_verb(std::uint32_t index, std::size_t verb) {
-    const Words words = at(index).words;
+    const Words& words = at(index).words;
     if (!words[verb].exact()) return;
     const std::string& name = words[verb].text;
     const auto word = [&](std::size_t i) { return i < words.size() ? words[i].text : std::string(); };

@@ -184,6 +184,9 @@ const ToolForm& tool_form(std::string_view base) {
 }
 
 std::string normal_path(std::string_view path) {
+    const bool plain = path.size() > 1 && path.find("/.") == std::string_view::npos &&
+                       path.find("//") == std::string_view::npos && path.back() != '/' && path.front() != '.';
+    if (plain) return std::string(path);
     std::vector<std::string_view> parts;
     const bool absolute = path.starts_with('/');
     while (!path.empty()) {

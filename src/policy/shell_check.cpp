@@ -14,14 +14,6 @@ namespace {
 // Error recovery of a GLR parser may take long on nonsense, which is then refused.
 constexpr std::uint64_t kParseMicroseconds = 3'000'000;
 
-// Letters, digits and spaces are words: no grammar can find more than one command.
-bool is_plain(std::string_view text) {
-    return std::ranges::all_of(text, [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-               std::string_view("_-+./:,@% ").contains(c);
-    });
-}
-
 struct Symbols {
     TSSymbol command_name, declaration, unset, test, here_body, substitution, backquote;
 };
@@ -74,8 +66,18 @@ class Walk {
 
 }  // namespace
 
+bool is_simple(std::string_view text) {
+    char before = ' ';
+    return std::ranges::all_of(text, [&before](char c) {
+        const bool quoting_dollar = before == '$' && (c == '\'' || c == '"');
+        before = c;
+        return !quoting_dollar &&
+               ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                std::string_view("_-+./:,@%= '\";&|<>$*?~").contains(c));
+    });
+}
+
 std::string_view check_by_grammar(std::string_view text, const std::vector<std::uint32_t>& starts) {
-    if (is_plain(text)) return {};
     const std::unique_ptr<TSParser, decltype(&ts_parser_delete)> parser(ts_parser_new(), ts_parser_delete);
     if (!parser || !ts_parser_set_language(parser.get(), tree_sitter_bash()))
         return "the grammar cannot be used";

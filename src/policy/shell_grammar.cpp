@@ -60,6 +60,7 @@ void ShellParser::parse() {
     if (stop()) return;
     if (!end()) return refuse("it does not end where a command ends");
     if (!pending_.empty()) return refuse("a here-document has no text");
+    if (!structured_ && is_simple(text_)) return;
     const std::string_view why = check_by_grammar(text_, starts_);
     if (why == kTooSlow) state_.refuse_size(std::string(why));
     else if (!why.empty()) refuse(why);
@@ -112,6 +113,7 @@ void ShellParser::pipeline() {
     skip_blanks();
     while (keyword() == "!" || keyword() == "time") {
         const bool timed = keyword() == "time";
+        structured_ = true;
         if (timed) record_start();
         pos_ += keyword().size();
         skip_blanks();
@@ -157,7 +159,7 @@ void ShellParser::command() {
 }
 
 bool ShellParser::compound(std::string_view word) {
-    state_.line.operators = true;
+    state_.line.operators = structured_ = true;
     if (word == "{") group();
     else if (word == "if") if_clause();
     else if (word == "while" || word == "until") loop();

@@ -132,6 +132,7 @@ class ShellParser {
     std::uint32_t parent_;
     std::size_t pos_ = 0;
     bool in_here_document_ = false;
+    bool structured_ = false;  // has keywords, groups, functions or redirections
     std::vector<PendingHere> pending_;
     std::vector<std::uint32_t> starts_;  // where commands begin, for the second reading
 };

@@ -181,13 +181,17 @@ void ShellParser::redirection(SimpleCommand* found, std::size_t index, WordPlace
         pos_ += strip ? 3 : 2;
         return here_document(found, index, made.descriptor, strip);
     } else if (looking_at("&>")) {
+        if (dialect_ == Dialect::posix) return refuse("`&>` means another thing in sh");
         made.descriptor = -2;
         made.kind = RedirectKind::output;
         pos_ += looking_at("&>>") ? 3 : 2;
-        // sh ends the command at `&`, which changes nothing about what runs.
     } else if (looking_at("<&") || looking_at(">&")) {
         made.kind = RedirectKind::duplicate;
         pos_ += 2;
+        // bash ends the operator behind `-`, other shells read on.
+        if (peek() == '-' && pos_ + 1 < text_.size() &&
+            !std::string_view(" \t\n;&|<>()").contains(text_[pos_ + 1]))
+            return refuse("a word follows a closed descriptor");
     } else if (looking_at("<>") || looking_at(">|") || looking_at(">>")) {
         made.kind = looking_at(">>") ? RedirectKind::append : RedirectKind::output;
         pos_ += 2;

@@ -1,8 +1,7 @@
 #include "policy/wrapper_table.hpp"
 
 #include <algorithm>
-#include <array>
-#include <vector>
+#include <unordered_map>
 
 namespace substrate::policy {
 namespace {
@@ -222,17 +221,6 @@ bool is_loader(std::string_view base) {
     return base == "ld.so" || ((base.starts_with("ld-") || base.starts_with("ld64")) && base.contains(".so"));
 }
 
-// Sorted once, at first use; never written again.
-const std::vector<const WrapperRule*>& sorted_rules() {
-    static const std::vector<const WrapperRule*> sorted = [] {
-        std::vector<const WrapperRule*> all;
-        for (const WrapperRule& rule : kRules) all.push_back(&rule);
-        std::ranges::sort(all, {}, &WrapperRule::name);
-        return all;
-    }();
-    return sorted;
-}
-
 bool padded_has(std::string_view list, std::string_view word) {
     if (word.empty() || word.contains(' ')) return false;
     for (std::size_t at = list.find(word); at != std::string_view::npos; at = list.find(word, at + 1))
@@ -253,18 +241,31 @@ bool listed(std::string_view list, std::string_view word) {
 }
 
 const WrapperRule& wrapper_rule(std::string_view base) {
-    const auto& rules = sorted_rules();
-    const auto found = std::ranges::lower_bound(rules, base, {}, &WrapperRule::name);
-    if (found != rules.end() && (*found)->name == base) return **found;
+    // Filled once, at first use; never written again.
+    static const std::unordered_map<std::string_view, const WrapperRule*> by_name = [] {
+        std::unordered_map<std::string_view, const WrapperRule*> made;
+        for (const WrapperRule& rule : kRules) made.emplace(rule.name, &rule);
+        const auto add = [&made](std::string_view list, const WrapperRule& rule) {
+            while (!list.empty()) {
+                const std::size_t space = std::min(list.find(' '), list.size());
+                if (space > 0) made.emplace(list.substr(0, space), &rule);
+                list.remove_prefix(std::min(space + 1, list.size()));
+            }
+        };
+        add(kPosixShells, kShellRule);
+        add(kOtherShells, kShellRule);
+        add(kOpaque, kOpaqueRule);
+        add(kOpaqueByVerb, kVerbRule);
+        return made;
+    }();
+    if (const auto found = by_name.find(base); found != by_name.end()) return *found->second;
     if (shell_family(base) != ShellFamily::none) return kShellRule;
-    if (is_loader(base)) return kLoaderRule;
-    if (padded_has(kOpaque, base)) return kOpaqueRule;
-    if (padded_has(kOpaqueByVerb, base)) return kVerbRule;
-    return kNone;
+    return is_loader(base) ? kLoaderRule : kNone;
 }
 
 ShellFamily shell_family(std::string_view base) {
     if (base == "bash" || base == "rbash" || base.starts_with("bash-")) return ShellFamily::bash;
+    if (base.size() > 10) return ShellFamily::none;
     if (padded_has(kPosixShells, base)) return ShellFamily::posix;
     if (padded_has(kOtherShells, base) || base.starts_with("zsh-")) return ShellFamily::other;
     return ShellFamily::none;
