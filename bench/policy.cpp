@@ -59,7 +59,7 @@ void evaluate_line(benchmark::State& state) {
 }
 BENCHMARK(evaluate_line)->Arg(100)->Arg(1'000)->Arg(10'000);
 
-// The same through the grammar: quotes and an operator.
+// The same with quotes and operators.
 void evaluate_quoted(benchmark::State& state) {
     const std::string bytes = compiled(state.range(0));
     const auto opened = policy::CompiledPolicy::open(bytes).value();
@@ -67,6 +67,15 @@ void evaluate_quoted(benchmark::State& state) {
     for (auto _ : state) benchmark::DoNotOptimize(policy::evaluate(opened, line, kContext));
 }
 BENCHMARK(evaluate_quoted)->Arg(100)->Arg(1'000)->Arg(10'000);
+
+// A line with a substitution, which the grammar reads too.
+void evaluate_nested(benchmark::State& state) {
+    const std::string bytes = compiled(state.range(0));
+    const auto opened = policy::CompiledPolicy::open(bytes).value();
+    const std::string line = "cd src && git commit -q -m \"note $(date)\" main.cpp | tee log";
+    for (auto _ : state) benchmark::DoNotOptimize(policy::evaluate(opened, line, kContext));
+}
+BENCHMARK(evaluate_nested)->Arg(1'000);
 
 void fnmatch_loop(benchmark::State& state) {
     const auto patterns = rules(state.range(0));

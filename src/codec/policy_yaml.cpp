@@ -38,8 +38,10 @@ class PolicyReader {
     using Field = std::pair<std::string_view, std::function<void(const YamlNode&, const std::string&)>>;
 
     void problem(int line, int column, const std::string& pointer, std::string message) {
-        if (out_.problems.size() < kMaxProblems)
-            out_.problems.push_back({std::string(file_), line, column, pointer, std::move(message)});
+        if (out_.problems.size() >= kMaxProblems) return;
+        // An empty text has no place of its own.
+        out_.problems.push_back(
+            {std::string(file_), std::max(line, 1), std::max(column, 1), pointer, std::move(message)});
     }
     void problem(const YamlNode& node, const std::string& pointer, std::string message) {
         problem(node.line, node.column, pointer, std::move(message));

@@ -88,6 +88,12 @@ TEST(PolicyYaml, ReportsEveryProblemWithItsPlace) {
     EXPECT_EQ(read.problems[2].line, 5);
 }
 
+TEST(PolicyYaml, AnEmptyTextHasAPlaceToo) {
+    const PolicyText read = parse_policy("", "f");
+    ASSERT_FALSE(read.ok());
+    EXPECT_EQ(read.problems[0].text(), "f:1:1: must be a mapping");
+}
+
 TEST(PolicyYaml, KeepsWhereValuesCameFrom) {
     const PolicyText read = parse_policy("id: a\n\nmode: enforce\n", "f");
     ASSERT_EQ(read.origins.size(), 2u);

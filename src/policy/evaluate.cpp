@@ -33,6 +33,13 @@ std::string text_of(const SimpleCommand& command) {
     return joined;
 }
 
+// With the beginnings of its longest words only: enough to see what else stands in it.
+SimpleCommand shortened(SimpleCommand command) {
+    for (Word& word : command.words)
+        if (word.text.size() > kMaxWord) word.text.resize(kMaxWord);
+    return command;
+}
+
 // Judges one line; made anew for each.
 class Judge {
   public:
@@ -129,11 +136,11 @@ void Judge::look_at(std::uint32_t index) {
     Unknown why = command.unresolved;
     if (command.words.empty()) {
         // Assignments alone may store what a shell runs later.
-    } else if (std::ranges::any_of(command.words,
-                                   [](const Word& word) { return word.text.size() > kMaxWord; })) {
-        why = Unknown::too_many;
     } else {
-        const NormalCommand normal = normal_form(command, normal_);
+        const bool huge =
+            std::ranges::any_of(command.words, [](const Word& word) { return word.text.size() > kMaxWord; });
+        if (huge) why = Unknown::too_many;
+        const NormalCommand normal = normal_form(huge ? shortened(command) : command, normal_);
         hits_.clear();
         policy_.match(normal, command.origin == Origin::speculative, hits_);
         for (const CompiledPolicy::Hit& hit : hits_) take(hit, index);
@@ -338,10 +345,7 @@ Decision quick_check(const CompiledPolicy& policy, const std::vector<std::string
         return denied ? whole : made;
     }
     SimpleCommand command;
-    for (const std::string& word : argv) {
-        command.words.push_back({.text = word});
-        if (word.size() > kMaxWord) return made;
-    }
+    for (const std::string& word : argv) command.words.push_back({.text = word.substr(0, kMaxWord)});
     NormalContext normal;
     if (context.cwd.starts_with('/')) normal.directories.push_back(normal_path(context.cwd));
     std::vector<CompiledPolicy::Hit> hits;

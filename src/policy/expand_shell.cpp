@@ -11,6 +11,8 @@ constexpr std::string_view kShellLongFlags =
     "dump-po-strings "
     "dumpstrings pretty-print";
 
+constexpr std::size_t kMaxAliases = 64;
+
 bool is_input_path(std::string_view path) {
     return path == "/dev/stdin" || path.starts_with("/dev/fd/") || path.starts_with("/proc/");
 }
@@ -155,7 +157,7 @@ void Expander::environment(std::uint32_t index) {
                 text = word.substr(15);
                 break;
             }
-            const std::size_t letter = word[1] == '-' ? std::string::npos : word.find_first_of("Suca", 1);
+            const std::size_t letter = word[1] == '-' ? std::string::npos : word.find_first_of("SuCa", 1);
             const bool split =
                 (letter != std::string::npos && word[letter] == 'S') || word == "--split-string";
             if (split && word.size() > letter + 1 && word[1] != '-') {
@@ -264,6 +266,8 @@ void Expander::alias(std::uint32_t index) {
             continue;
         }
         state_.aliases.push_back(words[i].text.substr(0, equals));
+        // They are compared one by one.
+        if (state_.aliases.size() > kMaxAliases) state_.every_name_alias = true;
         Word value = words[i];
         value.text.erase(0, equals + 1);
         run_text(index, value, Dialect::bash);
