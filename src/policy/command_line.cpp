@@ -65,7 +65,7 @@ ParsedLine parse_arguments(const std::vector<std::string>& argv, const ParseOpti
         state.refuse_size("its arguments are longer than 1 MiB");
         return std::move(state.line);
     }
-    SimpleCommand command;
+    SimpleCommand command{.dialect = options.dialect};
     for (const std::string& word : argv) command.words.push_back({.text = word});
     state.line.commands.push_back(std::move(command));
     Expander(state).run();

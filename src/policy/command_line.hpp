@@ -69,6 +69,10 @@ struct Stage {
     bool operator==(const Stage&) const = default;
 };
 
+// Which rules a text is read by. POSIX stands for any sh: what bash and other
+// shells read differently is refused there.
+enum class Dialect : std::uint8_t { bash, posix };
+
 // How a command was found.
 enum class Origin : std::uint8_t {
     line,         // stands in the text that was parsed
@@ -86,6 +90,7 @@ struct SimpleCommand {
     Origin origin = Origin::line;
     std::uint32_t parent = kNoParent;  // index of the command that runs this one
     std::uint32_t stage = 0;           // index into ParsedLine::stages
+    Dialect dialect = Dialect::bash;   // of the shell that runs it
     // It only runs what it wraps and changes no rights: an allowlist need not name it.
     bool transparent = false;
     // What it does is not known in full, though no word need be unknown.
@@ -104,10 +109,6 @@ struct ParsedLine {
         false;  // more than one simple command: ; & | && || newline, groups, substitutions, redirections
     bool ok() const { return refused.empty(); }
 };
-
-// Which rules a text is read by. POSIX stands for any sh: what bash and other
-// shells read differently is refused there.
-enum class Dialect : std::uint8_t { bash, posix };
 
 inline constexpr std::size_t kMaxLine = 1u << 20;      // bytes
 inline constexpr std::size_t kMaxCommands = 20'000;    // in one line, with all that is nested

@@ -193,6 +193,7 @@ void Expander::run_words(std::uint32_t index, Words words, Origin origin) {
     SimpleCommand found{.words = std::move(words), .redirections = by.redirections, .stage = by.stage};
     found.origin = by.origin == Origin::speculative ? Origin::speculative : origin;
     found.parent = index;
+    found.dialect = by.dialect;
     state_.line.commands.push_back(std::move(found));
 }
 

@@ -235,7 +235,7 @@ void Expander::evaluate(std::uint32_t index) {
     const Word text = join(words, dashes ? 2 : 1);
     at(index).transparent = true;
     // eval runs in this shell, whichever it is.
-    run_text(index, text, state_.options.dialect);
+    run_text(index, text, at(index).dialect);
 }
 
 void Expander::trap(std::uint32_t index) {
@@ -245,7 +245,7 @@ void Expander::trap(std::uint32_t index) {
     if (next < words.size() && words[next].text == "--") ++next;
     if (next + 1 >= words.size()) return;
     if (words[next].exact() && (words[next].text == "-" || words[next].text.empty())) return;
-    run_text(index, words[next], state_.options.dialect);
+    run_text(index, words[next], at(index).dialect);
 }
 
 void Expander::source(std::uint32_t index) {
@@ -253,7 +253,7 @@ void Expander::source(std::uint32_t index) {
     const std::size_t file = words.size() > 1 && words[1].text == "--" ? 2 : 1;
     if (file >= words.size()) return;
     if (words[file].process) return unresolved(index, Unknown::process_substitution);
-    if (words[file].exact() && is_input_path(words[file].text)) shell_input(index, state_.options.dialect);
+    if (words[file].exact() && is_input_path(words[file].text)) shell_input(index, at(index).dialect);
 }
 
 void Expander::alias(std::uint32_t index) {
@@ -270,7 +270,7 @@ void Expander::alias(std::uint32_t index) {
         if (state_.aliases.size() > kMaxAliases) state_.every_name_alias = true;
         Word value = words[i];
         value.text.erase(0, equals + 1);
-        run_text(index, value, Dialect::bash);
+        run_text(index, value, at(index).dialect);
     }
 }
 

@@ -102,6 +102,7 @@ void ShellParser::finish_simple(SimpleCommand found, std::size_t index, const Wo
     if (index >= kMaxCommands) return state_.refuse_size("it holds too many commands");
     if (index == state_.line.commands.size()) state_.line.commands.emplace_back();
     found.origin = origin_;
+    found.dialect = dialect_;
     found.parent = parent_;
     if (place.pipeline != 0) {
         state_.line.operators = true;
