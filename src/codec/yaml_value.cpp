@@ -46,8 +46,8 @@ class Builder : public YAML::EventHandler {
     void OnMapEnd() override { close(); }
 
     bool failed() const { return !problem_.message.empty(); }
-    YamlProblem problem_;
-    YamlNode root_;
+    YamlProblem take_problem() { return std::move(problem_); }
+    YamlNode take_root() { return std::move(root_); }
 
   private:
     // A collection that is being filled, and in a map the key that waits for its value.
@@ -120,6 +120,8 @@ class Builder : public YAML::EventHandler {
         }
     }
 
+    YamlProblem problem_;
+    YamlNode root_;
     const YamlLimits& limits_;
     std::size_t nodes_ = 0;
     std::vector<Open> open_;
@@ -161,8 +163,8 @@ std::expected<YamlNode, YamlProblem> parse_yaml(std::string_view text, const Yam
     } catch (const std::exception& error) {
         return std::unexpected(YamlProblem{1, 1, std::string("the text cannot be read: ") + error.what()});
     }
-    if (builder.failed()) return std::unexpected(std::move(builder.problem_));
-    return std::move(builder.root_);
+    if (builder.failed()) return std::unexpected(builder.take_problem());
+    return builder.take_root();
 }
 
 }  // namespace substrate

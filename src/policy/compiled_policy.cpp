@@ -198,11 +198,12 @@ bool CompiledPolicy::options_match(const Stage& stage, const NormalCommand& comm
                                  [&](const LongOption& option) { return matches(words[i], option.text); }))
             return false;
     if (broad || (stage.flags & kAnyWords) != 0) return true;
-    return letters == command.letters && std::ranges::all_of(command.longs, [&](const LongOption& option) {
-               for (std::uint32_t i = 0; i < stage.longs; ++i)
-                   if (matches(words[i], option.text)) return true;
-               return option.lettered;
-           });
+    if (letters != command.letters) return false;
+    return std::ranges::all_of(command.longs, [&](const LongOption& option) {
+        for (std::uint32_t i = 0; i < stage.longs; ++i)
+            if (matches(words[i], option.text)) return true;
+        return option.lettered;
+    });
 }
 
 bool CompiledPolicy::operands_match(const Stage& stage, const NormalCommand& command, bool broad) const {

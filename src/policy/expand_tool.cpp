@@ -100,7 +100,8 @@ void Expander::xargs(std::uint32_t index, const WrapperRule& rule) {
             const bool replaces = text[letter] == 'i' || text[letter] == 'I';
             if (replaces) place = letter + 1 < text.size() ? text.substr(letter + 1) : "{}";
             if (text[letter] == 'I' && letter + 1 == text.size()) {
-                if (++next >= words.size() || !words[next].exact()) return odd_options(index, next);
+                ++next;
+                if (next >= words.size() || !words[next].exact()) return odd_options(index, next);
                 place = words[next].text;
             }
             continue;
@@ -240,7 +241,8 @@ void Expander::git_verb(std::uint32_t index, std::size_t verb) {
     for (std::size_t i = verb + 1; i < words.size() && !state_.refused(); ++i) {
         const std::string& text = words[i].text;
         if (name == "rebase" && (text == "-x" || text == "--exec") && i + 1 < words.size())
-            run_text(index, words[i + 1], Dialect::posix);
+            run_text(index, words[i + 1],
+                     Dialect::posix);  // NOLINT(bugprone-branch-clone): cases of their own
         else if (name == "rebase" && text.starts_with("--exec="))
             run_text(index, {.text = text.substr(7), .unknown = words[i].unknown}, Dialect::posix);
         else if (name == "rebase" && text.starts_with("-x") && text.size() > 2)

@@ -194,7 +194,7 @@ std::string normal_path(std::string_view path) {
         const std::string_view part = path.substr(0, slash);
         path.remove_prefix(std::min(slash + 1, path.size()));
         if (part.empty() || part == ".") continue;
-        if (part != "..") parts.push_back(part);
+        if (part != "..") parts.push_back(part);  // NOLINT(bugprone-branch-clone): cases of their own
         else if (!parts.empty() && parts.back() != "..") parts.pop_back();
         else if (!absolute) parts.push_back(part);
     }

@@ -348,7 +348,7 @@ void ShellParser::test_keyword() {
         if (take_keyword("]]")) break;
         const char c = peek();
         if (looking_at("&&") || looking_at("||")) pos_ += 2;
-        else if (c == '(' || c == ')') ++pos_;
+        else if (c == '(' || c == ')') ++pos_;  // NOLINT(bugprone-branch-clone): cases of their own
         else if ((c == '<' || c == '>') && peek(1) != '(' && peek(1) != c) ++pos_;
         else if (ends_word(c) && !((c == '<' || c == '>') && peek(1) == '('))
             return refuse("`[[` has an operator in it");

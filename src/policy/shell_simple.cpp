@@ -141,7 +141,8 @@ bool ShellParser::assignment(SimpleCommand& found, WordPlace& place) {
     pos_ = at + 1;
     Assignment set{.name = std::string(name), .value = {}};
     if (peek() == '(') set.value = array(place);
-    else if (!end() && !std::string_view(" \t\n;&|<>)").contains(peek())) set.value = word(place);
+    else if (!end() && !std::string_view(" \t\n;&|<>)").contains(peek()))
+        set.value = word(place);  // NOLINT(bugprone-branch-clone): cases of their own
     else if ((peek() == '<' || peek() == '>') && peek(1) == '(') set.value = word(place);
     if (set.value.text.starts_with('~') || set.value.text.contains(":~"))
         set_unknown(set.value, Unknown::home);
@@ -269,7 +270,7 @@ void ShellParser::read_here_documents() {
         // The newline before the next command ends the delimiter's line.
         if (pos_ > 0 && text_[pos_ - 1] == '\n') --pos_;
         const bool last = &here == &waiting.back();
-        if (!last) ++pos_;
+        if (!last) ++pos_;  // NOLINT(bugprone-branch-clone): cases of their own
         else if (!end() && peek() == '\n') ++pos_;
         WordPlace place;
         Word value = here_body(body, here.expand, place);

@@ -74,7 +74,7 @@ Word ShellParser::word(WordPlace& place) {
         } else if (c == '`') {
             backquoted(out, place, /*quoted=*/false);
         } else {
-            if (c == '*' || c == '?') out.glob = true;
+            if (c == '*' || c == '?') out.glob = true;  // NOLINT(bugprone-branch-clone): cases of their own
             else if (c == '[') bracket = true;
             else if (c == ']' && bracket) out.glob = true;
             else if (c == '{') brace = true;
