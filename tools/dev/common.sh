@@ -57,6 +57,11 @@ Install by hand what tools/dev/packages-*.txt name, and build with: cmake --work
     rm -f "$log"
 }
 
+# Any npm will do, so Debian's is installed only where there is none.
+need_npm() {
+    command -v npm >/dev/null || [[ -d build/third_party ]] || need_packages npm
+}
+
 # The package sets that a preset needs.
 packages_for() {
     case $1 in
@@ -86,6 +91,7 @@ build_preset() {
     read -ra sets <<<"$(packages_for "$preset")"
     [[ $tests == ON ]] && sets+=(test)
     need_packages "${sets[@]}"
+    need_npm
     known_preset "$preset" || die 2 "no preset named '$preset'; see: cmake --list-presets"
     configure "$preset" ${tests:+"-DSUBSTRATE_TESTS=$tests"}
     say "building $preset"
