@@ -49,9 +49,12 @@ if(SUBSTRATE_FUZZ)
   target_link_options(substrate_flags INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 
+find_program(SUBSTRATE_LLD ld.lld)
 find_program(SUBSTRATE_MOLD mold)
 if(SUBSTRATE_MOLD)
-  target_link_options(substrate_flags INTERFACE -fuse-ld=mold)
+  # Only lld knows the order that a target's SYMBOL_ORDER asks for.
+  target_link_options(substrate_flags INTERFACE
+    -fuse-ld=$<IF:$<BOOL:$<TARGET_PROPERTY:SYMBOL_ORDER>>,lld,mold>)
 endif()
 
 find_package(Threads REQUIRED)

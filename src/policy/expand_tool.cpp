@@ -240,9 +240,10 @@ void Expander::git_verb(std::uint32_t index, std::size_t verb) {
         }
     for (std::size_t i = verb + 1; i < words.size() && !state_.refused(); ++i) {
         const std::string& text = words[i].text;
-        if (name == "rebase" && (text == "-x" || text == "--exec") && i + 1 < words.size())
-            run_text(index, words[i + 1],
-                     Dialect::posix);  // NOLINT(bugprone-branch-clone): cases of their own
+        const bool next_runs = (name == "rebase" && (text == "-x" || text == "--exec")) ||
+                               text == "--upload-pack" || text == "--receive-pack" ||
+                               (name == "clone" && text == "-u");
+        if (next_runs && i + 1 < words.size()) run_text(index, words[i + 1], Dialect::posix);
         else if (name == "rebase" && text.starts_with("--exec="))
             run_text(index, {.text = text.substr(7), .unknown = words[i].unknown}, Dialect::posix);
         else if (name == "rebase" && text.starts_with("-x") && text.size() > 2)
@@ -251,9 +252,6 @@ void Expander::git_verb(std::uint32_t index, std::size_t verb) {
                  text.starts_with("--open-files-in-pager="))
             run_text(index, {.text = text.substr(text.find('=') + 1), .unknown = words[i].unknown},
                      Dialect::posix);
-        else if ((text == "--upload-pack" || text == "--receive-pack" || (name == "clone" && text == "-u")) &&
-                 i + 1 < words.size())
-            run_text(index, words[i + 1], Dialect::posix);
         else if (text.starts_with("ext::")) unresolved(index, Unknown::wrapper_options);
         else if (name == "clone" && (text == "-c" || text == "--config") && i + 1 < words.size())
             git_setting(index, words[i + 1]);

@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <xxhash.h>
 
+#include <chrono>
+
 #include "base/ids.hpp"
 #include "base/paths.hpp"
 #include "base/text.hpp"
@@ -192,7 +194,9 @@ std::vector<std::unique_ptr<SessionWorld>> Project::take_speaking() {
 }
 
 void Project::for_each_idle(const std::function<void(const SessionWorld&)>& visit) {
-    const std::scoped_lock lock(mutex_);
+    std::unique_lock lock(mutex_);
+    // A world whose command has just been answered is idle to whoever asks.
+    released_.wait_for(lock, std::chrono::seconds(1), [&] { return expected_ == 0; });
     for (const auto& world : idle_) visit(*world);
 }
 

@@ -7,9 +7,11 @@
 
 #include <cstdint>
 
-extern "C" {
-extern const char __executable_start, etext;  // of the linker: end(3)
-}
+// Names of the linker, not ours: end(3).
+// NOLINTNEXTLINE(bugprone-reserved-identifier,readability-identifier-naming)
+extern "C" const char __executable_start;
+// NOLINTNEXTLINE(readability-identifier-naming)
+extern "C" const char etext;
 
 namespace substrate::sys {
 
@@ -23,9 +25,10 @@ void drop_program_pages() {
     // SAFETY: nothing below etext is ever written, so that a private mapping of it holds
     // nothing that the file does not. A failure costs memory and nothing else.
     const auto page = static_cast<std::uintptr_t>(::getpagesize());
-    const auto begin = reinterpret_cast<std::uintptr_t>(&__executable_start) & ~(page - 1);
-    const auto end = reinterpret_cast<std::uintptr_t>(&etext) & ~(page - 1);
-    (void)::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+    const char* begin = &__executable_start;
+    begin -= reinterpret_cast<std::uintptr_t>(begin) % page;
+    const auto length = static_cast<std::size_t>(&etext - begin) / page * page;
+    (void)::madvise(const_cast<char*>(begin), length, MADV_DONTNEED);
 }
 
 void ensure_standard_streams() {

@@ -45,7 +45,7 @@ class InitLoop {
 
   private:
     Result<bool> take_order();
-    Result<> exec(ExecOrder order, std::vector<sys::UniqueFd> stdio);
+    Result<> exec(ExecOrder order, const std::vector<sys::UniqueFd>& stdio);
     Result<> start(ExecOrder order, const std::vector<sys::UniqueFd>& stdio);
     void prepare(const PrepareOrder& order);
     Result<> park();
@@ -93,7 +93,7 @@ Result<bool> InitLoop::take_order() {
     if (packet.closed) return false;
     SUB_TRY_ASSIGN(Order order, decode_order(packet.payload));
     if (auto* exec_order = std::get_if<ExecOrder>(&order)) {
-        SUB_TRY(exec(std::move(*exec_order), std::move(packet.fds)));
+        SUB_TRY(exec(std::move(*exec_order), packet.fds));
     } else if (const auto* coming = std::get_if<PrepareOrder>(&order)) {
         if (command_ < 0 && !background_) prepare(*coming);
     } else {
@@ -105,7 +105,7 @@ Result<bool> InitLoop::take_order() {
     return true;
 }
 
-Result<> InitLoop::exec(ExecOrder order, std::vector<sys::UniqueFd> stdio) {
+Result<> InitLoop::exec(ExecOrder order, const std::vector<sys::UniqueFd>& stdio) {
     if (command_ > 0) return send(Failed{"a command is already running", 0});
     if (stdio.size() != 3) return send(Failed{"three standard streams are needed", 0});
     auto started = start(std::move(order), stdio);
