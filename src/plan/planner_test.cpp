@@ -41,7 +41,7 @@ bool has_project_mask(const WorldPlan& plan, const std::string& path) {
     return std::ranges::find(plan.capture.masks, WorldPath(path)) != plan.capture.masks.end();
 }
 
-TEST(Planner, AnOrdinaryUser) { expect_golden_plan("user", spec_for("/home/ada/work/app"), user_facts()); }
+TEST(Planner, AnOrdinaryUser) { expect_golden_plan("user", spec_for("/home/ada/code/app"), user_facts()); }
 
 TEST(Planner, Root) { expect_golden_plan("root", spec_for("/srv/app"), root_facts()); }
 
@@ -58,20 +58,20 @@ TEST(Planner, RootWithoutUserNamespaces) {
 TEST(Planner, FallsBackToFuseWithTheReason) {
     HostFacts facts = user_facts();
     facts.overlay = lacks("mount: Operation not permitted", "a kernel of 5.11 or newer");
-    expect_golden_plan("degraded_to_fuse", spec_for("/home/ada/work/app"), facts);
+    expect_golden_plan("degraded_to_fuse", spec_for("/home/ada/code/app"), facts);
 }
 
 TEST(Planner, FallsBackToACopyWithBothReasons) {
     HostFacts facts = user_facts();
     facts.overlay = lacks("mount: Operation not permitted", "a kernel of 5.11 or newer");
     facts.fuse = lacks("/dev/fuse is missing", "modprobe fuse");
-    expect_golden_plan("degraded_to_copy", spec_for("/home/ada/work/app"), facts);
+    expect_golden_plan("degraded_to_copy", spec_for("/home/ada/code/app"), facts);
 }
 
 TEST(Planner, FuseThatWasPreferredFallsToACopy) {
     HostFacts facts = user_facts();
     facts.fuse = lacks("/dev/fuse is missing", "modprobe fuse");
-    WorldSpec spec = spec_for("/home/ada/work/app");
+    WorldSpec spec = spec_for("/home/ada/code/app");
     spec.capture = CaptureStrategy::fuse;
     const auto plan = plan_world(spec, facts);
     ASSERT_TRUE(plan) << plan.error().describe();
@@ -85,7 +85,7 @@ TEST(Planner, FuseThatWasPreferredFallsToACopy) {
 TEST(Planner, ACaptureThatWasAskedForByNameDoesNotFallBack) {
     HostFacts facts = user_facts();
     facts.overlay = lacks("no overlayfs", "modprobe overlay");
-    WorldSpec spec = spec_for("/home/ada/work/app");
+    WorldSpec spec = spec_for("/home/ada/code/app");
     spec.capture_is_required = true;
     const auto plan = plan_world(spec, facts);
     ASSERT_FALSE(plan);
@@ -97,7 +97,7 @@ TEST(Planner, DirectAndCopyNeedNothingOfTheMachine) {
     HostFacts facts = user_facts();
     facts.overlay = facts.fuse = lacks("no", "none");
     for (const CaptureStrategy strategy : {CaptureStrategy::direct, CaptureStrategy::copy_diff}) {
-        WorldSpec spec = spec_for("/home/ada/work/app");
+        WorldSpec spec = spec_for("/home/ada/code/app");
         spec.capture = strategy;
         spec.capture_is_required = true;
         const auto plan = plan_world(spec, facts);
@@ -108,7 +108,7 @@ TEST(Planner, DirectAndCopyNeedNothingOfTheMachine) {
 }
 
 TEST(Planner, HostNetworkAndALooseFilter) {
-    WorldSpec spec = spec_for("/home/ada/work/app");
+    WorldSpec spec = spec_for("/home/ada/code/app");
     spec.network = NetworkMode::host;
     spec.seccomp = SeccompMode::log;
     HostFacts facts = user_facts();
@@ -156,7 +156,7 @@ TEST(Planner, Refusals) {
           "/etc/x", "/boot", "/home/ada/.substrate", "/home/ada/.substrate/overlay/x", "/home/ada/.ssh",
           "/home/ada/.config/gcloud/x", "/var/lib/substrate/overlay/x"})
         note(std::string("project ") + project, spec_for(project), user_facts());
-    const WorldSpec spec = spec_for("/home/ada/work/app");
+    const WorldSpec spec = spec_for("/home/ada/code/app");
     HostFacts old = user_facts();
     old.kernel_release = "5.10.0-28-amd64";
     old.kernel_major = 5;
