@@ -35,6 +35,17 @@ class GcTest : public test_support::SupervisorTest {
     static bool removed(const GcReport& report, const std::string& path) {
         return std::ranges::count(report.removed, path) == 1;
     }
+    // Of the world's slot 0, cut off by a crash.
+    Manifest save_interrupted_apply(Store& store, const std::string& world) {
+        const Manifest manifest{.span_id = make_span_id(env_),
+                                .project = project_,
+                                .world_id = world,
+                                .state = KeptState::applying,
+                                .captured_ns = 1,
+                                .dir = "worlds/" + world + "/slots/0"};
+        EXPECT_TRUE(store.save(manifest));
+        return manifest;
+    }
 };
 
 TEST_F(GcTest, NothingIsNothing) {
@@ -130,13 +141,7 @@ TEST_F(GcTest, ADryRunNamesWhatARunRemoves) {
 TEST_F(GcTest, InterruptedAppliesAreCompletedFirst) {
     Store store = open_store();
     const std::string world = dead_world(store, "half");
-    const Manifest manifest{.span_id = make_span_id(env_),
-                            .project = project_,
-                            .world_id = world,
-                            .state = KeptState::applying,
-                            .captured_ns = 1,
-                            .dir = "worlds/" + world + "/slots/0"};
-    ASSERT_TRUE(store.save(manifest));
+    const Manifest manifest = save_interrupted_apply(store, world);
     const GcReport report = collect();
     EXPECT_EQ(read(project_ + "/half"), "text");
     EXPECT_EQ(store.load(manifest.span_id).value()->state, KeptState::applied);
@@ -227,13 +232,7 @@ TEST_F(GcTest, ChangesForADeletedProjectAreRescued) {
 TEST_F(GcTest, AnInterruptedApplyToADeletedProjectIsKept) {
     Store store = open_store();
     const std::string world = dead_world(store, "half");
-    const Manifest manifest{.span_id = make_span_id(env_),
-                            .project = project_,
-                            .world_id = world,
-                            .state = KeptState::applying,
-                            .captured_ns = 1,
-                            .dir = "worlds/" + world + "/slots/0"};
-    ASSERT_TRUE(store.save(manifest));
+    const Manifest manifest = save_interrupted_apply(store, world);
     ASSERT_TRUE(sys::remove_tree_at(AT_FDCWD, project_));
     collect();
     const auto kept = store.load(manifest.span_id).value();
