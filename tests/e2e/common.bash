@@ -10,7 +10,9 @@ setup() {
     T=$(mktemp -d "$base/e2e.XXXXXXXX")
     T=$(cd "$T" && pwd -P)
     export T HOME=$T/home SUBSTRATE_HOME=$T/state XDG_RUNTIME_DIR=$T/run PATH=$SUBSTRATE_BIN:/usr/sbin:/usr/bin:/sbin:/bin
-    export LANG=C.UTF-8 TERM=xterm
+    # Programs that start a shell of their own take the account's otherwise, which is
+    # nologin(8) for a test's account.
+    export LANG=C.UTF-8 TERM=xterm SHELL=/bin/sh
     unset LC_ALL BASH_ENV ENV CDPATH SUBSTRATE_WORLD SUBSTRATE_REPLAY_USE_WORLD SUBSTRATE_SESSION_ID SUBSTRATE_SPAN_ID \
         SUBSTRATE_AGENT_ID
     P=$T/project
@@ -27,6 +29,7 @@ teardown() {
     cd / || return 1
     local failed=0 pids
     kill_jobs
+    [[ ! -S $T/tmux ]] || tmux -S "$T/tmux" kill-server || :
     pids=$(our_processes)
     timeout 30 substrate world stop || { echo "world stop failed" && failed=1; }
     wait_for 15 gone "$pids" || failed=1

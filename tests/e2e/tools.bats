@@ -65,18 +65,25 @@ END
     equal 'in the world' 'from dep' "$output"
 }
 
+# Starts COMMAND in a terminal of its own; what it shows stays there after its end.
+in_terminal() {
+    echo 'set-option -g remain-on-exit on' >"$T/tmux.conf"
+    tmux -S "$T/tmux" -f "$T/tmux.conf" new-session -d -x 80 -y 24 "$1" 3>&-
+}
+terminal() { tmux -S "$T/tmux" "$@"; }
+shows() { terminal capture-pane -p | grep -q "$1"; }
+# shown PATTERN: within a while; complains with what the terminal shows instead.
+shown() { wait_for 20 shows "$1" || { terminal capture-pane -p && return 1; }; }
+
 @test "an editor in a terminal" {
     need_program tmux && need_program vim.tiny
     echo 'first line' >file
-    local tmux=(tmux -S "$T/tmux" -f /dev/null)
-    "${tmux[@]}" new-session -d -x 80 -y 24 "substrate -c 'vim.tiny -u NONE -N file' 2>'$T/errors'; echo \$? >'$T/code'" 3>&-
-    shows() { "${tmux[@]}" capture-pane -p | grep -q "$1"; }
-    wait_for 20 shows "first line" || { cat "$T/errors" "$T/code"; return 1; }
-    "${tmux[@]}" send-keys o 'second line' Escape
-    wait_for 20 shows 'second line'
-    "${tmux[@]}" send-keys ':wq' Enter
-    wait_for 20 test -s "$T/code"
-    "${tmux[@]}" kill-server 2>/dev/null || true
+    in_terminal "substrate -c 'vim.tiny -u NONE -N file'; echo \$? >'$T/code'"
+    shown 'first line'
+    terminal send-keys o 'second line' Escape
+    shown 'second line'
+    terminal send-keys ':wq' Enter
+    wait_for 20 test -s "$T/code" || { terminal capture-pane -p && return 1; }
     equal 'exit code' 0 "$(cat "$T/code")"
     equal content $'first line\nsecond line' "$(cat file)"
     equal 'what it changed' '["file"]' "$(last '[.fs_diff.entries[].path] | tojson')"
@@ -84,17 +91,14 @@ END
 
 @test "a terminal's job control: stopped and continued" {
     need_program tmux
-    local tmux=(tmux -S "$T/tmux" -f /dev/null)
-    "${tmux[@]}" new-session -d -x 80 -y 24 'bash --norc --noprofile -i' 3>&-
-    shows() { "${tmux[@]}" capture-pane -p | grep -q "$1"; }
-    "${tmux[@]}" send-keys "substrate -c 'echo started; read -r x; echo got \$x'" Enter
-    wait_for 20 shows '^started'
-    "${tmux[@]}" send-keys C-z
-    wait_for 20 shows 'Stopped'
-    "${tmux[@]}" send-keys fg Enter
-    "${tmux[@]}" send-keys later Enter
-    wait_for 20 shows '^got later'
-    "${tmux[@]}" kill-server
+    in_terminal 'bash --norc --noprofile -i'
+    terminal send-keys "substrate -c 'echo started; read -r x; echo got \$x'" Enter
+    shown '^started'
+    terminal send-keys C-z
+    shown 'Stopped'
+    terminal send-keys fg Enter
+    terminal send-keys later Enter
+    shown '^got later'
 }
 
 @test "archives, searches and scripts" {

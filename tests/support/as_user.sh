@@ -7,7 +7,7 @@
 # --bin copies DIRECTORY's programs into the home, where the account can reach them
 # (a checkout below /root is closed to it), and puts the copy first in PATH. The copy
 # is named by AS_USER_BIN.
-# Set for the command: HOME, USER, LOGNAME, XDG_RUNTIME_DIR, TMPDIR, SUBSTRATE_HOME;
+# Set for the command: HOME, USER, LOGNAME, SHELL, XDG_RUNTIME_DIR, TMPDIR, SUBSTRATE_HOME;
 # the working directory is the home. Everything else is inherited.
 # The exit code is the command's; 77 and a reason where the account cannot be had.
 set -euo pipefail
@@ -66,7 +66,7 @@ fi
 cd "$home"
 code=0
 "${run[@]}" env -u SUDO_USER -u SUDO_UID -u SUDO_GID -u SUDO_COMMAND -u XDG_CONFIG_HOME -u XDG_DATA_HOME \
-    -u XDG_STATE_HOME -u XDG_CACHE_HOME HOME="$home" USER="$user" LOGNAME="$user" TMPDIR="$home/tmp" \
+    -u XDG_STATE_HOME -u XDG_CACHE_HOME HOME="$home" USER="$user" LOGNAME="$user" SHELL=/bin/sh TMPDIR="$home/tmp" \
     XDG_RUNTIME_DIR="$home/run" SUBSTRATE_HOME="$home/.substrate" "$@" || code=$?
 cd /
 exit "$code"
