@@ -84,7 +84,7 @@ TEST_F(GcTest, WhatIsKeptIsNamedOnce) {
 TEST_F(GcTest, ADeadWorldWithoutChangesJustGoes) {
     Store store = open_store();
     write(project_ + "/same", "text");
-    const std::string world = dead_world(store, "");
+    dead_world(store, "");
     ASSERT_TRUE(sys::make_dirs(store.path() + "/worlds/half-made", 0700));
     const GcReport report = collect();
     EXPECT_EQ(report.removed.size(), 2u);
@@ -221,7 +221,7 @@ TEST_F(GcTest, WorldsOfADeletedProjectAreCollected) {
 
 TEST_F(GcTest, ChangesForADeletedProjectAreRescued) {
     Store store = open_store();
-    const std::string world = dead_world(store, "unsaved");
+    dead_world(store, "unsaved");
     ASSERT_TRUE(sys::remove_tree_at(AT_FDCWD, project_));
     collect();
     const auto all = store.list().value();
