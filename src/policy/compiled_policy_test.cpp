@@ -156,9 +156,12 @@ TEST(Evaluate, DenialsArePrintedSafely) {
     Decision decision{.rule = "commands.denied[0]",
                       .pattern = "x *",
                       .command = "x \x1b[31m\xe2\x80\xae",
-                      .policy_id = "default"};
+                      .policy_id = "default",
+                      .mode = PolicyMode::enforce};
     EXPECT_EQ(denial_text(decision),
               "command denied by policy: x \\x1b[31m\\u{202e} (policy default, commands.denied[0] \"x *\")");
+    decision.mode = PolicyMode::observe;
+    EXPECT_TRUE(denial_text(decision).starts_with("command would be denied by policy: x"));
 }
 
 }  // namespace

@@ -362,8 +362,9 @@ Decision quick_check(const CompiledPolicy& policy, const std::vector<std::string
 }
 
 std::string denial_text(const Decision& decision) {
-    std::string text = "command denied by policy: " +
-                       printable(decision.command.empty() ? decision.reason : decision.command);
+    const char* what = decision.mode == PolicyMode::observe ? "command would be denied by policy: "
+                                                            : "command denied by policy: ";
+    std::string text = what + printable(decision.command.empty() ? decision.reason : decision.command);
     text += " (policy " + printable(decision.policy_id) + ", " + printable(decision.rule);
     if (!decision.pattern.empty()) text += " \"" + printable(decision.pattern) + "\"";
     return text + ")";

@@ -35,7 +35,7 @@ Decision quick_check(const CompiledPolicy& policy, const std::vector<std::string
                      const EvaluationContext& context);
 
 // "command denied by policy: rm -rf / (policy default, commands.denied[1] "rm -rf /")",
-// safe to print.
+// safe to print; "would be denied" for a policy that observes.
 std::string denial_text(const Decision& decision);
 
 }  // namespace substrate::policy

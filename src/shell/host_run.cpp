@@ -12,9 +12,13 @@
 #include "base/text.hpp"
 #include "capture/diff_builder.hpp"
 #include "capture/snapshot.hpp"
+#include "codec/span_json.hpp"
 #include "process/spawn.hpp"
+#include "shell/approval_prompt.hpp"
 #include "shell/run.hpp"
+#include "supervisor/client.hpp"
 #include "supervisor/command_line.hpp"
+#include "supervisor/protocol.hpp"
 #include "supervisor/session_world.hpp"
 #include "sys/file.hpp"
 #include "sys/signals.hpp"
@@ -85,17 +89,40 @@ Result<Ended> run_and_wait(const Env& env, std::vector<std::string> argv,
     return wait_for_end(env, child, signals.get(), request.timeout_ms);
 }
 
+// What the agent says of it, as of any command: denied, or the span's policy part.
+Result<ExecResult> judge(const Console& console, ExecRequest& request) {
+    SUB_TRY_ASSIGN(supervisor::Client client, supervisor::Client::connect(console.env, console.home));
+    Json question = supervisor::to_json(request);
+    question["type"] = supervisor::message::kJudge;
+    SUB_TRY(client.send(std::move(question)));
+    for (;;) {
+        SUB_TRY_ASSIGN(const Json reply, client.receive());
+        if (supervisor::text_of(reply, "type") == supervisor::message::kAskApproval) {
+            SUB_TRY_ASSIGN(const std::string answer, ask_for_approval(reply));
+            SUB_TRY(client.channel().send({{"type", supervisor::message::kApproval}, {"answer", answer}}));
+            continue;
+        }
+        ExecResult judged;
+        SUB_TRY_ASSIGN(judged.span, span_from_json(reply.at("span")));
+        judged.notices = supervisor::texts_of(reply, "notices");
+        if (reply.contains("timeout_ms")) request.timeout_ms = supervisor::number_of(reply, "timeout_ms");
+        return judged;
+    }
+}
+
 }  // namespace
 
 Result<ExecResult> run_on_host(const Console& console, const RunOptions& options) {
-    const ExecRequest& request = options.request;
-    console.note("no world: the command runs on the host with all of your rights");
-    ExecResult result;
+    ExecRequest request = options.request;
+    if (request.session_id.empty()) request.session_id = make_session_id(console.env);
+    SUB_TRY_ASSIGN(ExecResult result, judge(console, request));
     Span& span = result.span;
-    span.span_id = make_span_id(console.env);
+    if (span.outcome == Outcome::denied) return result;
+    const bool would_deny = span.outcome == Outcome::would_deny;
+    console.note("no world: the command runs on the host with all of your rights");
     span.started_ns = console.env.realtime_ns();
     span.component = "shell";
-    span.session_id = request.session_id.empty() ? make_session_id(console.env) : request.session_id;
+    span.session_id = request.session_id;
     span.parent_span = request.parent_span;
     span.agent_id = request.agent_id;
     span.cmd = request.cmd.empty() ? shell_join(request.argv) : request.cmd;
@@ -104,7 +131,6 @@ Result<ExecResult> run_on_host(const Console& console, const RunOptions& options
     span.capture = {CaptureStrategy::direct, CaptureStrategy::direct, {}};
     span.degraded.push_back(
         {"world", "the command ran on the host because that was asked for", "leave out --no-world"});
-    span.decision.reason = "no policy is configured";
 
     SUB_TRY(supervisor::create_home(console.home));
     SUB_TRY_ASSIGN(trace::TraceWriter trace, trace::TraceWriter::open(console.home.path));
@@ -127,6 +153,8 @@ Result<ExecResult> run_on_host(const Console& console, const RunOptions& options
                    : span.signal != 0 ? Outcome::killed
                    : span.exit == 0   ? Outcome::ok
                                       : Outcome::failed;
+    if (would_deny && (span.outcome == Outcome::ok || span.outcome == Outcome::failed))
+        span.outcome = Outcome::would_deny;
     capture::DiffBuilder builder;
     SUB_TRY(
         before.compare(project.get(), [&](const capture::Change& change) { return builder.add(change); }));
@@ -138,8 +166,8 @@ Result<ExecResult> run_on_host(const Console& console, const RunOptions& options
                    .umask = request.umask,
                    .locale = {},
                    .cwd = request.cwd,
-                   .policy_id = "default",
-                   .policy_hash = {},
+                   .policy_id = span.policy_id,
+                   .policy_hash = span.policy_hash,
                    .policy_commit = {},
                    .world_image_version = SUBSTRATE_VERSION,
                    .root_provider = "host",

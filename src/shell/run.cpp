@@ -16,6 +16,7 @@
 #include "codec/span_json.hpp"
 #include "plan/command.hpp"
 #include "process/spawn.hpp"
+#include "shell/approval_prompt.hpp"
 #include "shell/render.hpp"
 #include "supervisor/client.hpp"
 #include "supervisor/protocol.hpp"
@@ -55,6 +56,7 @@ class Conversation {
     Result<> pass_on(int signal);
     Result<> answer_ended();
     Result<> answer_commit(const Json& question);
+    Result<> answer_approval(const Json& question);
     void relay_leftovers();
 
     const Console& console_;
@@ -124,6 +126,11 @@ Result<> Conversation::answer_commit(const Json& question) {
     return client_.channel().send({{"type", message::kCommit}, {"now", now}});
 }
 
+Result<> Conversation::answer_approval(const Json& question) {
+    SUB_TRY_ASSIGN(const std::string answer, ask_for_approval(question));
+    return client_.channel().send({{"type", message::kApproval}, {"answer", answer}});
+}
+
 // Background processes still write to our pipes: another process goes on
 // relaying, so that we can end as the command has.
 void Conversation::relay_leftovers() {
@@ -156,6 +163,8 @@ Result<ExecResult> Conversation::run() {
             SUB_TRY(answer_ended());
         } else if (type == message::kAskCommit) {
             SUB_TRY(answer_commit(reply));
+        } else if (type == message::kAskApproval) {
+            SUB_TRY(answer_approval(reply));
         } else if (type == message::kDone) {
             ExecResult result;
             if (reply.contains("span")) {

@@ -9,9 +9,12 @@
 #include <algorithm>
 #include <array>
 
+#include "base/paths.hpp"
 #include "supervisor/captured.hpp"
 #include "supervisor/executor.hpp"
+#include "supervisor/gate.hpp"
 #include "supervisor/gc.hpp"
+#include "sys/dir_watch.hpp"
 #include "sys/file.hpp"
 #include "sys/file_lock.hpp"
 #include "sys/socket.hpp"
@@ -22,6 +25,7 @@ namespace substrate::supervisor {
 namespace {
 
 constexpr int kTidyIntervalMs = 1'000;
+constexpr int kSettleMs = 50;  // after the last edit of a policy
 
 }  // namespace
 
@@ -46,6 +50,10 @@ Result<std::unique_ptr<Agent>> Agent::start(const Env& env, const Home& home, co
 
     std::unique_ptr<Agent> agent(new Agent(std::move(machine), std::move(trace), home, options));
     agent->lock_ = std::move(lock);
+    agent->broker_ = std::make_unique<broker::Broker>(
+        env, broker::places_of(home.path, agent->machine_.facts.home, agent->machine_.facts.uid));
+    agent->unwatch_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (!agent->unwatch_) return fail(Error::last_os("eventfd"));
     agent->wake_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (!agent->wake_) return fail(Error::last_os("eventfd"));
     SUB_TRY_ASSIGN(agent->listener_, sys::listen_stream(home.control_socket(), 128));
@@ -139,7 +147,30 @@ void Agent::tidy(bool everything) {
     }
 }
 
+// An edit is read when it is made, so that what is wrong with it is on record before a
+// command meets it. What this misses the next evaluation sees.
+void Agent::watch_policies(int stop_fd) {
+    const broker::Places& places = broker_->places();
+    auto watch = sys::DirWatch::open(
+        {places.user_policies, places.system_policies, std::string(parent_of(places.managed_policy))});
+    while (watch) {
+        const auto woken = watch->wait(stop_fd);
+        if (!woken || *woken == sys::DirWatch::Wake::stopped) return;
+        // Editors write more than once.
+        if (const auto stopped = sys::wait_readable(stop_fd, kSettleMs); !stopped || *stopped) return;
+        broker_->refresh();
+        (void)trace_reloads(machine_, trace_, *broker_);
+    }
+}
+
 Result<> Agent::run(int stop_fd) {
+    const std::jthread watcher([this] { watch_policies(unwatch_.get()); });
+    auto result = serve_until(stop_fd);
+    (void)sys::write_all(unwatch_.get(), std::string_view("\1\0\0\0\0\0\0\0", 8));
+    return result;
+}
+
+Result<> Agent::serve_until(int stop_fd) {
     {
         const std::scoped_lock lock(mutex_);
         for (int i = 0; i < 2; ++i) add_server();

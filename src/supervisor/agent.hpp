@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/result.hpp"
+#include "broker/broker.hpp"
 #include "supervisor/channel.hpp"
 #include "supervisor/home.hpp"
 #include "supervisor/session_world.hpp"
@@ -45,6 +46,7 @@ class Agent {
     // For the request handlers.
     const Machine& machine() const { return machine_; }
     trace::TraceWriter& trace() { return trace_; }
+    broker::Broker& broker() { return *broker_; }
     const Home& home() const { return home_; }
     const AgentOptions& options() const { return options_; }
     Result<std::shared_ptr<Project>> project(const std::string& path);
@@ -69,11 +71,14 @@ class Agent {
     void add_server();
     void tidy(bool everything);
     bool idle_for_long() const;
+    void watch_policies(int stop_fd);
+    Result<> serve_until(int stop_fd);
 
     Machine machine_;
     trace::TraceWriter trace_;
     Home home_;
     AgentOptions options_;
+    std::unique_ptr<broker::Broker> broker_;
     sys::UniqueFd lock_;
     sys::UniqueFd listener_;
     sys::UniqueFd wake_;  // eventfd: stop was asked for
@@ -82,7 +87,8 @@ class Agent {
     mutable std::mutex mutex_;
     std::map<std::string, std::shared_ptr<Project>> projects_;
     std::vector<std::jthread> servers_;
-    int waiting_ = 0;  // servers in accept
+    sys::UniqueFd unwatch_;  // eventfd: ends watch_policies
+    int waiting_ = 0;        // servers in accept
     int busy_ = 0;
     std::set<int> listening_;  // connections without a request in hand
     std::int64_t last_request_ns_ = 0;

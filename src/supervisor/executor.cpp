@@ -11,6 +11,7 @@
 #include "base/ids.hpp"
 #include "base/text.hpp"
 #include "capture/copy_walk.hpp"
+#include "model/exit_codes.hpp"
 #include "supervisor/captured.hpp"
 #include "supervisor/command_line.hpp"
 #include "supervisor/hand_edits.hpp"
@@ -43,14 +44,22 @@ Result<std::vector<std::string>> excluded_from(const Store& store, const std::st
 // One execution from plan to span, step by step.
 class Execution {
   public:
-    Execution(const Machine& machine, trace::TraceWriter& trace, Project& project, const ExecRequest& request,
-              Caller& caller)
-        : machine_(machine), trace_(trace), project_(project), request_(request), caller_(caller) {}
+    Execution(const Machine& machine, trace::TraceWriter& trace, broker::Broker& broker, Project& project,
+              const Passage& passage, Caller& caller)
+        : machine_(machine),
+          trace_(trace),
+          broker_(broker),
+          project_(project),
+          passage_(passage),
+          request_(passage.request),
+          caller_(caller) {
+        result_.notices = passage.notices;
+    }
     Execution(const Execution&) = delete;
     Execution& operator=(const Execution&) = delete;
     ~Execution() { give_back(); }
 
-    Result<> run(const int (&stdio)[3]);
+    Result<> run(const std::string& span_id, const int (&stdio)[3]);
 
   private:
     Result<> acquire();
@@ -64,6 +73,7 @@ class Execution {
     void kill_command();
     Result<> conclude_capture();
     Result<> commit(const FsDiff& diff);
+    bool approved(const FsDiff& diff);
     Result<> keep(KeptState state, const char* word);
     void give_back();
     Span& span() { return result_.span; }
@@ -72,7 +82,9 @@ class Execution {
 
     const Machine& machine_;
     trace::TraceWriter& trace_;
+    broker::Broker& broker_;
     Project& project_;
+    const Passage& passage_;
     const ExecRequest& request_;
     Caller& caller_;
 
@@ -91,10 +103,10 @@ class Execution {
     std::optional<Outcome> stopped_as_;
 };
 
-Result<> Execution::run(const int (&stdio)[3]) {
+Result<> Execution::run(const std::string& span_id, const int (&stdio)[3]) {
     started_mono_ = machine_.env.monotonic_ns();
     span().started_ns = machine_.env.realtime_ns();
-    span().span_id = make_span_id(machine_.env);
+    span().span_id = span_id;
     SUB_TRY(acquire());
     SUB_TRY(prepare_capture());
     SUB_TRY(start(stdio));
@@ -105,6 +117,7 @@ Result<> Execution::run(const int (&stdio)[3]) {
     bool output_follows = request_.observes_output && !caller_gone_;
     output_follows = output_follows && caller_.tell_ended(span().exit).has_value();
     fill_span(span(), machine_, project_, request_, order_, session_world().plan, lease_.warm);
+    fill_decision(span(), passage_);
     for (const Degradation& degradation : session_world().plan.degradations)
         result_.notices.push_back(fmt::format("degraded: {}: {}{}", degradation.component, degradation.reason,
                                               degradation.fix.empty() ? "" : " (" + degradation.fix + ")"));
@@ -297,6 +310,21 @@ Result<> Execution::conclude_capture() {
     return commit(span().fs_diff);
 }
 
+// Of a command that ran in a closed world first: whether its change may reach the host.
+bool Execution::approved(const FsDiff& diff) {
+    broker::ApprovalQuestion question = *passage_.preview;
+    question.impact = impact_of(diff);
+    std::optional<broker::Answer> answer;
+    if (!caller_gone_)
+        if (auto heard = caller_.ask_approval(question)) answer = *heard;
+    const std::string session = span().session_id;
+    note_answer(machine_, trace_, broker_, passage_, session, span().span_id, answer);
+    if (answer && *answer != broker::Answer::deny) return true;
+    result_.notices.push_back(answer ? "not approved: its changes are dropped"
+                                     : "nobody approved it: its changes are dropped");
+    return false;
+}
+
 Result<> Execution::commit(const FsDiff& diff) {
     const bool background = exited_ && exited_->background;
     if (diff.empty()) {
@@ -319,8 +347,14 @@ Result<> Execution::commit(const FsDiff& diff) {
                         captured_.lowers.size()));
         return keep(KeptState::pending, "pending");
     }
-    bool now = request_.commit == CommitMode::automatic;
-    if (request_.commit == CommitMode::ask && !caller_gone_) {
+    if (passage_.preview && !approved(diff)) {
+        span().commit = "discarded";
+        span().outcome = Outcome::denied;
+        span().exit = to_int(ExitCode::denied);
+        return {};
+    }
+    bool now = request_.commit == CommitMode::automatic || passage_.preview;
+    if (!passage_.preview && request_.commit == CommitMode::ask && !caller_gone_) {
         const auto answer = caller_.ask_commit(diff);
         now = answer && *answer;
     }
@@ -374,9 +408,9 @@ void Execution::give_back() {
 
 }  // namespace
 
-Result<> execute(const Machine& machine, trace::TraceWriter& trace, Project& project,
-                 const ExecRequest& request, const int (&stdio)[3], Caller& caller) {
-    return Execution(machine, trace, project, request, caller).run(stdio);
+Result<> execute(const Machine& machine, trace::TraceWriter& trace, broker::Broker& broker, Project& project,
+                 const Passage& passage, const std::string& span_id, const int (&stdio)[3], Caller& caller) {
+    return Execution(machine, trace, broker, project, passage, caller).run(span_id, stdio);
 }
 
 void prepare_next(const Machine& machine, Project& project, SessionWorld& idle) {

@@ -7,15 +7,15 @@
 
 #include "base/result.hpp"
 #include "model/exec.hpp"
+#include "supervisor/gate.hpp"
 #include "supervisor/session_world.hpp"
 #include "trace/writer.hpp"
 
 namespace substrate::supervisor {
 
 // How a running command hears from whoever asked for it.
-class Caller {
+class Caller : public Asker {
   public:
-    virtual ~Caller() = default;
     // Readable when there is something to hear.
     virtual int fd() const = 0;
     struct Word {
@@ -33,12 +33,12 @@ class Caller {
     virtual void conclude(const ExecResult& result) = 0;
 };
 
-// Runs one command of `project` from plan to span: acquires a world, executes,
+// Runs one command of `project` that has passed the gate, from plan to span: acquires a world, executes,
 // computes the change, commits it as the request says, writes the span, tells
 // the caller, and makes the world ready for the next command. An error means that the command
 // did not start; once it has, the span is written and the caller told whatever happens.
-Result<> execute(const Machine& machine, trace::TraceWriter& trace, Project& project,
-                 const ExecRequest& request, const int (&stdio)[3], Caller& caller);
+Result<> execute(const Machine& machine, trace::TraceWriter& trace, broker::Broker& broker, Project& project,
+                 const Passage& passage, const std::string& span_id, const int (&stdio)[3], Caller& caller);
 
 // Does ahead what the next command in an idle world would wait for: makes and marks its
 // capture, has it mounted, and a process confined. A failure shows again when the

@@ -33,6 +33,8 @@ Result<> create_home(const Home& home) {
     SUB_TRY(sys::make_dirs(home.path, 0700));
     SUB_TRY_DURING(sys::open_private_dir(home.path), "opening SUBSTRATE_HOME");
     SUB_TRY_DURING(sys::open_private_dir(home.path + "/sock"), "opening the socket directory");
+    // Only made: that it is the account's alone is checked with each policy that is read.
+    SUB_TRY(sys::make_dirs(home.path + "/policies", 0700));
     return {};
 }
 

@@ -11,6 +11,7 @@
 #include "supervisor/agent.hpp"
 #include "supervisor/captured.hpp"
 #include "supervisor/executor.hpp"
+#include "supervisor/gate.hpp"
 #include "supervisor/gc.hpp"
 #include "supervisor/protocol.hpp"
 #include "supervisor/status.hpp"
@@ -42,6 +43,18 @@ class ChannelCaller final : public Caller {
         }
         return output_from_json(*output_);
     }
+    Result<bool> can_ask() override {
+        SUB_TRY_ASSIGN(const Json answer, approval({{"type", message::kAskApproval}}));
+        return text_of(answer, "answer") != kNobody;
+    }
+    Result<std::optional<broker::Answer>> ask_approval(const broker::ApprovalQuestion& question) override {
+        SUB_TRY_ASSIGN(const Json answer,
+                       approval({{"type", message::kAskApproval}, {"question", to_json(question)}}));
+        const std::string word = text_of(answer, "answer");
+        if (word == kNobody) return std::optional<broker::Answer>();
+        // What is not understood is no consent.
+        return broker::parse_answer(word).value_or(broker::Answer::deny);
+    }
     Result<bool> ask_commit(const FsDiff& diff) override {
         SUB_TRY(channel_.send({{"type", message::kAskCommit}, {"fs_diff", to_json(diff)}}));
         SUB_TRY_ASSIGN(const Json answer, receive(message::kCommit));
@@ -61,6 +74,11 @@ class ChannelCaller final : public Caller {
     }
 
   private:
+    static constexpr std::string_view kNobody = "nobody";
+    Result<Json> approval(const Json& question) {
+        SUB_TRY(channel_.send(question));
+        return receive(message::kApproval);
+    }
     // The next message of this type. The output may come before an answer; signals on
     // their way have missed their command.
     Result<Json> receive(std::string_view expected) {
@@ -86,15 +104,84 @@ Result<std::shared_ptr<Project>> project_of(Agent& agent, const Json& request) {
     return agent.project(path);
 }
 
+// The span of a command that policy did not let run.
+ExecResult record_denial(Agent& agent, const std::string& project, const std::string& session,
+                         const Passage& passage, const std::string& span_id) {
+    ExecResult result;
+    result.span = denied_span(agent.machine(), project, session, passage, span_id);
+    result.notices = passage.notices;
+    if (auto written = agent.trace().append(result.span); !written)
+        result.notices.push_back("the span was not recorded: " + written.error().describe());
+    return result;
+}
+
 Result<Json> run_exec(Agent& agent, Channel& channel, const Json& request) {
     const std::vector<sys::UniqueFd> fds = channel.take_fds();
     if (fds.size() != 3) return fail({Errc::invalid, "three descriptors are needed"});
     SUB_TRY_ASSIGN(const ExecRequest exec, exec_request_from_json(request));
     SUB_TRY_ASSIGN(const auto project, agent.project(find_project(exec.cwd, agent.machine().facts.home)));
     ChannelCaller caller(agent, channel, flag_of(request, "want_span"));
-    SUB_TRY(execute(agent.machine(), agent.trace(), *project, exec,
+    const std::string span_id = make_span_id(agent.machine().env);
+    const std::string session = exec.session_id.empty() ? project->session_id() : exec.session_id;
+    SUB_TRY_ASSIGN(const Passage passage,
+                   pass_gate(agent.machine(), agent.trace(), agent.broker(), project->path(), session, exec,
+                             Where::world, span_id, caller));
+    if (passage.denied) {
+        caller.conclude(record_denial(agent, project->path(), session, passage, span_id));
+        return Json();
+    }
+    SUB_TRY(execute(agent.machine(), agent.trace(), agent.broker(), *project, passage, span_id,
                     {fds[0].get(), fds[1].get(), fds[2].get()}, caller));
     return Json();  // told already
+}
+
+// For a command that the client will run on the host itself.
+Result<Json> run_judge(Agent& agent, Channel& channel, const Json& request) {
+    SUB_TRY_ASSIGN(const ExecRequest exec, exec_request_from_json(request));
+    const std::string project = find_project(exec.cwd, agent.machine().facts.home);
+    ChannelCaller caller(agent, channel, /*want_span=*/true);
+    const std::string span_id = make_span_id(agent.machine().env);
+    SUB_TRY_ASSIGN(const Passage passage, pass_gate(agent.machine(), agent.trace(), agent.broker(), project,
+                                                    exec.session_id, exec, Where::host, span_id, caller));
+    if (passage.denied) {
+        const ExecResult result = record_denial(agent, project, exec.session_id, passage, span_id);
+        return Json{{"type", message::kDone}, {"span", to_json(result.span)}, {"notices", result.notices}};
+    }
+    Span span;
+    span.span_id = span_id;
+    fill_decision(span, passage);
+    return Json{{"type", message::kDone},
+                {"span", to_json(span)},
+                {"timeout_ms", passage.request.timeout_ms},
+                {"notices", passage.notices}};
+}
+
+Result<Json> policy_state(Agent& agent, const Json& request) {
+    const broker::Loaded loaded =
+        agent.broker().in_force(text_of(request, "cwd"), text_of(request, "project"));
+    Json done = {{"type", message::kDone},
+                 {"policy_id", loaded.set ? loaded.set->id() : ""},
+                 {"policy_hash", loaded.set ? loaded.set->hash() : ""},
+                 {"problems", Json::array()},
+                 {"notices", loaded.notices},
+                 {"exit", 0}};
+    for (const broker::LoadProblem& problem : loaded.problems)
+        done["problems"].push_back({{"file", escape_bytes(problem.file)},
+                                    {"message", printable(problem.message)},
+                                    {"advice", printable(problem.advice)}});
+    return done;
+}
+
+Result<Json> policy_reload(Agent& agent) {
+    agent.broker().refresh();
+    Json done = {{"type", message::kDone}, {"reloads", Json::array()}, {"exit", 0}};
+    for (const broker::Reload& reload : trace_reloads(agent.machine(), agent.trace(), agent.broker()))
+        done["reloads"].push_back({{"directory", escape_bytes(reload.directory)},
+                                   {"policy_id", reload.policy_id},
+                                   {"old_hash", reload.old_hash},
+                                   {"new_hash", reload.new_hash},
+                                   {"problem", printable(reload.problem)}});
+    return done;
 }
 
 // The kept captures that a request means: one span, a world's, or the project's pending ones.
@@ -240,6 +327,9 @@ Result<Json> run_stop(Agent& agent) {
 Result<Json> answer(Agent& agent, Channel& channel, const Json& request) {
     const std::string type = text_of(request, "type");
     if (type == message::kExec) return run_exec(agent, channel, request);
+    if (type == message::kJudge) return run_judge(agent, channel, request);
+    if (type == message::kPolicyState) return policy_state(agent, request);
+    if (type == message::kPolicyReload) return policy_reload(agent);
     if (type == message::kApply) return run_apply(agent, request);
     if (type == message::kDiscard) return run_discard(agent, request);
     if (type == message::kDiff) return run_diff(agent, request);

@@ -1,5 +1,6 @@
 #include "supervisor/span_facts.hpp"
 
+#include <fmt/format.h>
 #include <sys/wait.h>
 
 #include <set>
@@ -26,7 +27,6 @@ ReplayContext replay_context(const ExecRequest& request, const world::ExecOrder&
     context.umask = request.umask;
     context.locale = locale_of(request.env);
     context.cwd = request.cwd;
-    context.policy_id = "default";
     context.world_image_version = SUBSTRATE_VERSION;
     context.root_provider = "host";
     context.hostname = plan.hostname;
@@ -43,7 +43,6 @@ void fill_span(Span& span, const Machine& machine, const Project& project, const
     span.session_id = request.session_id.empty() ? project.session_id() : request.session_id;
     span.parent_span = request.parent_span;
     span.world_id = plan.world_id;
-    span.policy_id = "default";
     span.agent_id = request.agent_id;
     span.project = project.path();
     span.cwd = request.cwd;
@@ -62,7 +61,6 @@ void fill_span(Span& span, const Machine& machine, const Project& project, const
                         .capabilities_dropped = true,
                         .landlock_abi = 0,
                         .cgroup = {}};
-    span.decision.reason = "no policy is configured";
     span.replay = replay_context(request, order, plan);
 }
 
@@ -83,6 +81,23 @@ void fill_outcome(Span& span, const std::optional<world::Exited>& exited, std::o
     if (stopped_as) span.outcome = *stopped_as;
     else if (span.signal != 0) span.outcome = Outcome::killed;
     else span.outcome = span.exit == 0 ? Outcome::ok : Outcome::failed;
+}
+
+std::vector<std::string> impact_of(const FsDiff& diff) {
+    constexpr std::size_t kMost = 10;
+    std::size_t executable = 0;
+    std::vector<std::string> lines;
+    for (const FsEntry& entry : diff.entries) {
+        const bool hook = entry.path.starts_with(".git/hooks/") || entry.path.contains("/.git/hooks/");
+        const bool file = entry.kind != ChangeKind::remove && entry.type == FileType::regular;
+        if (!file || ((entry.mode & 0111) == 0 && !hook)) continue;
+        if (++executable <= kMost) lines.push_back("executable: " + entry.path);
+    }
+    lines.insert(lines.begin(), fmt::format("writes {} paths, {}{} that the host would execute; removes {}",
+                                            diff.created + diff.modified, diff.truncated ? "at least " : "",
+                                            executable, diff.deleted));
+    if (executable > kMost) lines.push_back(fmt::format("and {} more", executable - kMost));
+    return lines;
 }
 
 std::vector<std::string> scopes_of(const FsDiff& diff, const std::string& project) {

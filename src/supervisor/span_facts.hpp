@@ -17,6 +17,8 @@ void fill_span(Span& span, const Machine& machine, const Project& project, const
                const world::ExecOrder& order, const plan::WorldPlan& plan, bool warm);
 // Exit code, signal, usage and outcome. `stopped_as` is set when we ended it.
 void fill_outcome(Span& span, const std::optional<world::Exited>& exited, std::optional<Outcome> stopped_as);
+// What a change would do to the host, for a person: one line each.
+std::vector<std::string> impact_of(const FsDiff& diff);
 // "fs.write:<path>" for the topmost changed paths, at most 20.
 std::vector<std::string> scopes_of(const FsDiff& diff, const std::string& project);
 

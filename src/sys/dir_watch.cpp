@@ -5,11 +5,17 @@
 
 namespace substrate::sys {
 
-Result<DirWatch> DirWatch::open(const std::string& path) {
+Result<DirWatch> DirWatch::open(const std::vector<std::string>& paths) {
+    constexpr std::uint32_t kChanges =
+        IN_MODIFY | IN_ATTRIB | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO;
     UniqueFd fd(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
     if (!fd) return fail(Error::last_os("inotify_init1"));
-    if (::inotify_add_watch(fd.get(), path.c_str(), IN_MODIFY | IN_CREATE | IN_MOVED_TO | IN_ONLYDIR) < 0)
-        return fail(Error::last_os("inotify_add_watch", path));
+    bool any = false;
+    for (const std::string& path : paths) {
+        if (::inotify_add_watch(fd.get(), path.c_str(), kChanges | IN_ONLYDIR) >= 0) any = true;
+        else if (errno != ENOENT || (!any && &path == &paths.back()))
+            return fail(Error::last_os("inotify_add_watch", path));
+    }
     return DirWatch(std::move(fd));
 }
 

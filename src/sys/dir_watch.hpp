@@ -1,16 +1,18 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "base/result.hpp"
 #include "sys/unique_fd.hpp"
 
 namespace substrate::sys {
 
-// Wakes when files in one directory are written, created or renamed (inotify(7)).
+// Wakes when files in some directories are written, created, renamed or removed (inotify(7)).
 class DirWatch final {
   public:
-    static Result<DirWatch> open(const std::string& path);
+    // Directories that do not exist are left out; an error when none is left.
+    static Result<DirWatch> open(const std::vector<std::string>& paths);
 
     enum class Wake { changed, stopped };
     // Waits for a change or until `stop_fd` is readable (or hung up); -1 is no

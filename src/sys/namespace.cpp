@@ -60,6 +60,16 @@ Result<std::vector<IdRange>> own_id_ranges(const char* map_file) {
     return ranges;
 }
 
+std::uint32_t unmapped_uid() {
+    constexpr std::uint32_t kAll = 0xffffffff;
+    const auto ranges = own_id_ranges("uid_map");
+    if (ranges && ranges->size() == 1 && ranges->front().count == kAll) return 0;
+    const auto text = read_file("/proc/sys/kernel/overflowuid", 64);
+    std::uint32_t uid = 65534;
+    if (text) std::from_chars(text->data(), text->data() + text->size(), uid);
+    return uid;
+}
+
 Result<> raise_loopback() {
     const UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     if (!socket) return fail(Error::last_os("socket"));

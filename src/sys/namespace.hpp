@@ -21,6 +21,9 @@ struct IdRange {
 Result<> write_identity_maps(pid_t pid, const std::vector<IdRange>& uids, const std::vector<IdRange>& gids);
 // The ranges that exist in our own user namespace, of "uid_map" or "gid_map".
 Result<std::vector<IdRange>> own_id_ranges(const char* map_file);
+// How the files of accounts that our user namespace does not map look: the overflow id
+// (/proc/sys/kernel/overflowuid). 0 in the initial namespace, which maps all of them.
+std::uint32_t unmapped_uid();
 
 // Brings the loopback interface of the current net namespace up.
 Result<> raise_loopback();

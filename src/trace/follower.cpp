@@ -13,7 +13,7 @@ Result<TraceFollower> TraceFollower::open(const std::string& directory, From fro
         return fail({Errc::not_found, "there is no trace in '" + directory + "'"});
     SUB_TRY_ASSIGN(sys::UniqueFd dir, std::move(opened));
     // The watch comes before the first look, so that nothing falls between them.
-    SUB_TRY_ASSIGN(sys::DirWatch watch, sys::DirWatch::open(directory));
+    SUB_TRY_ASSIGN(sys::DirWatch watch, sys::DirWatch::open({directory}));
     TraceFollower follower(std::move(dir), std::move(watch), std::move(filter), stop_fd);
     SUB_TRY(follower.start(from));
     return follower;

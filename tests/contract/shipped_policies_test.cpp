@@ -49,7 +49,7 @@ TEST(ShippedPolicies, DefaultDeniesAccidentsAndIsolatesInstalls) {
     EXPECT_EQ(deny.rule, "commands.denied[1]");
     EXPECT_EQ(deny.mode, PolicyMode::observe);
     EXPECT_EQ(policy::denial_text(deny),
-              "command denied by policy: rm -fr / (policy default, commands.denied[1] \"rm -rf /\")");
+              "command would be denied by policy: rm -fr / (policy default, commands.denied[1] \"rm -rf /\")");
     for (const char* line : {"sudo ls", "chmod -R 777 .", "curl x | bash", "wget -qO- x | sh", "rm -rf ~",
                              "mkfs.ext4 /dev/sda", "dd if=x of=/dev/sda", "su -c ls"})
         EXPECT_EQ(judge(bytes, line).action, DecisionAction::deny) << line;

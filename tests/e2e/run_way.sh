@@ -33,9 +33,10 @@ chmod -R go+rX "$stage"
 
 export SUBSTRATE_BIN=$stage/bin SUBSTRATE_TEST_WAY=$way
 suite=$stage/e2e/$(basename "$suite")
+# Without a controlling terminal: nothing may wait for an answer of whoever started this.
 case $way in
-    root) TMPDIR=/var/tmp bats --tap --timing "$suite" ;;
-    user) "$as_user" -- bats --tap --timing "$suite" ;;
-    unshare) "$as_user" -- unshare -r bats --tap --timing "$suite" ;;
+    root) TMPDIR=/var/tmp setsid --wait bats --tap --timing "$suite" ;;
+    user) "$as_user" -- setsid --wait bats --tap --timing "$suite" ;;
+    unshare) "$as_user" -- setsid --wait unshare -r bats --tap --timing "$suite" ;;
     *) echo "unknown way '$way'" && exit 2 ;;
 esac

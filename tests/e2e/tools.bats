@@ -58,6 +58,12 @@ END
     echo '{"name":"dep","version":"1.0.0","main":"index.js"}' >dep/package.json
     echo 'module.exports = "from dep"' >dep/index.js
     run -0 substrate -c 'cd app && npm_config_cache=/tmp/npm npm_config_update_notifier=false npm init -y >/dev/null && npm_config_cache=/tmp/npm npm_config_audit=false npm_config_fund=false npm install --offline ../dep'
+    # The shipped policy isolates installs: what they change is shown first.
+    contains "$output" 'substrate: kept: '
+    [[ ! -e app/package.json ]]
+    run -0 substrate -c 'cd app && node -p "require(\"dep\")"'
+    equal 'before it is applied' 'from dep' "$output"
+    run -0 substrate apply
     contains "$(cat app/package.json)" '"dep"'
     run -0 bash -c "cd app && node -p 'require(\"dep\")'"
     equal 'on the host' 'from dep' "$output"

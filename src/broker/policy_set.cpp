@@ -1,0 +1,131 @@
+#include "broker/policy_set.hpp"
+
+#include <algorithm>
+
+#include "codec/digest.hpp"
+
+namespace substrate::broker {
+namespace {
+
+// 0 is "no limit" in both.
+std::int64_t shorter(std::int64_t a, std::int64_t b) {
+    if (a == 0 || b == 0) return std::max(a, b);
+    return std::min(a, b);
+}
+
+// How much a decision holds back. A layer that only observes holds nothing back, but what
+// it would have done is worth more on record than another's consent.
+int weight(const Decision& decision) {
+    const bool enforced = decision.mode == PolicyMode::enforce;
+    switch (decision.action) {
+        case DecisionAction::deny: return enforced ? 6 : 4;
+        case DecisionAction::ask: return enforced ? 5 : 3;
+        case DecisionAction::allow_with_restrictions: return enforced ? 2 : 1;
+        case DecisionAction::allow: return 0;
+    }
+    return 0;
+}
+
+bool restricts(const Decision& decision, std::string_view what) {
+    return std::ranges::find(decision.restrictions, what) != decision.restrictions.end();
+}
+
+}  // namespace
+
+const char* to_string(LayerRole role) {
+    switch (role) {
+        case LayerRole::managed: return "managed";
+        case LayerRole::chosen: return "chosen";
+        case LayerRole::floor: return "floor";
+        case LayerRole::accepted: return "accepted";
+    }
+    return "?";
+}
+
+Result<std::shared_ptr<const PolicySet>> PolicySet::make(std::vector<Layer> layers,
+                                                         std::vector<std::string_view> compiled,
+                                                         std::shared_ptr<const void> owner) {
+    if (layers.empty() || layers.size() != compiled.size())
+        return fail({Errc::internal, "a set of policies needs a compiled form for each layer"});
+    auto set = std::make_shared<PolicySet>();
+    std::string hashes;
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+        SUB_TRY_ASSIGN(policy::CompiledPolicy opened, policy::CompiledPolicy::open(compiled[i]));
+        set->compiled_.push_back(opened);
+        hashes += std::string(to_string(layers[i].role)) + ' ' + layers[i].policy.hash + '\n';
+    }
+    set->hash_ = layers.size() == 1 ? layers.front().policy.hash : "sha256:" + sha256_hex(hashes);
+    set->layers_ = std::move(layers);
+    set->owner_ = std::move(owner);
+    return set;
+}
+
+const std::string& PolicySet::id() const {
+    for (const Layer& layer : layers_)
+        if (layer.role == LayerRole::chosen) return layer.policy.id;
+    return layers_.back().policy.id;
+}
+
+PolicyMode PolicySet::mode() const {
+    const bool enforced = std::ranges::any_of(
+        layers_, [](const Layer& layer) { return layer.policy.mode == PolicyMode::enforce; });
+    return enforced ? PolicyMode::enforce : PolicyMode::observe;
+}
+
+CommitMode PolicySet::commit() const {
+    CommitMode most = CommitMode::automatic;
+    for (const Layer& layer : layers_) most = std::max(most, layer.policy.world.commit);
+    return most;
+}
+
+bool PolicySet::reuse_session() const {
+    return std::ranges::all_of(layers_, [](const Layer& layer) { return layer.policy.world.reuse_session; });
+}
+
+bool PolicySet::isolate_network() const {
+    return std::ranges::any_of(layers_,
+                               [](const Layer& layer) { return layer.policy.world.isolate_network; });
+}
+
+std::int64_t PolicySet::runtime_ms() const {
+    std::int64_t limit = 0;
+    for (const Layer& layer : layers_) limit = shorter(limit, layer.policy.world.limits.runtime_ms);
+    return limit;
+}
+
+std::int64_t PolicySet::approval_timeout_ms() const {
+    std::int64_t limit = 0;
+    for (const Layer& layer : layers_) limit = shorter(limit, layer.policy.approval.timeout_ms);
+    return limit;
+}
+
+bool PolicySet::interactive() const {
+    return std::ranges::all_of(layers_, [](const Layer& layer) { return layer.policy.approval.interactive; });
+}
+
+Verdict judge(const PolicySet& set, const policy::ParsedLine& line,
+              const policy::EvaluationContext& context) {
+    Verdict verdict;
+    bool any_direct = false, all_direct = true;
+    for (std::size_t i = 0; i < set.layers().size(); ++i) {
+        Decision decision = policy::judge(set.compiled(i), line, context);
+        const bool enforced = decision.mode == PolicyMode::enforce;
+        const bool denies = decision.action == DecisionAction::deny;
+        const bool asks = decision.action == DecisionAction::ask;
+        verdict.denied |= enforced && denies;
+        verdict.asks |= enforced && asks;
+        verdict.would_deny |= !enforced && denies;
+        // Observing never holds a command back, and so not for what is unknown in it. What a
+        // pattern says about how it runs holds always.
+        if (restricts(decision, "isolate") && (enforced || decision.rule != "commands.unresolved"))
+            verdict.isolate = true;
+        const bool direct = restricts(decision, "direct");
+        any_direct |= direct;
+        all_direct &= direct || set.layers()[i].role == LayerRole::managed;
+        if (i == 0 || weight(decision) > weight(verdict.decision)) verdict.decision = std::move(decision);
+    }
+    verdict.direct = any_direct && all_direct && !verdict.isolate;
+    return verdict;
+}
+
+}  // namespace substrate::broker

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string_view>
+
+namespace substrate::broker {
+
+// The policies of packaging/policies, as they were when the program was built.
+struct ShippedPolicy {
+    std::string_view id;
+    std::string_view text;
+};
+std::span<const ShippedPolicy> shipped_policies();
+std::optional<std::string_view> shipped_policy(std::string_view id);
+
+}  // namespace substrate::broker

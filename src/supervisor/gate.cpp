@@ -1,0 +1,334 @@
+#include "supervisor/gate.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/text.hpp"
+#include "codec/event_json.hpp"
+#include "model/exit_codes.hpp"
+#include "policy/evaluate.hpp"
+
+namespace substrate::supervisor {
+namespace {
+
+using broker::Answer;
+
+// Variables by which a shell runs more than its line.
+bool runs_code(std::string_view name) {
+    return name == "BASH_ENV" || name == "ENV" || name == "SHELLOPTS" || name == "BASHOPTS" ||
+           name == "PROMPT_COMMAND" || name == "PS4" || name.starts_with("BASH_FUNC_");
+}
+
+Result<> check_environment(const ExecRequest& request) {
+    for (const auto& [name, value] : request.env)
+        if (runs_code(name))
+            return fail(Error(Errc::denied, "the variable " + printable(name) +
+                                                " makes a shell run commands that nobody has judged")
+                            .hint("leave it out"));
+    return {};
+}
+
+broker::Question question_of(const ExecRequest& request, const std::string& project,
+                             const std::string& session) {
+    broker::Question question{.cwd = request.cwd, .project = project, .session = session};
+    question.argv = request.argv;
+    if (!request.argv.empty()) return question;
+    const std::string_view shell = policy::base_name(request.shell);
+    question.line = request.cmd;
+    if (shell == "bash") question.dialect = policy::Dialect::bash;
+    else if (shell == "sh" || shell == "dash") question.dialect = policy::Dialect::posix;
+    // Another program's language is not ours to read: judged as what is executed.
+    else question.argv = {request.shell, "-c", request.cmd};
+    return question;
+}
+
+Event event_of(const Machine& machine, std::string_view type, const std::string& session,
+               const std::string& span_id) {
+    return {.type = std::string(type),
+            .ts_ns = machine.env.realtime_ns(),
+            .session_id = session,
+            .span_id = span_id,
+            .fields = Json::object()};
+}
+
+// One request on its way through.
+class Gate {
+  public:
+    Gate(const Machine& machine, trace::TraceWriter& trace, broker::Broker& broker, std::string project,
+         std::string session, Where where, std::string span_id)
+        : machine_(machine),
+          trace_(trace),
+          broker_(broker),
+          project_(std::move(project)),
+          session_(std::move(session)),
+          where_(where),
+          span_id_(std::move(span_id)) {}
+
+    Result<Passage> run(const ExecRequest& request, Asker& asker);
+
+  private:
+    void judge(const ExecRequest& request);
+    void check_network();
+    void check_place();
+    void refuse(std::string rule, std::string reason, std::string alternative, bool enforced);
+    Result<> ask(Asker& asker);
+    broker::ApprovalQuestion question() const;
+    void deny(std::string reason);
+    void tighten();
+    Result<> record_violation();
+
+    const Machine& machine_;
+    trace::TraceWriter& trace_;
+    broker::Broker& broker_;
+    std::string project_, session_;
+    Where where_;
+    std::string span_id_;
+    Passage made_;
+};
+
+void Gate::judge(const ExecRequest& request) {
+    made_.request = request;
+    made_.judgement = broker_.judge(question_of(request, project_, session_));
+    const broker::Judgement& judgement = made_.judgement;
+    made_.notices = judgement.notices;
+    made_.denied = judgement.verdict.denied;
+    made_.would_deny = judgement.verdict.would_deny;
+    made_.policy_id = judgement.policies ? judgement.policies->id() : "none";
+    made_.policy_hash = judgement.policies ? judgement.policies->hash() : "";
+}
+
+// To share the host's network is to loosen: only a policy may.
+void Gate::check_network() {
+    if (!made_.judgement.policies) return;
+    if (!made_.judgement.policies->isolate_network()) {
+        made_.request.host_network = true;
+        return;
+    }
+    if (!made_.request.host_network || where_ == Where::host) return;
+    refuse("world.isolate_network", "the policy keeps commands off the host's network",
+           "leave out --share-network", made_.judgement.policies->mode() == PolicyMode::enforce);
+}
+
+// On the host nothing of what a policy says about worlds would hold.
+void Gate::check_place() {
+    if (!made_.judgement.policies || where_ == Where::world) return;
+    for (const broker::Layer& layer : made_.judgement.policies->layers()) {
+        const bool enforced = layer.policy.mode == PolicyMode::enforce;
+        if (layer.policy.world_fs.require_world)
+            refuse("world_fs.require_world", "the policy lets commands run in worlds only",
+                   "leave out --no-world", enforced);
+    }
+    if (made_.judgement.verdict.isolate)
+        refuse("commands.isolated", "the policy lets this command run in a world of its own only",
+               "leave out --no-world", made_.judgement.policies->mode() == PolicyMode::enforce);
+}
+
+void Gate::refuse(std::string rule, std::string reason, std::string alternative, bool enforced) {
+    if (made_.denied) return;
+    Decision& decision = made_.judgement.verdict.decision;
+    decision.action = DecisionAction::deny;
+    decision.mode = enforced ? PolicyMode::enforce : PolicyMode::observe;
+    decision.rule = std::move(rule);
+    decision.pattern.clear();
+    decision.command.clear();
+    decision.reason = std::move(reason);
+    decision.alternative = std::move(alternative);
+    if (enforced) made_.denied = true;
+    else made_.would_deny = true;
+}
+
+broker::ApprovalQuestion Gate::question() const {
+    const broker::Judgement& judgement = made_.judgement;
+    const Decision& decision = judgement.verdict.decision;
+    return {.command = made_.request.cmd.empty() ? shell_join(made_.request.argv) : made_.request.cmd,
+            .parts = judgement.parts,
+            .reason = decision.reason,
+            .rule = decision.rule,
+            .pattern = decision.pattern,
+            .policy_id = judgement.policies->id(),
+            .directory = judgement.scope.directory,
+            .scope_pattern = judgement.scope.pattern,
+            .impact = {},
+            .timeout_ms = judgement.policies->approval_timeout_ms()};
+}
+
+void Gate::deny(std::string reason) {
+    made_.denied = true;
+    Decision& decision = made_.judgement.verdict.decision;
+    decision.reason += ": " + std::move(reason);
+}
+
+Result<> Gate::ask(Asker& asker) {
+    const broker::Judgement& judgement = made_.judgement;
+    if (made_.denied || !judgement.verdict.asks || judgement.approved) return {};
+    if (!judgement.policies->interactive()) {
+        deny("the policy lets nobody be asked (approval.interactive)");
+        return {};
+    }
+    // A replay changes nothing and shows nothing new: it is asked about as what it repeats.
+    const bool previewed = judgement.policies->commit() == CommitMode::ask && where_ == Where::world &&
+                           made_.request.commit != CommitMode::discard;
+    if (previewed) {
+        SUB_TRY_ASSIGN(const bool possible, asker.can_ask());
+        if (possible) made_.preview = question();
+        else deny("there is no terminal to ask on");
+        return {};
+    }
+    SUB_TRY_ASSIGN(const std::optional<Answer> answer, asker.ask_approval(question()));
+    note_answer(machine_, trace_, broker_, made_, session_, span_id_, answer);
+    if (!answer) deny("there is no terminal to ask on");
+    else if (*answer == Answer::deny) deny("the answer was no");
+    return {};
+}
+
+void Gate::tighten() {
+    if (!made_.judgement.policies) return;
+    const broker::PolicySet& policies = *made_.judgement.policies;
+    const broker::Verdict& verdict = made_.judgement.verdict;
+    ExecRequest& request = made_.request;
+    request.commit = std::max(request.commit, policies.commit());
+    if (!policies.reuse_session()) request.ephemeral = true;
+    if (verdict.isolate) {
+        request.ephemeral = true;
+        request.commit = std::max(request.commit, CommitMode::ask);
+    } else if (verdict.direct && !request.capture && request.commit == CommitMode::automatic &&
+               !request.ephemeral) {
+        request.capture = CaptureStrategy::direct;
+    }
+    if (made_.preview) {
+        request.ephemeral = true;
+        request.host_network = false;
+        request.capture.reset();
+        request.commit = CommitMode::ask;
+    }
+    // Changes that a policy wants to see first cannot be made in place.
+    if (request.capture == CaptureStrategy::direct && request.commit == CommitMode::ask)
+        request.capture.reset();
+    const std::int64_t limit = policies.runtime_ms();
+    if (limit > 0) request.timeout_ms = request.timeout_ms == 0 ? limit : std::min(request.timeout_ms, limit);
+}
+
+Result<> Gate::record_violation() {
+    if (!made_.denied && !made_.would_deny) return {};
+    Event event = event_of(machine_, event_type::kPolicyViolation, session_, span_id_);
+    const Decision& decision = made_.judgement.verdict.decision;
+    event.fields["outcome"] = made_.denied ? "denied" : "would_deny";
+    put_bytes(event.fields, "cmd",
+              made_.request.cmd.empty() ? shell_join(made_.request.argv) : made_.request.cmd);
+    put_bytes(event.fields, "command", decision.command);
+    event.fields["rule"] = decision.rule;
+    put_bytes(event.fields, "pattern", decision.pattern);
+    put_bytes(event.fields, "reason", decision.reason);
+    event.fields["policy_id"] = made_.policy_id;
+    event.fields["policy_hash"] = made_.policy_hash;
+    event.fields["agent_id"] = made_.request.agent_id;
+    return trace_.append(event);
+}
+
+Result<Passage> Gate::run(const ExecRequest& request, Asker& asker) {
+    SUB_TRY(check_environment(request));
+    judge(request);
+    check_network();
+    check_place();
+    (void)trace_reloads(machine_, trace_, broker_);
+    SUB_TRY(ask(asker));
+    if (auto recorded = record_violation(); !recorded)
+        made_.notices.push_back("the violation was not recorded: " + recorded.error().describe());
+    const Decision& decision = made_.judgement.verdict.decision;
+    made_.decision = {.action = to_string(decision.action),
+                      .rule = decision.rule,
+                      .pattern = decision.pattern,
+                      .reason = decision.reason,
+                      .restrictions = decision.restrictions};
+    if (made_.denied) {
+        std::string text = policy::denial_text(decision);
+        if (decision.action != DecisionAction::deny) text += ": " + printable(decision.reason);
+        if (!decision.alternative.empty()) text += "; instead: " + printable(decision.alternative);
+        made_.notices.push_back(std::move(text));
+        return std::move(made_);
+    }
+    if (made_.would_deny) made_.notices.push_back(policy::denial_text(decision));
+    tighten();
+    return std::move(made_);
+}
+
+}  // namespace
+
+Result<Passage> pass_gate(const Machine& machine, trace::TraceWriter& trace, broker::Broker& broker,
+                          const std::string& project, const std::string& session, const ExecRequest& request,
+                          Where where, const std::string& span_id, Asker& asker) {
+    return Gate(machine, trace, broker, project, session, where, span_id).run(request, asker);
+}
+
+void note_answer(const Machine& machine, trace::TraceWriter& trace, broker::Broker& broker,
+                 const Passage& passage, const std::string& session, const std::string& span_id,
+                 std::optional<Answer> answer) {
+    Event event = event_of(machine, event_type::kApproval, session, span_id);
+    const broker::ApprovalScope& scope = passage.judgement.scope;
+    event.fields["answer"] = answer ? broker::to_string(*answer) : "nobody";
+    put_bytes(event.fields, "command", scope.pattern);
+    put_bytes(event.fields, "directory", scope.directory);
+    event.fields["policy_id"] = scope.policy_id;
+    event.fields["policy_hash"] = scope.policy_hash;
+    event.fields["agent_id"] = passage.request.agent_id;
+    if (answer)
+        if (auto kept = broker.answer(passage.judgement, *answer, session); !kept)
+            event.fields["problem"] = kept.error().describe();
+    // The span says what was decided, whether or not this is written.
+    (void)trace.append(event);
+}
+
+void fill_decision(Span& span, const Passage& passage) {
+    span.policy_id = passage.policy_id;
+    span.policy_hash = passage.policy_hash;
+    span.decision = passage.decision;
+    span.replay.policy_id = passage.policy_id;
+    span.replay.policy_hash = passage.policy_hash;
+    const bool plain = span.outcome == Outcome::ok || span.outcome == Outcome::failed;
+    if (passage.would_deny && plain) span.outcome = Outcome::would_deny;
+}
+
+Span denied_span(const Machine& machine, const std::string& project, const std::string& session,
+                 const Passage& passage, const std::string& span_id) {
+    const ExecRequest& request = passage.request;
+    Span span;
+    span.ts_ns = span.started_ns = machine.env.realtime_ns();
+    span.span_id = span_id;
+    span.session_id = session;
+    span.parent_span = request.parent_span;
+    span.component = "broker";
+    span.agent_id = request.agent_id;
+    span.project = project;
+    span.cwd = request.cwd;
+    span.cmd = request.cmd.empty() ? shell_join(request.argv) : request.cmd;
+    span.argv = request.argv;
+    span.exit = to_int(ExitCode::denied);
+    span.outcome = Outcome::denied;
+    span.commit = "none";
+    span.replay.env = request.env;
+    span.replay.env_hash = request.env_hash;
+    span.replay.umask = request.umask;
+    span.replay.cwd = request.cwd;
+    span.replay.argv = request.argv;
+    span.replay.world_image_version = SUBSTRATE_VERSION;
+    fill_decision(span, passage);
+    return span;
+}
+
+std::vector<broker::Reload> trace_reloads(const Machine& machine, trace::TraceWriter& trace,
+                                          broker::Broker& broker) {
+    std::vector<broker::Reload> reloads = broker.take_reloads();
+    for (const broker::Reload& reload : reloads) {
+        Event event = event_of(machine, event_type::kPolicyReload, {}, {});
+        put_bytes(event.fields, "directory", reload.directory);
+        event.fields["policy_id"] = reload.policy_id;
+        event.fields["old_hash"] = reload.old_hash;
+        event.fields["policy_hash"] = reload.new_hash;
+        if (!reload.problem.empty()) put_bytes(event.fields, "problem", reload.problem);
+        (void)trace.append(event);
+    }
+    return reloads;
+}
+
+}  // namespace substrate::supervisor

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.hpp"
+#include "broker/approval_question.hpp"
+#include "broker/broker.hpp"
+#include "model/exec.hpp"
+#include "supervisor/session_world.hpp"
+#include "trace/writer.hpp"
+
+// The one door to every execution: what the policies say of a request, and what is left of
+// it afterwards.
+namespace substrate::supervisor {
+
+// Asks the person behind a request; nullopt: there is nobody to ask.
+class Asker {
+  public:
+    virtual ~Asker() = default;
+    // Whether there is somebody to ask, as far as can be told now.
+    virtual Result<bool> can_ask() = 0;
+    virtual Result<std::optional<broker::Answer>> ask_approval(const broker::ApprovalQuestion& question) = 0;
+};
+
+// Where the command would run.
+enum class Where : std::uint8_t { world, host };
+
+struct Passage {
+    ExecRequest request;  // tightened: nothing in it is looser than what was asked for
+    bool denied = false;
+    // Whether its change is brought to the host is asked when it is known: the command runs
+    // in a closed world first.
+    std::optional<broker::ApprovalQuestion> preview;
+    // For the span.
+    std::string policy_id, policy_hash;
+    PolicyDecision decision;
+    bool would_deny = false;
+    std::vector<std::string> notices;
+    broker::Judgement judgement;
+};
+
+// Judges `request`, asks where something is to be asked, records violations and answers.
+// An error means that it must not run, as a denial does.
+Result<Passage> pass_gate(const Machine& machine, trace::TraceWriter& trace, broker::Broker& broker,
+                          const std::string& project, const std::string& session, const ExecRequest& request,
+                          Where where, const std::string& span_id, Asker& asker);
+
+// The answer to what was asked after a preview: keeps it and records it.
+void note_answer(const Machine& machine, trace::TraceWriter& trace, broker::Broker& broker,
+                 const Passage& passage, const std::string& session, const std::string& span_id,
+                 std::optional<broker::Answer> answer);
+
+// What a span says of the policies. After its outcome is known.
+void fill_decision(Span& span, const Passage& passage);
+// The span of a command that never ran.
+Span denied_span(const Machine& machine, const std::string& project, const std::string& session,
+                 const Passage& passage, const std::string& span_id);
+
+// Records what was read anew since the last call, and returns it.
+std::vector<broker::Reload> trace_reloads(const Machine& machine, trace::TraceWriter& trace,
+                                          broker::Broker& broker);
+
+}  // namespace substrate::supervisor
