@@ -32,7 +32,7 @@ class MovedEnv final : public Env {
 // temporary directory.
 class BrokerTest : public testing::Test {
   protected:
-    BrokerTest() {
+    void SetUp() override {
         std::string base = "/tmp/broker-test.XXXXXX";
         root_ = ::mkdtemp(base.data());
         for (const char* name : {"/state", "/state/policies", "/etc", "/etc/policies", "/home",
@@ -43,7 +43,7 @@ class BrokerTest : public testing::Test {
         places_.system_policies = root_ + "/etc/policies";
         places_.managed_policy = root_ + "/etc/managed.yaml";
     }
-    ~BrokerTest() override { EXPECT_TRUE(sys::remove_tree_at(AT_FDCWD, root_)); }
+    void TearDown() override { EXPECT_TRUE(sys::remove_tree_at(AT_FDCWD, root_)); }
 
     // In place of what was there, as an editor saves.
     void write(const std::string& path, const std::string& text, mode_t mode = 0600) const {

@@ -75,7 +75,7 @@ void Loading::add(const LayerPtr& layer, LayerRole role) {
 }
 
 void Loading::look_at_managed() {
-    const auto& known = look(files_.policies, places_.managed_policy, Ground::system, [&](std::string text) {
+    const auto& known = look(files_.policies, places_.managed_policy, Ground::system, [&](const std::string& text) {
         return read_layer(text, places_.managed_policy, {}, places_);
     });
     if (known.good) add(known.good, LayerRole::managed);
@@ -88,7 +88,7 @@ LayerPtr Loading::named(const std::string& id) {
     for (const auto& [directory, ground] : directories) {
         const std::string path = *directory + "/" + id + ".yaml";
         const auto& known = look(files_.policies, path, ground,
-                                 [&](std::string text) { return read_layer(text, path, id, places_); });
+                                 [&](const std::string& text) { return read_layer(text, path, id, places_); });
         if (known.good) return known.good;
         if (known.problem) return nullptr;
     }
@@ -151,7 +151,7 @@ void Loading::find_ground() {
         const bool nearest = choice.directory.empty() && !texts.empty();
         if (nearest) {
             choice.directory = directory;
-            choice.texts = std::move(texts);
+            choice.texts = texts;
         }
         if (record != records.end()) {
             choice.accepted = record->second;
