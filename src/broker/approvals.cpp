@@ -129,15 +129,18 @@ std::shared_ptr<const Approvals::Snapshot> Approvals::current() const {
         const std::lock_guard guard(mutex_);
         if (snapshot_ && snapshot_->settled && snapshot_->stamp == stamp) return snapshot_;
     }
-    const std::int64_t now = env_.realtime_ns();
-    auto loaded = stamp ? load(file_) : Result<std::optional<Loaded>>(std::nullopt);
-    auto made = loaded ? std::make_shared<Snapshot>() : broken(std::move(loaded).error());
-    if (loaded && *loaded) {
-        made->approvals = std::move((*loaded)->approvals);
-        made->stamp = (*loaded)->stamp;
-        made->settled = (*loaded)->stamp.ctime_ns < now - kSettled;
-    } else if (loaded) {
-        made->settled = true;
+    std::shared_ptr<Snapshot> made = std::make_shared<Snapshot>();
+    made->settled = !stamp;
+    if (stamp) {
+        const std::int64_t now = env_.realtime_ns();
+        auto loaded = load(file_);
+        if (!loaded) {
+            made = broken(std::move(loaded).error());
+        } else if (*loaded) {
+            made->approvals = std::move((*loaded)->approvals);
+            made->stamp = (*loaded)->stamp;
+            made->settled = (*loaded)->stamp.ctime_ns < now - kSettled;
+        }
     }
     // What is broken is looked at again each time: why may lie outside the file.
     const std::lock_guard guard(mutex_);
@@ -195,7 +198,8 @@ Result<> Approvals::keep(const ApprovalScope& scope, Answer answer, const std::s
                             .hint("approve it once instead"));
         const std::lock_guard guard(mutex_);
         for (const SessionAnswer& kept : session_)
-            if (kept.session == session && kept.scope == scope) return {};
+            if (kept.scope.pattern == scope.pattern && kept.session == session && kept.scope == scope)
+                return {};
         if (session_.size() >= kMaxApprovals) session_.erase(session_.begin());
         session_.push_back({session, scope});
         return {};

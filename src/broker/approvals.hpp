@@ -32,7 +32,7 @@ struct ApprovalScope {
 // A longer pattern is not kept: nobody reads it before answering.
 inline constexpr std::size_t kMaxPatternBytes = 64u << 10;
 // In one file; and session answers in memory, where the oldest give way.
-inline constexpr std::size_t kMaxApprovals = 4096;
+inline constexpr std::size_t kMaxApprovals = 1024;
 
 // The normalised form of a line for ApprovalScope. Of one simple command that is written in
 // plain words and quotes alone, runs no other, redirects and assigns nothing: its words,

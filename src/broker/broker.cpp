@@ -53,6 +53,13 @@ std::vector<std::string> parts_of(const policy::ParsedLine& line) {
     return parts;
 }
 
+// Another shell may run the same text otherwise, so its name is part of what is approved.
+std::string pattern_of(const Question& question, const policy::ParsedLine& line) {
+    if (!question.argv.empty()) return scope_pattern(question.argv);
+    if (question.dialect != policy::Dialect::bash) return scope_pattern({"sh", "-c", question.line});
+    return scope_pattern(question.line, line);
+}
+
 }  // namespace
 
 Broker::Broker(const Env& env, Places places)
@@ -110,7 +117,7 @@ Judgement Broker::judge(const Question& question) {
         .policy_id = made.policies->id(),
         .policy_hash = made.policies->hash(),
         .directory = question.project,
-        .pattern = question.argv.empty() ? scope_pattern(question.line, line) : scope_pattern(question.argv)};
+        .pattern = pattern_of(question, line)};
     made.parts = parts_of(line);
     std::string problem;
     // The directory of the command, not of the project: what was approved for one holds there only.

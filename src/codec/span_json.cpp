@@ -176,10 +176,15 @@ void read_identity(ObjectReader& reader, Span& span) {
 }  // namespace
 
 Json to_json(const Span& span) {
+    Json object = beginning_json(span);
+    put_ending(object, span);
+    return object;
+}
+
+Json beginning_json(const Span& span) {
     Json object = Json::object();
     object.emplace("event_type", kEventType);
     object.emplace("trace_schema_version", kTraceSchemaVersion);
-    object.emplace("ts", format_rfc3339(span.ts_ns));
     object.emplace("started_at", format_rfc3339(span.started_ns));
     object.emplace("session_id", span.session_id);
     object.emplace("span_id", span.span_id);
@@ -193,6 +198,16 @@ Json to_json(const Span& span) {
     put_bytes(object, "cwd", span.cwd);
     put_bytes(object, "cmd", span.cmd);
     if (!span.argv.empty()) put_bytes(object, "argv", span.argv);
+    object.emplace("world_fs_strategy", capture_json(span.capture));
+    object.emplace("enforcement", enforcement_json(span.enforcement));
+    object.emplace("policy_decision", decision_json(span.decision));
+    object.emplace("replay_context", replay_json(span.replay));
+    object.emplace("warm", span.warm);
+    return object;
+}
+
+void put_ending(Json& object, const Span& span) {
+    object.emplace("ts", format_rfc3339(span.ts_ns));
     object.emplace("exit", span.exit);
     if (span.signal != 0) object.emplace("signal", span.signal);
     object.emplace("outcome", to_string(span.outcome));
@@ -204,14 +219,8 @@ Json to_json(const Span& span) {
     put_bytes(object, "scopes_used", span.scopes_used);
     object.emplace("fs_diff", to_json(span.fs_diff));
     put_unless_empty(object, "commit", span.commit);
-    object.emplace("world_fs_strategy", capture_json(span.capture));
     put_degradations(object, span.degraded);
-    object.emplace("enforcement", enforcement_json(span.enforcement));
-    object.emplace("policy_decision", decision_json(span.decision));
-    object.emplace("replay_context", replay_json(span.replay));
     object.emplace("output", output_json(span.output));
-    object.emplace("warm", span.warm);
-    return object;
 }
 
 Result<Span> span_from_json(const Json& value) {

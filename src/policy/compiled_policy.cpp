@@ -248,7 +248,11 @@ bool CompiledPolicy::operands_match(const Stage& stage, const NormalCommand& com
             w = star + 1;
             o = ++resume;
         } else {
-            return false;
+            // Over the line as a text, a "*" at the end would cover what follows.
+            const bool open = broad && w == stage.operands && w > 0 &&
+                              (words[w - 1].flags & kLiteralWord) == 0 &&
+                              text(words[w - 1].text, words[w - 1].size).ends_with('*');
+            return open;
         }
     }
     while (w < stage.operands && (words[w].flags & kStarWord) != 0) ++w;

@@ -14,7 +14,7 @@
 #include "capture/snapshot.hpp"
 #include "codec/span_json.hpp"
 #include "process/spawn.hpp"
-#include "shell/approval_prompt.hpp"
+#include "shell/approval_answer.hpp"
 #include "shell/run.hpp"
 #include "supervisor/client.hpp"
 #include "supervisor/command_line.hpp"
@@ -98,7 +98,7 @@ Result<ExecResult> judge(const Console& console, ExecRequest& request) {
     for (;;) {
         SUB_TRY_ASSIGN(const Json reply, client.receive());
         if (supervisor::text_of(reply, "type") == supervisor::message::kAskApproval) {
-            SUB_TRY_ASSIGN(const std::string answer, ask_for_approval(reply));
+            SUB_TRY_ASSIGN(const std::string answer, answer_approval(reply, client.channel().fd()));
             SUB_TRY(client.channel().send({{"type", supervisor::message::kApproval}, {"answer", answer}}));
             continue;
         }

@@ -16,7 +16,7 @@
 #include "codec/span_json.hpp"
 #include "plan/command.hpp"
 #include "process/spawn.hpp"
-#include "shell/approval_prompt.hpp"
+#include "shell/approval_answer.hpp"
 #include "shell/render.hpp"
 #include "supervisor/client.hpp"
 #include "supervisor/protocol.hpp"
@@ -127,7 +127,7 @@ Result<> Conversation::answer_commit(const Json& question) {
 }
 
 Result<> Conversation::answer_approval(const Json& question) {
-    SUB_TRY_ASSIGN(const std::string answer, ask_for_approval(question));
+    SUB_TRY_ASSIGN(const std::string answer, shell::answer_approval(question, client_.channel().fd()));
     return client_.channel().send({{"type", message::kApproval}, {"answer", answer}});
 }
 

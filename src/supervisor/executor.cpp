@@ -111,14 +111,17 @@ Result<> Execution::run(const std::string& span_id, const int (&stdio)[3]) {
     SUB_TRY(acquire());
     SUB_TRY(prepare_capture());
     SUB_TRY(start(stdio));
+    // While the command runs: what the span says of it is known already.
+    fill_span(span(), machine_, project_, request_, order_, session_world().plan, lease_.warm);
+    fill_decision(span(), passage_);
+    trace::SpanDraft draft = trace::begin(span());
     SUB_TRY(wait());
     span().duration_ms = static_cast<double>(machine_.env.monotonic_ns() - started_mono_) / 1e6;
     fill_outcome(span(), exited_, stopped_as_);
+    note_observed(span(), passage_);
     // From here on the command has happened: whatever fails is told and the span is written.
     bool output_follows = request_.observes_output && !caller_gone_;
     output_follows = output_follows && caller_.tell_ended(span().exit).has_value();
-    fill_span(span(), machine_, project_, request_, order_, session_world().plan, lease_.warm);
-    fill_decision(span(), passage_);
     for (const Degradation& degradation : session_world().plan.degradations)
         result_.notices.push_back(fmt::format("degraded: {}: {}{}", degradation.component, degradation.reason,
                                               degradation.fix.empty() ? "" : " (" + degradation.fix + ")"));
@@ -134,7 +137,7 @@ Result<> Execution::run(const std::string& span_id, const int (&stdio)[3]) {
         if (auto output = caller_.take_output()) span().output = *output;
     }
     span().ts_ns = machine_.env.realtime_ns();
-    if (auto written = trace_.append(span()); !written)
+    if (auto written = trace_.append(trace::finish(std::move(draft), span())); !written)
         result_.notices.push_back("the span was not recorded: " + written.error().describe());
     project_.expect_release();
     caller_.conclude(result_);

@@ -285,6 +285,9 @@ void fill_decision(Span& span, const Passage& passage) {
     span.decision = passage.decision;
     span.replay.policy_id = passage.policy_id;
     span.replay.policy_hash = passage.policy_hash;
+}
+
+void note_observed(Span& span, const Passage& passage) {
     const bool plain = span.outcome == Outcome::ok || span.outcome == Outcome::failed;
     if (passage.would_deny && plain) span.outcome = Outcome::would_deny;
 }

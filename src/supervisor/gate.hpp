@@ -52,8 +52,10 @@ void note_answer(const Machine& machine, trace::TraceWriter& trace, broker::Brok
                  const Passage& passage, const std::string& session, const std::string& span_id,
                  std::optional<broker::Answer> answer);
 
-// What a span says of the policies. After its outcome is known.
+// What a span says of the policies.
 void fill_decision(Span& span, const Passage& passage);
+// An outcome of `would_deny`, where nothing graver happened.
+void note_observed(Span& span, const Passage& passage);
 // The span of a command that never ran.
 Span denied_span(const Machine& machine, const std::string& project, const std::string& session,
                  const Passage& passage, const std::string& span_id);

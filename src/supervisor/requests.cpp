@@ -150,6 +150,7 @@ Result<Json> run_judge(Agent& agent, Channel& channel, const Json& request) {
     Span span;
     span.span_id = span_id;
     fill_decision(span, passage);
+    note_observed(span, passage);
     return Json{{"type", message::kDone},
                 {"span", to_json(span)},
                 {"timeout_ms", passage.request.timeout_ms},

@@ -72,8 +72,15 @@ bool Record::is_span() const {
     return type != json_.end() && *type == event_type::kCommandComplete;
 }
 
-Record prepare(const Span& span) {
-    Json object = to_json(span);
+Record prepare(const Span& span) { return finish(begin(span), span); }
+
+Record finish(SpanDraft draft, const Span& span) {
+    put_ending(draft.json_, span);
+    return Record(std::move(draft.json_));
+}
+
+SpanDraft begin(const Span& span) {
+    Json object = beginning_json(span);
     replace_text(object, "cmd", span.cmd);
     if (!span.argv.empty()) replace_if_changed(object, "argv", span.argv, redact_argv(span.argv));
     Json& decision = object["policy_decision"];
@@ -83,7 +90,7 @@ Record prepare(const Span& span) {
     replace_variables(replay, "env", span.replay.env);
     if (!span.replay.argv.empty())
         replace_if_changed(replay, "argv", span.replay.argv, redact_argv(span.replay.argv));
-    return Record(std::move(object));
+    return SpanDraft(std::move(object));
 }
 
 Record prepare(const Event& event) {

@@ -9,7 +9,21 @@
 
 namespace substrate::trace {
 
-// What may be written to the trace. Only prepare() makes one, so nothing reaches
+class Record;
+
+// A span of a command that has not ended: what is known of it by then, redacted.
+class SpanDraft {
+  public:
+    SpanDraft() = default;
+
+  private:
+    friend SpanDraft begin(const Span& span);
+    friend Record finish(SpanDraft draft, const Span& span);
+    explicit SpanDraft(Json json) : json_(std::move(json)) {}
+    Json json_ = Json::object();
+};
+
+// What may be written to the trace. Only prepare() and finish() makes one, so nothing reaches
 // the trace without having been redacted.
 class Record {
   public:
@@ -17,7 +31,7 @@ class Record {
     bool is_span() const;
 
   private:
-    friend Record prepare(const Span& span);
+    friend Record finish(SpanDraft draft, const Span& span);
     friend Record prepare(const Event& event);
     friend class TraceWriter;  // moves large fields out
     explicit Record(Json json) : json_(std::move(json)) {}
@@ -27,6 +41,10 @@ class Record {
 // Redacts the command, both argument vectors, the recorded variables and the
 // words of the policy's decision.
 Record prepare(const Span& span);
+// The same in two steps: most of the work while the command still runs. `span` differs
+// in what put_ending of codec/span_json.hpp writes.
+SpanDraft begin(const Span& span);
+Record finish(SpanDraft draft, const Span& span);
 // Redacts every string of the fields: members of an `env` by their names, `argv`
 // as arguments, members with secret names as a whole.
 Record prepare(const Event& event);

@@ -238,3 +238,102 @@ reloads() { (($(jq -c 'select(.event_type == "policy_reload")' "$SUBSTRATE_HOME/
     contains "$stderr" 'cannot be judged as a whole'
     refused 126 substrate -c $'true\r'
 }
+
+# typed LINE: as a person does, in the shell of the terminal.
+typed() { terminal send-keys -l "$1" && terminal send-keys Enter; }
+
+@test "a person is asked on the terminal" {
+    need_program tmux
+    policy default $'mode: enforce\napproval:\n  require: [touch ask*]'
+    in_terminal 'bash --norc --noprofile -i'
+    typed "substrate -c 'touch ask1'; echo code-\$?"
+    shown 'touch ask1 *$'
+    shown "$P"
+    wait_for 20 prompted 1
+    [[ ! -e ask1 ]]
+    typed o
+    shown '^code-0'
+    [[ -e ask1 ]]
+    # Once was once.
+    typed "clear; substrate -c 'touch ask1'; echo again-\$?"
+    wait_for 20 prompted 1
+    typed d
+    shown '^again-126'
+    equal span '["denied","ask","approval.require[0]"]' "$(last '[.outcome, .policy_decision.action, .policy_decision.rule] | tojson')"
+    equal answers '"once"
+"deny"' "$(jq -c 'select(.event_type == "approval") | .answer' "$SUBSTRATE_HOME/trace.jsonl")"
+}
+prompted() { (($(terminal capture-pane -p | grep -c '\[o\]nce') >= $1)); }
+
+@test "what is approved for the session or for always is not asked again" {
+    need_program tmux
+    policy default $'mode: enforce\napproval:\n  require: [touch ask*]'
+    in_terminal 'bash --norc --noprofile -i'
+    typed "substrate -c 'touch ask1'; echo code-\$?"
+    wait_for 20 prompted 1
+    typed s
+    shown '^code-0'
+    run -0 substrate -c "touch  'ask1'"
+    refused 126 substrate -c 'touch ask1 ask2'
+    refused 126 substrate -c 'touch ask1; true'
+    refused 126 substrate -c './touch ask1'
+    run -0 substrate world stop
+    refused 126 substrate -c 'touch ask1'
+    typed "clear; substrate -c 'touch ask1'; echo always-\$?"
+    wait_for 20 prompted 1
+    typed a
+    shown '^always-0'
+    run -0 substrate world stop
+    run -0 substrate -c 'touch ask1'
+    equal 'only its owner reads it' 600 "$(stat -c %a "$SUBSTRATE_HOME/approvals.yaml")"
+    # It was for the policy as it was.
+    policy default $'mode: enforce\napproval:\n  require: [touch ask*, ls]'
+    refused 126 substrate -c 'touch ask1'
+    # A broken file approves nothing, and stays as it is.
+    echo 'version: [' >"$SUBSTRATE_HOME/approvals.yaml"
+    run --separate-stderr substrate -c 'touch ask1'
+    equal 'exit code' 126 "$status"
+    contains "$stderr" approvals.yaml
+    equal content 'version: [' "$(cat "$SUBSTRATE_HOME/approvals.yaml")"
+}
+
+@test "a question that nobody answers in time is denied" {
+    need_program tmux
+    policy default $'mode: enforce\napproval:\n  require: [touch ask*]\n  timeout: 200ms'
+    in_terminal "substrate -c 'touch ask1'; echo code-\$?"
+    shown '^code-126'
+    [[ ! -e ask1 ]]
+    policy default $'mode: enforce\napproval:\n  require: [touch ask*]\n  interactive: false'
+    refused 126 substrate -c 'touch ask1'
+    contains "$stderr" 'approval.interactive'
+}
+
+@test "where the policy says so, the change is seen before it is approved" {
+    need_program tmux
+    policy default $'mode: enforce\nworld:\n  commit: ask\napproval:\n  require: [touch ask*]'
+    in_terminal 'bash --norc --noprofile -i'
+    typed "substrate -c 'touch ask1'; echo code-\$?"
+    wait_for 20 prompted 1
+    shown 'writes 1 path'
+    [[ ! -e ask1 ]]
+    typed o
+    shown '^code-0'
+    [[ -e ask1 ]]
+    equal commit applied "$(last .commit)"
+    typed "clear; substrate -c 'touch ask2'; echo no-\$?"
+    wait_for 20 prompted 1
+    typed d
+    shown '^no-126'
+    [[ ! -e ask2 ]]
+    equal span '["denied","discarded"]' "$(last '[.outcome, .commit] | tojson')"
+}
+
+@test "on the host it is asked too" {
+    need_program tmux
+    policy default $'mode: enforce\napproval:\n  require: [touch ask*]'
+    in_terminal "substrate --no-world -c 'touch ask1'; echo code-\$?"
+    wait_for 20 prompted 1
+    typed o
+    shown '^code-0'
+    [[ -e ask1 ]]
+}

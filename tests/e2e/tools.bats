@@ -71,16 +71,6 @@ END
     equal 'in the world' 'from dep' "$output"
 }
 
-# Starts COMMAND in a terminal of its own; what it shows stays there after its end.
-in_terminal() {
-    echo 'set-option -g remain-on-exit on' >"$T/tmux.conf"
-    tmux -S "$T/tmux" -f "$T/tmux.conf" new-session -d -x 80 -y 24 "$1" 3>&-
-}
-terminal() { tmux -S "$T/tmux" "$@"; }
-shows() { terminal capture-pane -p | grep -q "$1"; }
-# shown PATTERN: within a while; complains with what the terminal shows instead.
-shown() { wait_for 20 shows "$1" || { terminal capture-pane -p && return 1; }; }
-
 @test "an editor in a terminal" {
     need_program tmux && need_program vim.tiny
     echo 'first line' >file
