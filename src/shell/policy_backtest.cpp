@@ -76,8 +76,16 @@ std::string new_decision(const broker::Verdict& verdict) {
     return decided(word, word == "deny", !verdict.denied);
 }
 
+// Refused for where it was to run or how, whatever the command was.
+bool about_place(const Span& span) {
+    for (const std::string_view rule :
+         {"world.isolate_network", "world_fs.require_world", "commands.isolated"})
+        if (span.decision.action == "deny" && span.decision.rule == rule) return true;
+    return false;
+}
+
 struct Report {
-    std::uint64_t spans = 0, redacted = 0, unjudged = 0;
+    std::uint64_t spans = 0, redacted = 0, unjudged = 0, place = 0;
     std::vector<Difference> differences;
 };
 
@@ -85,6 +93,7 @@ Json to_json(const Report& report) {
     Json json = {{"spans", report.spans},
                  {"redacted", report.redacted},
                  {"unjudged", report.unjudged},
+                 {"refused_for_place", report.place},
                  {"differ", Json::array()}};
     for (const Difference& one : report.differences) {
         Json item = {{"span_id", one.span_id},
@@ -127,6 +136,10 @@ int policy_backtest(const Console& console, const PolicyBacktestOptions& options
     Report report;
     std::map<std::string, std::uint64_t> problems;
     const auto read = each_recorded_span(console, filter, [&](Span&& span) {
+        if (about_place(span)) {
+            ++report.place;
+            return;
+        }
         const RecordedCommand command = recorded_command(span);
         ++report.spans;
         report.redacted += command.redacted ? 1 : 0;

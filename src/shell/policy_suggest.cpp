@@ -51,6 +51,12 @@ bool is_wrapper(const policy::SimpleCommand& command) {
     }
 }
 
+// A few texts cannot stand in a policy, such as those that are too long.
+bool fits_in_a_policy(const std::string& text) {
+    const PolicyText read = parse_policy("id: a\nname: " + yaml_scalar(text) + "\n", "text");
+    return read.ok() && read.policy.name == text;
+}
+
 class Suggester {
   public:
     Suggester(const std::vector<Span>& spans, const SuggestionGround& ground)
@@ -59,14 +65,18 @@ class Suggester {
     Result<Suggestion> run() {
         for (const Span& span : spans_) observe(span);
         made_ = allow_patterns(needed_);
+        std::erase_if(made_.patterns, [](const std::string& pattern) { return !fits_in_a_policy(pattern); });
         leave_out_those_without();
         for (const Observed& one : observed_) take_scopes(*one.span);
+        for (std::set<std::string>* texts : {&writes_, &hosts_})
+            std::erase_if(*texts,
+                          [](const std::string& text) { return is_utf8(text) && !fits_in_a_policy(text); });
         Suggestion suggestion;
         for (int round = 0;; ++round) {
             suggestion.yaml = yaml();
             SUB_TRY_ASSIGN(const bool all, check(suggestion.yaml));
             if (all) break;
-            if (round > 0)
+            if (round > 2)
                 return fail({Errc::internal, "the suggested policy does not allow what it was made from"});
         }
         if (observed_.empty())
@@ -130,7 +140,8 @@ class Suggester {
         host_network_ |= span.enforcement.netns == "host";
     }
 
-    // False when some spans are not allowed: they are left out, and the text is to be made anew.
+    // False when some spans are not allowed: they are left out, or the policy is to isolate
+    // what is not known, and the text is to be made anew.
     Result<bool> check(const std::string& text) {
         const PolicyText read = parse_policy(text, "suggested");
         if (!read.ok())
@@ -139,20 +150,26 @@ class Suggester {
                        policy::compile_policy(read.policy, {.project = "/project", .home = ground_.home}));
         SUB_TRY_ASSIGN(const policy::CompiledPolicy compiled, policy::CompiledPolicy::open(bytes));
         const std::size_t before = observed_.size();
+        const bool known = more_unresolved_;
         std::erase_if(observed_, [&](const Observed& one) {
             const Decision decision =
                 policy::judge(compiled, one.parsed,
                               {.cwd = one.command.cwd, .home = ground_.home, .dialect = one.command.dialect});
+            // What is looked at in part only: see evaluate.cpp.
+            const bool unknown =
+                decision.action == DecisionAction::deny && decision.rule == "commands.unresolved";
+            more_unresolved_ |= unknown;
+            if (unknown) return false;
             const bool allowed = decision.action == DecisionAction::allow ||
                                  decision.action == DecisionAction::allow_with_restrictions;
             if (!allowed) leave_out(one.command, decision.reason);
             return !allowed;
         });
-        return observed_.size() == before;
+        return observed_.size() == before && more_unresolved_ == known;
     }
 
     std::string yaml() const {
-        bool unresolved = false, operators = false;
+        bool unresolved = more_unresolved_, operators = false;
         for (const Observed& one : observed_) {
             operators |= one.parsed.operators;
             unresolved |= std::ranges::any_of(one.parsed.commands, is_unresolved);
@@ -235,6 +252,7 @@ class Suggester {
     AllowPatterns made_;
     std::set<std::string> writes_, hosts_;
     bool host_network_ = false;
+    bool more_unresolved_ = false;  // found only when it was judged
     std::vector<std::string> left_out_;
 };
 

@@ -181,6 +181,38 @@ TEST(Suggest, HostileTextsStayText) {
     EXPECT_EQ(made->yaml.find("\nid: evil"), std::string::npos);
 }
 
+// The reader of policies refuses some texts whatever their quotes; one command that has
+// them must not spoil the others.
+TEST(Suggest, TextsThatNoPolicyCanHoldAreLeftOut) {
+    const auto made =
+        suggest_policy(spans_of({"ls", "./'#end-of-the-text'", "touch '#end-of-the-text'"}), kGround);
+    ASSERT_TRUE(made) << made.error().describe();
+    EXPECT_EQ(made->covered, 1u);
+    EXPECT_EQ(made->left_out.size(), 2u);
+    EXPECT_TRUE(parse_policy(made->yaml, "suggested").ok());
+}
+
+TEST(Suggest, LongWordsAreWidened) {
+    const auto made = suggest_policy(spans_of({"echo " + std::string(100'000, 'x')}), kGround);
+    ASSERT_TRUE(made) << made.error().describe();
+    EXPECT_EQ(made->covered, 1u);
+    EXPECT_LT(made->yaml.size(), 4096u);
+}
+
+TEST(Recorded, DialectAndWordsAsTheyWereJudged) {
+    Span span = span_of("a | b");
+    span.argv = {"bash", "-c", "a | b"};
+    EXPECT_EQ(recorded_command(span).dialect, policy::Dialect::bash);
+    span.argv[0] = "sh";
+    EXPECT_EQ(recorded_command(span).dialect, policy::Dialect::posix);
+    EXPECT_EQ(recorded_command(span).line, "a | b");
+    span.argv[0] = "zsh";
+    EXPECT_EQ(recorded_command(span).argv, span.argv);
+    span.replay.argv = {"x", "[REDACTED]"};
+    EXPECT_EQ(recorded_command(span).argv, (Texts{"x", "REDACTED"}));
+    EXPECT_TRUE(recorded_command(span).redacted);
+}
+
 TEST(Suggest, YamlScalarsReadAsThemselves) {
     for (const std::string text :
          {"a",    "true",         "null",     "1.5",      "- x",    "a: b",

@@ -24,12 +24,15 @@ bool mark_secrets(std::string& text) {
 
 RecordedCommand recorded_command(const Span& span) {
     RecordedCommand made{.line = {}, .argv = span.replay.argv, .cwd = span.cwd, .project = span.project};
-    if (made.argv.empty()) made.line = span.cmd;
     // What a shell was given; a simple command that needed none is the same in all of them.
     const std::vector<std::string>& ran = span.argv;
-    const bool by_shell = ran.size() >= 3 && (ran[1] == "-c" || ran[1] == "-lc");
-    if (by_shell && policy::shell_family(policy::base_name(ran[0])) == policy::ShellFamily::posix)
-        made.dialect = policy::Dialect::posix;
+    if (made.argv.empty() && ran.size() >= 3 && (ran[1] == "-c" || ran[1] == "-lc")) {
+        const std::string_view shell = policy::base_name(ran[0]);
+        if (shell == "sh" || shell == "dash") made.dialect = policy::Dialect::posix;
+        // Another language is not ours to read: judged as what was executed.
+        else if (shell != "bash" && policy::shell_family(shell) != policy::ShellFamily::none) made.argv = ran;
+    }
+    if (made.argv.empty()) made.line = span.cmd;
     made.redacted = mark_secrets(made.line);
     for (std::string& word : made.argv) made.redacted |= mark_secrets(word);
     return made;
