@@ -46,7 +46,9 @@ std::string status_text(const Json& status) {
                 supervisor::text_of(world, "network"), supervisor::text_of(world, "seccomp"),
                 supervisor::number_of(world, "mounts"), supervisor::number_of(world, "rss_kb"),
                 supervisor::number_of(world, "commands"), age_text(supervisor::number_of(world, "age_ms")),
-                supervisor::flag_of(world, "background") ? ", background processes" : "");
+                supervisor::flag_of(world, "background") ? ", background processes"
+                : supervisor::flag_of(world, "standby")  ? ", made ahead"
+                                                         : "");
         for (const Json& kept : project.at("kept"))
             text += fmt::format("  {}  {}\n", supervisor::text_of(kept, "span_id"),
                                 supervisor::text_of(kept, "state"));

@@ -62,6 +62,7 @@ class Execution {
     Result<> run(const std::string& span_id, const int (&stdio)[3]);
 
   private:
+    Project::Wanted wanted() const;
     Result<> acquire();
     Result<> prepare_capture();
     Result<> choose_lowers();
@@ -139,15 +140,21 @@ Result<> Execution::run(const std::string& span_id, const int (&stdio)[3]) {
     caller_.conclude(result_);
     give_back();
     project_.release_done();
+    if (wanted().fresh) prepare_standby(machine_, trace_, project_, wanted());
     return {};
 }
 
+Project::Wanted Execution::wanted() const {
+    return {request_.capture, request_.host_network,
+            request_.ephemeral || request_.commit == CommitMode::discard};
+}
+
 Result<> Execution::acquire() {
-    const Project::Wanted wanted{request_.capture, request_.host_network,
-                                 request_.ephemeral || request_.commit == CommitMode::discard};
+    const Project::Wanted wanted = this->wanted();
     for (;;) {
         SUB_TRY_ASSIGN(lease_, project_.acquire(machine_, wanted));
-        if (!lease_.warm) return {};  // being set up while its first command is prepared
+        // A new one is being set up while its first command is prepared.
+        if (!session_world().world.ready()) return {};
         // What the world said while it was idle: its background work is done, or it has died.
         bool alive = true;
         while (alive) {
@@ -436,6 +443,19 @@ void prepare_next(const Machine& machine, Project& project, SessionWorld& idle) 
     next.captured_ns = *now;
     if (mark_captured(project.store(), machine.env, next, make_span_id(machine.env), idle.id()))
         idle.marked = prepared;
+}
+
+void prepare_standby(const Machine& machine, trace::TraceWriter& trace, Project& project,
+                     const Project::Wanted& wanted) {
+    // The others are made for one command's capture.
+    if (wanted.capture.value_or(CaptureStrategy::overlay) != CaptureStrategy::overlay) return;
+    auto made = project.make_standby(machine, wanted);
+    if (made && !*made) return;
+    std::unique_ptr<SessionWorld> world = made ? std::move(*made) : nullptr;
+    const bool overlay = world && world->plan.capture.strategy == CaptureStrategy::overlay;
+    if (overlay && world->world.await_ready()) prepare_next(machine, project, *world);
+    else if (world) end_world(machine, trace, project, std::move(world));
+    project.keep_standby(std::move(world));
 }
 
 Result<> settle_background(const Machine& machine, trace::TraceWriter& trace, Project& project,

@@ -45,6 +45,11 @@ Result<> execute(const Machine& machine, trace::TraceWriter& trace, broker::Brok
 // command needs it.
 void prepare_next(const Machine& machine, Project& project, SessionWorld& idle);
 
+// Makes a world ahead for the next who wants a fresh one, after one was used up. That it
+// fails shows when one is needed.
+void prepare_standby(const Machine& machine, trace::TraceWriter& trace, Project& project,
+                     const Project::Wanted& wanted);
+
 // Brings what background processes have changed since their command ended to
 // the host, once they are gone or their world ends.
 Result<> settle_background(const Machine& machine, trace::TraceWriter& trace, Project& project,

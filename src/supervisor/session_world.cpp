@@ -115,16 +115,19 @@ void Project::release_done() {
     released_.notify_all();
 }
 
-// The idle world that fits best: one with background processes before others.
-std::unique_ptr<SessionWorld> Project::take_fitting(const Wanted& wanted) {
+bool Project::fits(const SessionWorld& world, const Wanted& wanted) {
     const auto strategy = wanted.capture.value_or(CaptureStrategy::overlay);
     const auto network = wanted.host_network ? plan::NetworkMode::host : plan::NetworkMode::loopback;
+    return world.plan.capture_record.primary == strategy && world.plan.network == network;
+}
+
+// The idle world that fits best: one with background processes before others.
+std::unique_ptr<SessionWorld> Project::take_fitting(const Wanted& wanted) {
     std::unique_lock lock(mutex_);
     for (;;) {
         auto best = idle_.end();
         for (auto it = idle_.begin(); it != idle_.end(); ++it) {
-            const plan::WorldPlan& plan = (*it)->plan;
-            if (plan.capture_record.primary != strategy || plan.network != network) continue;
+            if (!fits(**it, wanted)) continue;
             if (best == idle_.end() || (*it)->background) best = it;
         }
         if (best != idle_.end()) {
@@ -137,14 +140,48 @@ std::unique_ptr<SessionWorld> Project::take_fitting(const Wanted& wanted) {
     }
 }
 
+std::unique_ptr<SessionWorld> Project::take_standby(const Wanted& wanted) {
+    std::unique_lock lock(mutex_);
+    // One that is being made is ready before another could be.
+    released_.wait(lock, [&] { return !standby_coming_; });
+    if (!standby_ || !fits(*standby_, wanted)) return nullptr;
+    standby_->standby = false;
+    return std::move(standby_);
+}
+
 Result<Project::Lease> Project::acquire(const Machine& machine, const Wanted& wanted) {
-    while (std::unique_ptr<SessionWorld> world = wanted.fresh ? nullptr : take_fitting(wanted)) {
-        if (is_current(*world)) return Lease{std::move(world), /*warm=*/true};
+    while (std::unique_ptr<SessionWorld> world = wanted.fresh ? take_standby(wanted) : take_fitting(wanted)) {
+        if (is_current(*world)) return Lease{std::move(world), /*warm=*/!wanted.fresh};
         // The project's directory is another one now: this world ends here.
         const std::string id = world->id();
         world.reset();
         SUB_TRY(store_.discard("worlds/" + id));
     }
+    SUB_TRY_ASSIGN(std::unique_ptr<SessionWorld> launched, launch(machine, wanted));
+    return Lease{std::move(launched), /*warm=*/false};
+}
+
+Result<std::unique_ptr<SessionWorld>> Project::make_standby(const Machine& machine, const Wanted& wanted) {
+    {
+        const std::scoped_lock lock(mutex_);
+        if (standby_ || standby_coming_) return nullptr;
+        standby_coming_ = true;
+    }
+    auto launched = launch(machine, wanted);
+    if (!launched) return launched;
+    (*launched)->last_used_ns = machine.env.realtime_ns();
+    (*launched)->standby = true;
+    return launched;
+}
+
+void Project::keep_standby(std::unique_ptr<SessionWorld> world) {
+    const std::scoped_lock lock(mutex_);
+    standby_coming_ = false;
+    standby_ = std::move(world);
+    released_.notify_all();
+}
+
+Result<std::unique_ptr<SessionWorld>> Project::launch(const Machine& machine, const Wanted& wanted) {
     SUB_TRY_ASSIGN(plan::WorldPlan plan, plan_world(machine, wanted));
     SUB_TRY_ASSIGN(sys::UniqueFd lock, store_.make_world(plan.world_id));
     // fuse-overlayfs is mounted while the world is set up, on this slot only.
@@ -161,7 +198,7 @@ Result<Project::Lease> Project::acquire(const Machine& machine, const Wanted& wa
                                                 machine.env.realtime_ns());
     world->masks = mask_identities(world->plan);
     if (!fuse_slot.empty()) world->adopt_slot(std::move(fuse_slot));
-    return Lease{std::move(world), /*warm=*/false};
+    return world;
 }
 
 void Project::release(std::unique_ptr<SessionWorld> world) {
@@ -178,6 +215,7 @@ std::vector<std::unique_ptr<SessionWorld>> Project::take_idle(std::int64_t unuse
         taken.push_back(std::move(world));
         return true;
     });
+    if (standby_ && standby_->last_used_ns <= unused_since_ns) taken.push_back(std::move(standby_));
     return taken;
 }
 
@@ -198,6 +236,7 @@ void Project::for_each_idle(const std::function<void(const SessionWorld&)>& visi
     // A world whose command has just been answered is idle to whoever asks.
     released_.wait_for(lock, std::chrono::seconds(1), [&] { return expected_ == 0; });
     for (const auto& world : idle_) visit(*world);
+    if (standby_) visit(*standby_);
 }
 
 }  // namespace substrate::supervisor

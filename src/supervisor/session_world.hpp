@@ -49,6 +49,7 @@ class SessionWorld {
     world::World world;
     std::int64_t started_ns;
     std::uint64_t commands = 0;
+    bool standby = false;     // made ahead, for one who wants a fresh world
     std::uint64_t masks = 0;  // mask_identities() when it was launched
     std::int64_t last_used_ns = 0;
     // Set while background processes of `background_span` hold a slot.
@@ -85,8 +86,14 @@ class Project {
         std::unique_ptr<SessionWorld> world;
         bool warm = false;
     };
-    // An idle world that fits, one with background processes first, or a new one.
+    // An idle world that fits, one with background processes first, or a new one. A fresh
+    // world may have been made before it was wanted.
     Result<Lease> acquire(const Machine& machine, const Wanted& wanted);
+    // A world that nothing has run in, made ahead for the next one who wants a fresh one: it
+    // is like the one that was just used up. Null when there is one already.
+    Result<std::unique_ptr<SessionWorld>> make_standby(const Machine& machine, const Wanted& wanted);
+    // Gives it to who wants a fresh one. Null: it could not be made.
+    void keep_standby(std::unique_ptr<SessionWorld> world);
     // Between the two, a world is about to be given back: acquire waits for it
     // rather than making another.
     void expect_release();
@@ -110,7 +117,10 @@ class Project {
         : store_(std::move(store)), session_id_(std::move(session_id)) {}
     Result<plan::WorldPlan> plan_world(const Machine& machine, const Wanted& wanted) const;
     bool is_current(const SessionWorld& world) const;
+    static bool fits(const SessionWorld& world, const Wanted& wanted);
     std::unique_ptr<SessionWorld> take_fitting(const Wanted& wanted);
+    std::unique_ptr<SessionWorld> take_standby(const Wanted& wanted);
+    Result<std::unique_ptr<SessionWorld>> launch(const Machine& machine, const Wanted& wanted);
 
     Store store_;
     std::string session_id_;
@@ -119,6 +129,8 @@ class Project {
     std::condition_variable released_;
     int expected_ = 0;  // worlds about to be released
     std::vector<std::unique_ptr<SessionWorld>> idle_;
+    std::unique_ptr<SessionWorld> standby_;
+    bool standby_coming_ = false;
     std::vector<std::string> pending_;
 };
 

@@ -35,6 +35,7 @@ Json world_json(const SessionWorld& world, std::int64_t now_ns) {
             {"user_namespace", world.plan.user_namespace},
             {"mounts", world.plan.mounts.size() + 1},
             {"commands", world.commands},
+            {"standby", world.standby},
             {"background", world.background},
             {"age_ms", (now_ns - world.started_ns) / 1'000'000}};
 }

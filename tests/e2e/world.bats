@@ -127,8 +127,9 @@ print(s.getsockname()[1], flush=True); sys.stdin.read()' >"$T/port" < <(exec sle
 }
 
 @test "--share-network is recorded" {
-    run -0 substrate --share-network -c 'readlink /proc/self/ns/net'
+    run --separate-stderr -0 substrate --share-network -c 'readlink /proc/self/ns/net'
     equal 'the host namespace' "$(readlink /proc/self/ns/net)" "$output"
+    contains "$stderr" 'would be denied by policy' 'world.isolate_network'
     equal recorded host "$(last .enforcement.netns)"
     run -0 substrate -c 'readlink /proc/self/ns/net'
     [[ $output != "$(readlink /proc/self/ns/net)" ]]
@@ -279,10 +280,33 @@ s.recv(1)' "$SUBSTRATE_HOME/sock/control.sock" >"$T/connected" 3>&- &
     equal 'the warm world' kept "$(in_world 'cat /tmp/file')"
     run substrate --ephemeral -c 'cat /tmp/file'
     equal 'the fresh one' 1 "$status"
-    equal worlds 1 "$(substrate world status --json | jq '.projects[0].worlds | length')"
+    equal worlds 1 "$(substrate world status --json | jq '[.projects[0].worlds[] | select(.standby | not)] | length')"
     run -0 substrate --ephemeral -c 'echo x >made'
     equal 'its change' x "$(cat made)"
 }
+
+@test "the next fresh world is made ahead, and nothing has run in it" {
+    run -0 substrate --ephemeral -c 'echo left >/tmp/file; echo 1 >a'
+    local first ahead
+    first=$(last .world_id)
+    wait_for 10 standby
+    ahead=$(standby)
+    [[ $ahead != "$first" ]]
+    # It shows the project as it is when it is used.
+    echo 2 >a
+    echo new >b
+    run -0 substrate --ephemeral -c 'cat a b; ls /tmp; echo $SUBSTRATE_WORLD_ID'
+    equal 'in the one made ahead' $'2\nnew\n'"$ahead" "$output"
+    equal 'not reused' false "$(last .warm)"
+    # Ended by hand, it is no reason to fail; a session world is another one.
+    wait_for 10 standby
+    run -0 substrate -c 'echo $SUBSTRATE_WORLD_ID'
+    [[ $output != "$(standby)" ]]
+    kill -KILL "$(substrate world status --json | jq '.projects[0].worlds[] | select(.standby) | .init_pid')"
+    run -0 substrate --ephemeral -c 'cat b'
+    equal 'in a new one' new "$output"
+}
+standby() { substrate world status --json | jq -er '.projects[0].worlds[] | select(.standby) | .world_id'; }
 
 @test "gc beside a live world takes nothing of it" {
     in_world true
