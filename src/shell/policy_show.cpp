@@ -97,15 +97,18 @@ std::string line(std::string_view name, std::string_view value) {
 
 std::string chosen_by(const broker::Choice& choice) {
     if (choice.directory.empty()) return "nothing here: the default holds";
+    const std::string directory = printable(choice.directory);
+    if (choice.texts.empty())
+        return fmt::format(
+            "what was trusted for {0}, whose files are gone (substrate policy trust --revoke {0})",
+            directory);
     std::string files;
     if (choice.texts.profile) files = broker::kProfileFile;
     if (choice.texts.policy)
         files += (files.empty() ? "" : " and ") + std::string(broker::kProjectPolicyFile);
-    if (files.empty()) files = "what was trusted there";
-    const std::string directory = printable(choice.directory);
-    return fmt::format(
-        "{} in {} ({})", files, directory,
-        choice.trusted ? "trusted" : "not trusted: only tightens; substrate policy trust " + directory);
+    const std::string standing =
+        choice.trusted ? "trusted" : "not trusted: only tightens; substrate policy trust " + directory;
+    return fmt::format("{} in {} ({})", files, directory, standing);
 }
 
 // What is in force, where that is not simply what the files say.

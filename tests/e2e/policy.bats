@@ -156,6 +156,12 @@ $f:4:24: /allow_shell_operators: must be true or false" "$f"
     run -0 substrate policy trust --yes
     run --separate-stderr -0 substrate policy show --json
     equal 'after trust' '[true,["chosen"]]' "$(jq -c '[.trusted, [.layers[].role]]' <<<"$output")"
+    rm .substrate-profile
+    run --separate-stderr -0 substrate policy show
+    contains "$output" 'policy      strict' "what was trusted for $P, whose files are gone"
+    run -0 substrate policy trust --revoke
+    run --separate-stderr -0 substrate policy show
+    contains "$output" 'policy      default'
 }
 
 @test "show and explain: nothing that can be read" {
