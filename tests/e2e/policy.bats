@@ -198,6 +198,27 @@ $f:4:24: /allow_shell_operators: must be true or false" "$f"
     equal 'in force' null "$(jq .policy_id <<<"$output")"
 }
 
+@test "a policy of one's own that cannot be had is not passed over for a looser one" {
+    for target in default.yaml nowhere.yaml; do
+        ln -sfn $target "$policies/default.yaml"
+        run --separate-stderr substrate policy show
+        equal "exit for a link to $target" 2 "$status"
+        refused 126 substrate -c true
+    done
+    policy default $'mode: enforce\ncommands:\n  denied: [touch no*]'
+    mv "$policies/default.yaml" "$T/default.yaml"
+    ln -s "$T/default.yaml" "$policies/default.yaml"
+    refused 126 substrate -c 'touch no'
+    contains "$stderr" 'commands.denied[0]'
+    [[ $SUBSTRATE_TEST_WAY == user ]] || return 0
+    substrate world stop
+    chmod 0 "$policies"
+    run --separate-stderr substrate policy show
+    equal 'exit for a closed directory' 2 "$status"
+    refused 126 substrate -c true
+    chmod 0700 "$policies"
+}
+
 @test "a running agent: what it has in force, and its last good text" {
     policy default $'mode: enforce\ncommands:\n  denied: [touch no*]'
     run --separate-stderr -0 substrate policy reload
