@@ -7,10 +7,9 @@
 namespace substrate::shell {
 namespace {
 
-const PolicyValue& at(const std::vector<PolicyValue>& values, std::string_view pointer) {
-    static const PolicyValue kNone;
+PolicyValue at(const std::vector<PolicyValue>& values, std::string_view pointer) {
     const auto found = std::ranges::find(values, pointer, &PolicyValue::pointer);
-    return found == values.end() ? kNone : *found;
+    return found == values.end() ? PolicyValue{} : *found;
 }
 
 constexpr const char* kText =

@@ -518,6 +518,33 @@ END
     done
 }
 
+@test "approvals: listed, counted by explain, revoked" {
+    policy default $'mode: enforce\napproval:\n  require: [git push *]'
+    local hash id=apr_01a202bb-f3b1-74e9-a8d1-64067e01109
+    hash=$(substrate policy show --json | jq -r .policy_hash)
+    {
+        printf 'version: 1\napprovals:\n'
+        printf '  - {id: "%s", policy_id: "default", policy_hash: "%s", directory: "%s", pattern: "%s", at: "2026-01-31T12:00:00Z"}\n' \
+            ${id}a "$hash" "$P" 'git push origin' ${id}b "$hash" / "echo '\\u202e\\e[2J'"
+    } >"$SUBSTRATE_HOME/approvals.yaml"
+    chmod 0600 "$SUBSTRATE_HOME/approvals.yaml"
+    run --separate-stderr -0 substrate policy approvals
+    contains "${lines[0]}" "${id}a  2026-01-31T12:00:00  git push origin  in $P  (policy default)"
+    lacks "$output" $'\033' $'\u202e'
+    equal json '["git push origin",2]' "$(substrate policy approvals --json | jq -c '[.[0].pattern, length]')"
+    run --separate-stderr -0 substrate policy explain 'git push origin'
+    contains "$output" 'decision    ask' 'would run   yes: it was approved earlier'
+    run --separate-stderr substrate policy explain 'git push --force origin'
+    equal 'exit for another command' 126 "$status"
+    run --separate-stderr -0 substrate policy approvals --revoke ${id}a
+    equal revoked '1 revoked' "$output"
+    run --separate-stderr substrate policy explain 'git push origin'
+    equal 'exit after it' 126 "$status"
+    run --separate-stderr -0 substrate policy approvals --revoke-all --json
+    equal 'revoked as json' 1 "$(jq .revoked <<<"$output")"
+    equal left '[]' "$(substrate policy approvals --json)"
+}
+
 @test "approvals: none, and one that is not there" {
     run --separate-stderr -0 substrate policy approvals
     contains "$stderr" 'nothing is approved'
