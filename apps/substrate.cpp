@@ -8,6 +8,7 @@
 #include "model/exit_codes.hpp"
 #include "shell/commands.hpp"
 #include "shell/run.hpp"
+#include "supervisor/client.hpp"
 #include "sys/host_env.hpp"
 #include "sys/process.hpp"
 
@@ -200,8 +201,17 @@ int run_subcommand(const Console& console, int argc, char** argv) {
     return exit;
 }
 
+// A program of its own, so that this one stays small.
+int run_policy_program(const Console& console, char** argv) {
+    const std::string program = supervisor::sibling_program("substrate-policy");
+    ::execv(program.c_str(), argv + 1);
+    return console.fail_with(
+        Error::last_os("execve", program).as(Errc::unsupported).hint("install it beside substrate"));
+}
+
 int run(const Console& console, int argc, char** argv) {
     const std::string_view first = argc > 1 ? argv[1] : "";
+    if (first == "policy") return run_policy_program(console, argv);
     if (first == "internal-relay") return relay_command();
     for (const std::string_view name : {"trace", "replay", "diff", "apply", "discard", "world"})
         if (first == name) return run_subcommand(console, argc, argv);
@@ -218,7 +228,7 @@ int run(const Console& console, int argc, char** argv) {
     CLI::App app{
         "Runs commands in worlds: sandboxes whose changes are captured, recorded and replayable.\n\n"
         "Or: substrate [OPTIONS] -- PROGRAM ARGUMENTS, without a shell.\n"
-        "Commands: trace, replay, diff, apply, discard, world (each has --help)",
+        "Commands: trace, replay, diff, apply, discard, world, policy (each has --help)",
         "substrate"};
     add_main_options(app, options);
     // What follows "--" is the command's, not ours to interpret.

@@ -12,13 +12,10 @@
 
 #include "base/env.hpp"
 #include "base/result.hpp"
+#include "broker/answer.hpp"
 #include "policy/command_line.hpp"
 
 namespace substrate::broker {
-
-enum class Answer : std::uint8_t { deny, once, session, always };
-const char* to_string(Answer answer);
-std::optional<Answer> parse_answer(std::string_view text);
 
 // What "for the session" and "always" cover, exactly; all of it is shown to the person.
 struct ApprovalScope {

@@ -24,6 +24,11 @@ FileStamp to_stamp(const struct ::statx& st) {
             .ctime_ns = sys::to_ns(st.stx_ctime)};
 }
 
+// Stands for a place that cannot be looked at. No file has this device.
+FileStamp unseen(int error) {
+    return {.device = ~std::uint64_t{0}, .inode = static_cast<std::uint64_t>(error)};
+}
+
 Error refused(const std::string& path, const std::string& what, std::string advice) {
     return Error(Errc::safety, "'" + printable(path) + "' " + what).hint(std::move(advice));
 }
@@ -66,8 +71,16 @@ Result<FileText> read_once(int fd, const std::string& path) {
 
 std::optional<FileStamp> stamp_of(const std::string& path) {
     struct ::statx st{};
-    if (::statx(AT_FDCWD, path.c_str(), AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &st) != 0) return std::nullopt;
-    return to_stamp(st);
+    const auto look = [&](int flags) {
+        return ::statx(AT_FDCWD, path.c_str(), flags | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &st) == 0
+                   ? 0
+                   : errno;
+    };
+    const int error = look(0);
+    if (error == 0) return to_stamp(st);
+    if (error != ENOENT && error != ENOTDIR) return unseen(error);
+    // A link that leads nowhere is there all the same.
+    return look(AT_SYMLINK_NOFOLLOW) == 0 ? std::optional(to_stamp(st)) : std::nullopt;
 }
 
 Result<std::optional<FileText>> read_policy_file(const std::string& path, Ground ground, std::uint32_t uid) {
@@ -77,7 +90,13 @@ Result<std::optional<FileText>> read_policy_file(const std::string& path, Ground
         auto fd = sys::open_path(path, flags);
         if (!fd) {
             const int error = fd.error().os_errno();
-            if (error == ENOENT || error == ENOTDIR) return std::optional<FileText>();
+            const auto stamp = stamp_of(path);
+            if (error == ENOENT || error == ENOTDIR) {
+                if (!stamp) return std::optional<FileText>();
+                return fail(refused(path, "is a link that leads nowhere", "put a file there, or remove it"));
+            }
+            if (ground == Ground::project && stamp == unseen(EACCES))
+                return fail(Error(Errc::denied, "'" + printable(path) + "' cannot be looked at"));
             if (error == ELOOP)
                 return fail(refused(path, "is a link, or leads in a circle", "put a file there"));
             return fail(std::move(fd).error().hint("make it readable, or remove it"));

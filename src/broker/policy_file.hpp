@@ -17,7 +17,8 @@ struct FileStamp {
     bool operator==(const FileStamp&) const = default;
 };
 
-// The stamp of what `path` leads to now; nullopt where there is nothing.
+// The stamp of what `path` leads to now; nullopt where there is nothing. A link that leads
+// nowhere and a place that cannot be looked at have stamps too: read_policy_file says why.
 std::optional<FileStamp> stamp_of(const std::string& path);
 
 struct FileText {

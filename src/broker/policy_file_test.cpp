@@ -41,6 +41,22 @@ TEST_F(PolicyFileTest, TakesOnlyRegularFiles) {
     EXPECT_TRUE(refusal(root_ + "/big").contains("larger than 8 MiB"));
 }
 
+// What a person put there must not be passed over for another policy.
+TEST_F(PolicyFileTest, WhatCannotBeSeenIsNotNothing) {
+    ASSERT_EQ(::symlink("loop", (root_ + "/loop").c_str()), 0);
+    ASSERT_EQ(::symlink("nothing", (root_ + "/dangling").c_str()), 0);
+    EXPECT_TRUE(stamp_of(root_ + "/loop"));
+    EXPECT_TRUE(stamp_of(root_ + "/dangling"));
+    EXPECT_TRUE(refusal(root_ + "/dangling").contains("leads nowhere"));
+    write(root_ + "/nothing", "text");
+    EXPECT_EQ(refusal(root_ + "/dangling"), "read");
+    if (sys::effective_uid() == 0) return;  // sees all
+    ASSERT_EQ(::mkdir((root_ + "/closed").c_str(), 0), 0);
+    EXPECT_TRUE(stamp_of(root_ + "/closed/a"));
+    EXPECT_NE(read(root_ + "/closed/a").error().code(), Errc::denied);
+    EXPECT_EQ(read(root_ + "/closed/a", Ground::project).error().code(), Errc::denied);
+}
+
 TEST_F(PolicyFileTest, BelievesOnlyWhatNobodyElseCanWrite) {
     write(root_ + "/a", "text", 0622);
     EXPECT_TRUE(refusal(root_ + "/a").contains("can be written by other accounts"));

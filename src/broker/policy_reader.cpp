@@ -19,6 +19,7 @@ namespace substrate::broker {
 namespace {
 
 constexpr std::size_t kProblemsShown = 5;
+constexpr std::size_t kMostProblems = 100;  // as parse_policy
 
 void check_patterns(PolicyText& read, std::string_view file, const Places& places) {
     const Policy& policy = read.policy;
@@ -36,6 +37,7 @@ void check_patterns(PolicyText& read, std::string_view file, const Places& place
         for (std::size_t i = 0; i < list->size(); ++i) {
             const auto parsed = policy::parse_pattern((*list)[i], values);
             if (parsed) continue;
+            if (read.problems.size() >= kMostProblems) return;
             const std::string place = pointer + ("/" + std::to_string(i));
             const auto origin = std::ranges::find(read.origins, place, &PolicyOrigin::pointer);
             read.problems.push_back({.file = std::string(file),

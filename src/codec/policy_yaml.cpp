@@ -148,8 +148,11 @@ class PolicyReader {
     void list(const YamlNode& node, const std::string& pointer, std::vector<std::string>& into) {
         if (node.kind != YamlNode::Kind::sequence) return problem(node, pointer, "must be a list of strings");
         into.clear();
-        for (std::size_t i = 0; i < node.items.size(); ++i)
-            if (string(node.items[i], pointer + "/" + std::to_string(i))) into.push_back(node.items[i].text);
+        for (std::size_t i = 0; i < node.items.size(); ++i) {
+            const std::string item = pointer + "/" + std::to_string(i);
+            origin(node.items[i], item);
+            if (string(node.items[i], item)) into.push_back(node.items[i].text);
+        }
     }
     void origin(const YamlNode& node, const std::string& pointer) {
         out_.origins.push_back({pointer, node.line});

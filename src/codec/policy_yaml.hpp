@@ -29,7 +29,7 @@ struct PolicyOrigin {
 struct PolicyText {
     Policy policy;
     std::vector<PolicyProblem> problems;  // not empty: `policy` must not be used
-    std::vector<PolicyOrigin> origins;    // of every scalar and list, in the order of the text
+    std::vector<PolicyOrigin> origins;  // of every scalar, list and item of a list, in the order of the text
     bool ok() const { return problems.empty(); }
 };
 

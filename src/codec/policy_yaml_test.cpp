@@ -99,6 +99,11 @@ TEST(PolicyYaml, KeepsWhereValuesCameFrom) {
     ASSERT_EQ(read.origins.size(), 2u);
     EXPECT_EQ(read.origins[1].pointer, "/mode");
     EXPECT_EQ(read.origins[1].line, 3);
+    const PolicyText list = parse_policy("id: a\ncommands:\n  denied:\n    - a\n\n    - b\n", "f");
+    ASSERT_EQ(list.origins.size(), 4u);
+    EXPECT_EQ(list.origins[1].pointer, "/commands/denied");
+    EXPECT_EQ(list.origins[3].pointer, "/commands/denied/1");
+    EXPECT_EQ(list.origins[3].line, 6);
 }
 
 TEST(PolicyYaml, BombsAndHugeTextsAreRefused) {

@@ -1,36 +1,19 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <charconv>
-
 #include "base/ids.hpp"
 #include "base/text.hpp"
 #include "codec/json_value.hpp"
 #include "codec/span_json.hpp"
-#include "codec/time_text.hpp"
 #include "model/exit_codes.hpp"
 #include "shell/commands.hpp"
 #include "shell/render.hpp"
+#include "shell/since.hpp"
 #include "trace/follower.hpp"
 #include "trace/reader.hpp"
 
 namespace substrate::shell {
 namespace {
-
-// "90s", "15m", "2h", "3d" before now, or a time as it stands in the trace.
-Result<std::int64_t> parse_since(const std::string& text, std::int64_t now_ns) {
-    std::int64_t count = 0;
-    const auto parsed = std::from_chars(text.data(), text.data() + text.size(), count);
-    if (parsed.ec == std::errc() && parsed.ptr == text.data() + text.size() - 1 && count >= 0) {
-        const std::string_view units = "smhd";
-        constexpr std::int64_t kSeconds[] = {1, 60, 3600, 86400};
-        if (const auto unit = units.find(text.back()); unit != std::string_view::npos)
-            return now_ns - count * kSeconds[unit] * 1'000'000'000;
-    }
-    auto time = parse_rfc3339(text);
-    if (!time) return fail(std::move(time).error().hint("write 15m, 2h, 3d or 2026-01-31T12:00:00Z"));
-    return time;
-}
 
 void tell_skipped(const Console& console, const trace::TraceReader& reader) {
     for (const trace::Skipped& skipped : reader.skipped()) console.note("skipped " + skipped.describe());

@@ -25,7 +25,7 @@ command -v bats >/dev/null || skip 'bats is missing (package bats)'
 stage=$(mktemp -d /var/tmp/substrate-e2e.XXXXXXXX)
 trap 'rm -rf "$stage"' EXIT
 mkdir "$stage/bin" "$stage/e2e" "$stage/support"
-cp "$binaries"/substrate "$binaries"/substrate-world-{agent,init} "$stage/bin/"
+cp "$binaries"/substrate "$binaries"/substrate-policy "$binaries"/substrate-world-{agent,init} "$stage/bin/"
 cp -R "$here"/*.bats "$here"/*.bash "$stage/e2e/"
 cp "$here"/../contract/validate_schemas.py "$stage/support/" 2>/dev/null || true
 cp -R "$here"/../../schemas "$stage/schemas" 2>/dev/null || true
