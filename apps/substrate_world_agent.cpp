@@ -61,6 +61,7 @@ int main(int argc, char** argv) {
     options.identity = supervisor::program_identity(supervisor::sibling_program("substrate-world-agent"));
     options.idle_exit_ns = seconds_ns(env, "SUBSTRATE_AGENT_IDLE_SECS", 600);
     options.world_idle_ns = seconds_ns(env, "SUBSTRATE_WORLD_IDLE_SECS", 300);
+    options.standby = env.variable("SUBSTRATE_STANDBY").value_or("1") != "0";
     auto agent = supervisor::Agent::start(env, *home, options);
     if (!agent) return fail_with(agent.error());
     tell(ready_fd, "ready");

@@ -40,7 +40,8 @@ Result<std::unique_ptr<Agent>> Agent::start(const Env& env, const Home& home, co
                     .facts = {},
                     .seccomp = {},
                     .init_program = options.init_program,
-                    .capture_roots = capture_roots(env, home)};
+                    .capture_roots = capture_roots(env, home),
+                    .standby = options.standby};
     SUB_TRY_ASSIGN(machine.facts, world::probe_host(env, {options.init_program, home.path,
                                                           usual_capture_root(machine.capture_roots)}));
     SUB_TRY_ASSIGN(machine.seccomp, world::compile_seccomp(plan::SeccompMode::enforce));

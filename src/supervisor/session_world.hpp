@@ -25,6 +25,7 @@ struct Machine {
     world::SeccompProgram seccomp;
     std::string init_program;
     std::vector<std::string> capture_roots;
+    bool standby = false;  // whether worlds are made ahead of who wants a fresh one
 };
 
 // A running world of one project and the capture slots that it uses one after
