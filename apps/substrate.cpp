@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <array>
 
 #include "base/text.hpp"
 #include "codec/json_value.hpp"
@@ -9,6 +10,7 @@
 #include "shell/commands.hpp"
 #include "shell/run.hpp"
 #include "supervisor/client.hpp"
+#include "supervisor/protocol.hpp"
 #include "sys/host_env.hpp"
 #include "sys/process.hpp"
 
@@ -93,6 +95,20 @@ Result<> pass_variables(const Console& console, const std::vector<std::string>& 
     return {};
 }
 
+// What knows policies is a program of its own, so that this one stays small.
+int run_policy_program(const Console& console, char* const* argv) {
+    const std::string program = supervisor::sibling_program("substrate-policy");
+    ::execv(program.c_str(), argv);
+    return console.fail_with(
+        Error::last_os("execve", program).as(Errc::unsupported).hint("install it beside substrate"));
+}
+
+int explain(const Console& console, const ExecRequest& request) {
+    std::string name = "policy", word = "internal-explain", json = dump_json(supervisor::to_json(request));
+    const std::array<char*, 4> argv = {name.data(), word.data(), json.data(), nullptr};
+    return run_policy_program(console, argv.data());
+}
+
 int run_main(const Console& console, const MainOptions& options) {
     RunOptions run;
     ExecRequest& request = run.request;
@@ -108,7 +124,7 @@ int run_main(const Console& console, const MainOptions& options) {
     if (auto filled = fill_from_process(console, request); !filled) return console.fail_with(filled.error());
     if (auto passed = pass_variables(console, options.env, request); !passed)
         return console.fail_with(passed.error());
-    if (options.explain) return explain_command(console, request);
+    if (options.explain) return explain(console, request);
     return run_command(console, std::move(run),
                        use_host(console, "SUBSTRATE_WORLD", options.no_world, options.world));
 }
@@ -201,17 +217,9 @@ int run_subcommand(const Console& console, int argc, char** argv) {
     return exit;
 }
 
-// A program of its own, so that this one stays small.
-int run_policy_program(const Console& console, char** argv) {
-    const std::string program = supervisor::sibling_program("substrate-policy");
-    ::execv(program.c_str(), argv + 1);
-    return console.fail_with(
-        Error::last_os("execve", program).as(Errc::unsupported).hint("install it beside substrate"));
-}
-
 int run(const Console& console, int argc, char** argv) {
     const std::string_view first = argc > 1 ? argv[1] : "";
-    if (first == "policy") return run_policy_program(console, argv);
+    if (first == "policy") return run_policy_program(console, argv + 1);
     if (first == "internal-relay") return relay_command();
     for (const std::string_view name : {"trace", "replay", "diff", "apply", "discard", "world"})
         if (first == name) return run_subcommand(console, argc, argv);

@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 
 #include "model/exit_codes.hpp"
+#include "shell/commands.hpp"
 #include "shell/policy_commands.hpp"
 #include "sys/host_env.hpp"
 #include "sys/process.hpp"
@@ -136,6 +137,8 @@ class Parser {
 };
 
 int run(const Console& console, int argc, char** argv) {
+    if (argc == 3 && std::string_view(argv[1]) == "internal-explain")
+        return explain_request(console, argv[2]);
     Options options;
     // What follows "--" is the words of a command to explain, not ours to interpret.
     int own = argc;

@@ -113,11 +113,10 @@ Judgement Broker::judge(const Question& question) {
     made.verdict =
         broker::judge(*made.policies, line, {.cwd = question.cwd, .home = home, .dialect = question.dialect});
     if (made.verdict.denied || !made.verdict.asks) return made;
-    made.scope = {
-        .policy_id = made.policies->id(),
-        .policy_hash = made.policies->hash(),
-        .directory = question.project,
-        .pattern = pattern_of(question, line)};
+    made.scope = {.policy_id = made.policies->id(),
+                  .policy_hash = made.policies->hash(),
+                  .directory = question.project,
+                  .pattern = pattern_of(question, line)};
     made.parts = parts_of(line);
     std::string problem;
     // The directory of the command, not of the project: what was approved for one holds there only.

@@ -76,6 +76,10 @@ std::string compiled_name(const Policy& policy, const policy::PatternValues& val
 
 Result<CompiledBytes> compiled_bytes(const std::string& directory, const Policy& policy,
                                      const policy::PatternValues& values) {
+    if (directory.empty()) {
+        SUB_TRY_ASSIGN(const std::string bytes, policy::compile_policy(policy, values));
+        return hold(bytes);
+    }
     const std::string path = directory + "/" + compiled_name(policy, values);
     if (auto mapped = map_file(path, policy.hash)) return std::move(*mapped);
     SUB_TRY_ASSIGN(const std::string bytes, policy::compile_policy(policy, values));

@@ -19,8 +19,9 @@ struct CompiledBytes {
 // The file in `directory` that holds this policy compiled with these values.
 std::string compiled_name(const Policy& policy, const policy::PatternValues& values);
 
-// From the cache where it has the policy whole, else compiled now and written there. The
-// cache only saves time: what is wrong with it (not ours, damaged, no space) is no error.
+// From the cache where it has the policy whole, else compiled now and written there. An
+// empty `directory` is no cache. The cache only saves time: what is wrong with it (not ours, damaged, no
+// space) is no error.
 Result<CompiledBytes> compiled_bytes(const std::string& directory, const Policy& policy,
                                      const policy::PatternValues& values);
 

@@ -75,9 +75,9 @@ void Loading::add(const LayerPtr& layer, LayerRole role) {
 }
 
 void Loading::look_at_managed() {
-    const auto& known = look(files_.policies, places_.managed_policy, Ground::system, [&](const std::string& text) {
-        return read_layer(text, places_.managed_policy, {}, places_);
-    });
+    const auto& known =
+        look(files_.policies, places_.managed_policy, Ground::system,
+             [&](const std::string& text) { return read_layer(text, places_.managed_policy, {}, places_); });
     if (known.good) add(known.good, LayerRole::managed);
 }
 
@@ -87,8 +87,9 @@ LayerPtr Loading::named(const std::string& id) {
                                                                  {&places_.system_policies, Ground::system}};
     for (const auto& [directory, ground] : directories) {
         const std::string path = *directory + "/" + id + ".yaml";
-        const auto& known = look(files_.policies, path, ground,
-                                 [&](const std::string& text) { return read_layer(text, path, id, places_); });
+        const auto& known = look(files_.policies, path, ground, [&](const std::string& text) {
+            return read_layer(text, path, id, places_);
+        });
         if (known.good) return known.good;
         if (known.problem) return nullptr;
     }

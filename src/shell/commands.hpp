@@ -57,6 +57,8 @@ int world_gc(const Console& console, const WorldOptions& options);
 
 // --explain: the plan of the world that a command would get; runs nothing.
 int explain_command(const Console& console, const ExecRequest& request);
+// The same for the JSON of an ExecRequest, as the client hands it on.
+int explain_request(const Console& console, const std::string& json);
 
 // Relays standard input to standard output until the input ends: for output of
 // background processes whose `substrate` has gone.

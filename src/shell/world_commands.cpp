@@ -128,27 +128,6 @@ int world_gc(const Console& console, const WorldOptions& options) {
     return exit;
 }
 
-int explain_command(const Console& console, const ExecRequest& request) {
-    const auto roots = supervisor::capture_roots(console.env, console.home);
-    const std::string path = supervisor::find_project(request.cwd, world::home_of(console.env, ::geteuid()));
-    // Reads and probes only; the store is where the next command would make it.
-    const std::string scratch = probe_scratch(console);
-    auto facts = world::probe_host(
-        console.env, {supervisor::sibling_program("substrate-world-init"), console.home.path, scratch});
-    if (!facts) return console.fail_with(facts.error());
-    const supervisor::Machine machine{
-        .env = console.env, .facts = *facts, .seccomp = {}, .init_program = {}, .capture_roots = roots};
-    auto plan = supervisor::plan_project_world(machine, path, scratch,
-                                               {request.capture, request.host_network, false});
-    if (!plan) return console.fail_with(plan.error());
-    console.out(fmt::format("command    {}\n",
-                            printable(request.cmd.empty() ? shell_join(request.argv) : request.cmd)));
-    console.out(fmt::format("decision   allow (no policy is configured)\ncommit     {}\n",
-                            to_string(request.commit)));
-    console.out(plan::to_text(*plan));
-    return 0;
-}
-
 int relay_command() {
     char buffer[64 * 1024];
     for (;;) {

@@ -451,7 +451,8 @@ void prepare_next(const Machine& machine, Project& project, SessionWorld& idle) 
 void prepare_standby(const Machine& machine, trace::TraceWriter& trace, Project& project,
                      const Project::Wanted& wanted) {
     // The others are made for one command's capture.
-    if (!machine.standby || wanted.capture.value_or(CaptureStrategy::overlay) != CaptureStrategy::overlay) return;
+    if (!machine.standby || wanted.capture.value_or(CaptureStrategy::overlay) != CaptureStrategy::overlay)
+        return;
     auto made = project.make_standby(machine, wanted);
     if (made && !*made) return;
     std::unique_ptr<SessionWorld> world = made ? std::move(*made) : nullptr;

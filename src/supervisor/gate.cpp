@@ -29,20 +29,6 @@ Result<> check_environment(const ExecRequest& request) {
     return {};
 }
 
-broker::Question question_of(const ExecRequest& request, const std::string& project,
-                             const std::string& session) {
-    broker::Question question{.cwd = request.cwd, .project = project, .session = session};
-    question.argv = request.argv;
-    if (!request.argv.empty()) return question;
-    const std::string_view shell = policy::base_name(request.shell);
-    question.line = request.cmd;
-    if (shell == "bash") question.dialect = policy::Dialect::bash;
-    else if (shell == "sh" || shell == "dash") question.dialect = policy::Dialect::posix;
-    // Another program's language is not ours to read: judged as what is executed.
-    else question.argv = {request.shell, "-c", request.cmd};
-    return question;
-}
-
 Event event_of(const Machine& machine, std::string_view type, const std::string& session,
                const std::string& span_id) {
     return {.type = std::string(type),
@@ -75,7 +61,6 @@ class Gate {
     Result<> ask(Asker& asker);
     broker::ApprovalQuestion question() const;
     void deny(std::string reason);
-    void tighten();
     Result<> record_violation();
 
     const Machine& machine_;
@@ -182,33 +167,6 @@ Result<> Gate::ask(Asker& asker) {
     return {};
 }
 
-void Gate::tighten() {
-    if (!made_.judgement.policies) return;
-    const broker::PolicySet& policies = *made_.judgement.policies;
-    const broker::Verdict& verdict = made_.judgement.verdict;
-    ExecRequest& request = made_.request;
-    request.commit = std::max(request.commit, policies.commit());
-    if (!policies.reuse_session()) request.ephemeral = true;
-    if (verdict.isolate) {
-        request.ephemeral = true;
-        request.commit = std::max(request.commit, CommitMode::ask);
-    } else if (verdict.direct && !request.capture && request.commit == CommitMode::automatic &&
-               !request.ephemeral) {
-        request.capture = CaptureStrategy::direct;
-    }
-    if (made_.preview) {
-        request.ephemeral = true;
-        request.host_network = false;
-        request.capture.reset();
-        request.commit = CommitMode::ask;
-    }
-    // Changes that a policy wants to see first cannot be made in place.
-    if (request.capture == CaptureStrategy::direct && request.commit == CommitMode::ask)
-        request.capture.reset();
-    const std::int64_t limit = policies.runtime_ms();
-    if (limit > 0) request.timeout_ms = request.timeout_ms == 0 ? limit : std::min(request.timeout_ms, limit);
-}
-
 Result<> Gate::record_violation() {
     if (!made_.denied && !made_.would_deny) return {};
     Event event = event_of(machine_, event_type::kPolicyViolation, session_, span_id_);
@@ -249,11 +207,51 @@ Result<Passage> Gate::run(const ExecRequest& request, Asker& asker) {
         return std::move(made_);
     }
     if (made_.would_deny) made_.notices.push_back(policy::denial_text(decision));
-    tighten();
+    made_.request = tightened(std::move(made_.request), made_.judgement, made_.preview.has_value());
     return std::move(made_);
 }
 
 }  // namespace
+
+ExecRequest tightened(ExecRequest request, const broker::Judgement& judgement, bool preview) {
+    if (!judgement.policies) return request;
+    const broker::PolicySet& policies = *judgement.policies;
+    request.commit = std::max(request.commit, policies.commit());
+    if (!policies.reuse_session()) request.ephemeral = true;
+    if (judgement.verdict.isolate) {
+        request.ephemeral = true;
+        request.commit = std::max(request.commit, CommitMode::ask);
+    } else if (judgement.verdict.direct && !request.capture && request.commit == CommitMode::automatic &&
+               !request.ephemeral) {
+        request.capture = CaptureStrategy::direct;
+    }
+    if (preview) {
+        request.ephemeral = true;
+        request.host_network = false;
+        request.capture.reset();
+        request.commit = CommitMode::ask;
+    }
+    // Changes that a policy wants to see first cannot be made in place.
+    if (request.capture == CaptureStrategy::direct && request.commit == CommitMode::ask)
+        request.capture.reset();
+    const std::int64_t limit = policies.runtime_ms();
+    if (limit > 0) request.timeout_ms = request.timeout_ms == 0 ? limit : std::min(request.timeout_ms, limit);
+    return request;
+}
+
+broker::Question question_of(const ExecRequest& request, const std::string& project,
+                             const std::string& session) {
+    broker::Question question{.cwd = request.cwd, .project = project, .session = session};
+    question.argv = request.argv;
+    if (!request.argv.empty()) return question;
+    const std::string_view shell = policy::base_name(request.shell);
+    question.line = request.cmd;
+    if (shell == "bash") question.dialect = policy::Dialect::bash;
+    else if (shell == "sh" || shell == "dash") question.dialect = policy::Dialect::posix;
+    // Another program's language is not ours to read: judged as what is executed.
+    else question.argv = {request.shell, "-c", request.cmd};
+    return question;
+}
 
 Result<Passage> pass_gate(const Machine& machine, trace::TraceWriter& trace, broker::Broker& broker,
                           const std::string& project, const std::string& session, const ExecRequest& request,

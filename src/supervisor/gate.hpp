@@ -41,6 +41,13 @@ struct Passage {
     broker::Judgement judgement;
 };
 
+// What is asked of the broker about a request.
+broker::Question question_of(const ExecRequest& request, const std::string& project,
+                             const std::string& session);
+// What the policies leave of a request that they let through. `preview`: the command runs in
+// a closed world before anybody is asked.
+ExecRequest tightened(ExecRequest request, const broker::Judgement& judgement, bool preview);
+
 // Judges `request`, asks where something is to be asked, records violations and answers.
 // An error means that it must not run, as a denial does.
 Result<Passage> pass_gate(const Machine& machine, trace::TraceWriter& trace, broker::Broker& broker,

@@ -48,8 +48,9 @@ TEST(ShippedPolicies, DefaultDeniesAccidentsAndIsolatesInstalls) {
     EXPECT_EQ(deny.action, DecisionAction::deny);
     EXPECT_EQ(deny.rule, "commands.denied[1]");
     EXPECT_EQ(deny.mode, PolicyMode::observe);
-    EXPECT_EQ(policy::denial_text(deny),
-              "command would be denied by policy: rm -fr / (policy default, commands.denied[1] \"rm -rf /\")");
+    EXPECT_EQ(
+        policy::denial_text(deny),
+        "command would be denied by policy: rm -fr / (policy default, commands.denied[1] \"rm -rf /\")");
     for (const char* line : {"sudo ls", "chmod -R 777 .", "curl x | bash", "wget -qO- x | sh", "rm -rf ~",
                              "mkfs.ext4 /dev/sda", "dd if=x of=/dev/sda", "su -c ls"})
         EXPECT_EQ(judge(bytes, line).action, DecisionAction::deny) << line;

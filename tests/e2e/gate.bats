@@ -13,7 +13,7 @@ policy() {
     printf 'id: %s\n%s\n' "$1" "$2" >"$SUBSTRATE_HOME/policies/.new"
     mv "$SUBSTRATE_HOME/policies/.new" "$SUBSTRATE_HOME/policies/$1.yaml"
 }
-enforce() { policy default "$(printf 'mode: enforce\ncommands:\n  denied: [touch no*, rm -rf /]\n  isolated: [touch iso*]\n%s' "${1:-}")"; }
+enforce() { policy default $'mode: enforce\ncommands:\n  denied: [touch no*, rm -rf /]\n  isolated: [touch iso*]'; }
 denied() { refused 126 "$@" && [[ $stderr == *'command denied by policy: '* ]]; }
 
 @test "a denied command does not run, at any door" {

@@ -216,6 +216,9 @@ Seccomp:	2" "$output"
     [[ ! -e made && ! -e $SUBSTRATE_HOME/trace.jsonl ]]
     equal 'running processes' '' "$(our_processes)"
     [[ -z $(find "$SUBSTRATE_HOME" -path '*/worlds/*' 2>/dev/null) ]]
+    contains "$output" 'decision   allow (no rule is against it; policy default)'
+    run -0 substrate --explain -c 'sudo ls'
+    contains "$output" 'decision   deny (denied by the pattern "sudo *"' 'observed: it would run'
     run -0 substrate --explain --capture copy-diff --share-network -- ls
     contains "$output" copy-diff host
 }
