@@ -3,12 +3,15 @@
 
 #include <CLI/CLI.hpp>
 #include <array>
+#include <span>
+#include <vector>
 
 #include "base/text.hpp"
 #include "codec/json_value.hpp"
 #include "model/exit_codes.hpp"
 #include "shell/commands.hpp"
 #include "shell/run.hpp"
+#include "shell/script.hpp"
 #include "supervisor/client.hpp"
 #include "supervisor/protocol.hpp"
 #include "sys/host_env.hpp"
@@ -41,10 +44,10 @@ struct MainOptions {
 // CLI11 would read a value in brackets as a list.
 CLI::Option* as_they_are(CLI::Option* option) { return option->allow_extra_args(false); }
 
-// The index of the "--" that ends our own arguments, or argc.
+// The index of the "--" or "-f" that ends our own arguments, or argc.
 int end_of_options(const CLI::App& app, int argc, char** argv) {
     for (int i = 1; i < argc; ++i) {
-        if (std::string_view(argv[i]) == "--") return i;
+        if (std::string_view(argv[i]) == "--" || std::string_view(argv[i]) == "-f") return i;
         const CLI::Option* option = app.get_option_no_throw(argv[i]);
         if (option != nullptr && option->get_items_expected_min() > 0) ++i;  // its value
     }
@@ -127,6 +130,21 @@ int run_main(const Console& console, const MainOptions& options) {
     if (options.explain) return explain(console, request);
     return run_command(console, std::move(run),
                        use_host(console, "SUBSTRATE_WORLD", options.no_world, options.world));
+}
+
+// Commands that stand in a file or come by standard input: as `bash FILE ARGUMENTS` and
+// `bash` would run them, but read whole first.
+Result<> take_script(MainOptions& options, std::span<char* const> file_and_arguments) {
+    std::string text;
+    if (!file_and_arguments.empty()) {
+        SUB_TRY_ASSIGN(text, read_script_file(file_and_arguments[0]));
+    } else {
+        SUB_TRY_ASSIGN(text, read_script(STDIN_FILENO, "standard input"));
+        if (text.find_first_not_of(" \t\r\n") == std::string::npos) return {};
+    }
+    options.argv = {options.shell, "-c", std::move(text)};
+    for (char* argument : file_and_arguments) options.argv.emplace_back(argument);
+    return {};
 }
 
 // --help and --version print and succeed; anything else is one line and exit 2.
@@ -217,6 +235,55 @@ int run_subcommand(const Console& console, int argc, char** argv) {
     return exit;
 }
 
+int run_replay(const Console& console, const MainOptions& options) {
+    ReplayOptions replay{.span_id = options.replay_id,
+                         .verbose = options.replay_verbose,
+                         .verify = false,
+                         .json = false,
+                         .no_world = options.no_world};
+    replay.no_world = use_host(console, "SUBSTRATE_REPLAY_USE_WORLD", options.no_world, options.world);
+    return replay_command(console, replay);
+}
+
+int complain_of_usage(const Console& console, const std::string& what) {
+    console.note(what + " (substrate --help)");
+    return to_int(ExitCode::usage);
+}
+
+// Every other form of running something.
+int run_options(const Console& console, MainOptions& options, int argc, char** argv) {
+    const std::ios_base::Init streams;
+    CLI::App app{
+        "Runs commands in worlds: sandboxes whose changes are captured, recorded and replayable.\n\n"
+        "Or: substrate [OPTIONS] -- PROGRAM ARGUMENTS, without a shell; -f FILE ARGUMENTS, a script of\n"
+        "the shell; neither, and commands come by standard input.\n"
+        "Commands: trace, replay, diff, apply, discard, world, policy (each has --help)",
+        "substrate"};
+    add_main_options(app, options);
+    // What follows "--" or "-f" is the command's, not ours to interpret.
+    const int own = end_of_options(app, argc, argv);
+    const std::vector<char*> rest(argv + std::min(own + 1, argc), argv + argc);
+    const bool script = own < argc && std::string_view(argv[own]) == "-f";
+    if (!script) options.argv.assign(rest.begin(), rest.end());
+    try {
+        app.parse(own, argv);
+    } catch (const CLI::ParseError& error) {
+        return usage_exit(console, app, error);
+    }
+    if (!options.replay_id.empty()) return run_replay(console, options);
+    const bool has_line = app.count("-c") > 0;
+    if (has_line && options.line.empty()) options.line = ":";  // what the shell does for an empty line
+    if (script && rest.empty()) return complain_of_usage(console, "-f names no script");
+    if (has_line && (script || !options.argv.empty()))
+        return complain_of_usage(console, "only one of -c LINE, -f FILE and -- PROGRAM");
+    if (script || (!has_line && options.argv.empty() && ::isatty(STDIN_FILENO) == 0))
+        if (auto taken = take_script(options, rest); !taken) return console.fail_with(taken.error());
+    if (!has_line && options.argv.empty())
+        return complain_of_usage(console,
+                                 "nothing to run (substrate -c 'LINE', -f FILE or -- PROGRAM ARGUMENTS)");
+    return run_main(console, options);
+}
+
 int run(const Console& console, int argc, char** argv) {
     const std::string_view first = argc > 1 ? argv[1] : "";
     if (first == "policy") return run_policy_program(console, argv + 1);
@@ -232,40 +299,7 @@ int run(const Console& console, int argc, char** argv) {
         options.line = argv[at + 1];
         return run_main(console, options);
     }
-    const std::ios_base::Init streams;
-    CLI::App app{
-        "Runs commands in worlds: sandboxes whose changes are captured, recorded and replayable.\n\n"
-        "Or: substrate [OPTIONS] -- PROGRAM ARGUMENTS, without a shell.\n"
-        "Commands: trace, replay, diff, apply, discard, world, policy (each has --help)",
-        "substrate"};
-    add_main_options(app, options);
-    // What follows "--" is the command's, not ours to interpret.
-    const int own = end_of_options(app, argc, argv);
-    for (int i = own + 1; i < argc; ++i) options.argv.emplace_back(argv[i]);
-    try {
-        app.parse(own, argv);
-    } catch (const CLI::ParseError& error) {
-        return usage_exit(console, app, error);
-    }
-    if (!options.replay_id.empty()) {
-        ReplayOptions replay{.span_id = options.replay_id,
-                             .verbose = options.replay_verbose,
-                             .verify = false,
-                             .json = false,
-                             .no_world = options.no_world};
-        replay.no_world = use_host(console, "SUBSTRATE_REPLAY_USE_WORLD", options.no_world, options.world);
-        return replay_command(console, replay);
-    }
-    const bool has_line = app.count("-c") > 0;
-    if (has_line && options.line.empty()) options.line = ":";  // what the shell does for an empty line
-    if (has_line == !options.argv.empty()) {
-        console.note(
-            options.argv.empty()
-                ? "nothing to run (substrate -c 'LINE', or substrate -- PROGRAM ARGUMENTS; substrate --help)"
-                : "either -c LINE or -- PROGRAM, not both");
-        return to_int(ExitCode::usage);
-    }
-    return run_main(console, options);
+    return run_options(console, options, argc, argv);
 }
 
 }  // namespace

@@ -14,6 +14,8 @@ namespace substrate::broker {
 namespace {
 
 constexpr int kAttempts = 20;
+// A command that keeps a project's file open must not hold up the others for long.
+constexpr int kProjectAttempts = 2;
 constexpr int kPauseMs = 10;
 
 FileStamp to_stamp(const struct ::statx& st) {
@@ -116,7 +118,7 @@ Result<std::optional<FileText>> read_policy_file(const std::string& path, Ground
         auto text = read_once(fd->get(), path);
         if (text) return std::optional<FileText>(std::move(*text));
         if (text.error().code() != Errc::conflict) return fail(std::move(text).error());
-        if (attempt == kAttempts)
+        if (attempt == (ground == Ground::project ? kProjectAttempts : kAttempts))
             return fail(
                 Error(Errc::conflict, "'" + printable(path) + "' is being written").hint("try again"));
         (void)::poll(nullptr, 0, kPauseMs);

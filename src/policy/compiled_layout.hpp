@@ -75,10 +75,15 @@ constexpr std::uint64_t program_key(std::string_view base, bool denying) {
     return mix(hash) | 1;
 }
 inline constexpr std::size_t kGrams[] = {3, 5};
+// Of the last `size` bytes of `window`, at most seven, the last one lowest.
+constexpr std::uint64_t gram_key(std::size_t size, std::uint64_t window) {
+    const std::uint64_t mask = (std::uint64_t{1} << (8 * size)) - 1;
+    return mix(std::uint64_t{size} << (8 * size) | (window & mask)) | 1;
+}
 constexpr std::uint64_t gram_key(std::string_view bytes) {
-    std::uint64_t packed = bytes.size();
-    for (const char c : bytes) packed = packed << 8 | static_cast<unsigned char>(c);
-    return mix(packed) | 1;
+    std::uint64_t window = 0;
+    for (const char c : bytes) window = window << 8 | static_cast<unsigned char>(c);
+    return gram_key(bytes.size(), window);
 }
 inline constexpr char kWordEnd = '\x01';
 

@@ -146,15 +146,23 @@ void CompiledPolicy::match(const NormalCommand& command, bool only_denied, std::
     }
     std::vector<std::uint64_t> seen;  // a key that is there twice must not be verified twice
     std::string marked;
+    const auto* const filter = at<std::uint64_t>(head.filter.offset);
     const auto grams = [&](std::string_view word) {
         marked.assign(1, kWordEnd).append(word).push_back(kWordEnd);
-        for (const std::size_t size : kGrams)
-            for (std::size_t i = 0; i + size <= marked.size(); ++i) {
-                const std::uint64_t key = gram_key(std::string_view(marked).substr(i, size));
-                if (find(key) == nullptr || std::ranges::find(seen, key) != seen.end()) continue;
+        std::uint64_t window = 0;  // the last eight bytes
+        for (std::size_t end = 1; end <= marked.size(); ++end) {
+            window = window << 8 | static_cast<unsigned char>(marked[end - 1]);
+            for (const std::size_t size : kGrams) {
+                if (end < size) continue;
+                const std::uint64_t key = gram_key(size, window);
+                const std::size_t bit = key >> 1 & (kFilterBits - 1);
+                if ((filter[bit / 64] >> (bit % 64) & 1) == 0 || find(key) == nullptr ||
+                    std::ranges::find(seen, key) != seen.end())
+                    continue;
                 seen.push_back(key);
                 look_up(key, command, only_denied, hits);
             }
+        }
         return false;
     };
     for (const Operand& operand : command.operands) any_reading(operand, grams);

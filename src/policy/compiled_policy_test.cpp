@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include "base/text.hpp"
 #include "policy/evaluate.hpp"
+#include "policy/expand.hpp"
 
 namespace substrate::policy {
 namespace {
@@ -150,6 +152,41 @@ TEST(Evaluate, ArgumentVectorsAreNotExpanded) {
     EXPECT_EQ(judged({"echo", "$(sudo ls)"}), DecisionAction::allow);
     EXPECT_EQ(judged({"ls", "*"}), DecisionAction::allow);
     EXPECT_EQ(judged({"sh", "-c", "sudo ls"}), DecisionAction::deny);
+}
+
+TEST(Evaluate, WhatGitRunsBesidesIsNeverOverlooked) {
+    const std::vector<std::string> verbs = {"commit",    "bisect",  "submodule",    "rebase", "clone",
+                                            "config",    "fetch",   "push",         "grep",   "difftool",
+                                            "ls-remote", "alias.x", "-c",           "-C",     "pull",
+                                            "log",       "archive", "filter-branch"};
+    const std::vector<std::vector<std::string>> rests = {{},
+                                                         {"run", "sudo", "ls"},
+                                                         {"foreach", "sudo ls"},
+                                                         {"-x", "sudo ls"},
+                                                         {"--exec=sudo ls"},
+                                                         {"--upload-pack", "sudo ls"},
+                                                         {"--receive-pack=sudo ls", "x"},
+                                                         {"--open-files-in-pager=sudo ls", "x"},
+                                                         {"ext::sudo ls"},
+                                                         {"-u", "sudo ls", "x"},
+                                                         {"core.pager=sudo ls", "log"},
+                                                         {"alias.x", "!sudo ls"},
+                                                         {"x", "-c", "core.sshCommand=sudo ls"}};
+    int alone = 0, found = 0;
+    for (const std::string& verb : verbs)
+        for (const std::vector<std::string>& rest : rests) {
+            std::vector<std::string> argv = {"git", verb};
+            argv.insert(argv.end(), rest.begin(), rest.end());
+            const ParsedLine parsed = parse_arguments(argv);
+            const bool others =
+                parsed.commands.size() > 1 || !parsed.ok() || parsed.commands[0].unresolved != Unknown::none;
+            found += others ? 1 : 0;
+            if (git_may_run_others(argv)) continue;
+            ++alone;
+            EXPECT_FALSE(others) << shell_join(argv);
+        }
+    EXPECT_GT(alone, 50);
+    EXPECT_GT(found, 20);
 }
 
 TEST(Evaluate, DenialsArePrintedSafely) {

@@ -6,6 +6,7 @@
 #include <span>
 
 #include "base/text.hpp"
+#include "policy/expand.hpp"
 #include "policy/wrapper_table.hpp"
 
 namespace substrate::policy {
@@ -338,13 +339,16 @@ Decision quick_check(const CompiledPolicy& policy, const std::vector<std::string
                   .policy_hash = std::string(policy.policy_hash()),
                   .mode = policy.mode()};
     if (argv.empty()) return made;
-    if (wrapper_rule(base_name(argv[0])).kind != WrapperKind::none) {
+    const WrapperKind kind = wrapper_rule(base_name(argv[0])).kind;
+    const bool runs_others = kind == WrapperKind::git ? git_may_run_others(argv) : kind != WrapperKind::none;
+    if (runs_others) {
         Decision whole = evaluate(policy, argv, context);
         const bool denied = whole.action == DecisionAction::deny &&
                             (whole.rule.starts_with("commands.denied") || whole.rule == "limits");
         return denied ? whole : made;
     }
     SimpleCommand command;
+    command.words.reserve(argv.size());
     for (const std::string& word : argv) command.words.push_back({.text = word.substr(0, kMaxWord)});
     NormalContext normal;
     if (context.cwd.starts_with('/')) normal.directories.push_back(normal_path(context.cwd));

@@ -65,4 +65,8 @@ class Expander {
     std::vector<std::uint8_t> depth_;  // how many wrappers stand around each command
 };
 
+// False when an argument vector of git is one command and nothing else: parse_arguments
+// would find no other in it.
+bool git_may_run_others(const std::vector<std::string>& argv);
+
 }  // namespace substrate::policy

@@ -261,4 +261,15 @@ void Expander::git_verb(std::uint32_t index, std::size_t verb) {
     }
 }
 
+bool git_may_run_others(const std::vector<std::string>& argv) {
+    constexpr std::string_view kVerbs =
+        "bisect filter-branch difftool mergetool send-email submodule rebase clone config";
+    if (argv.size() < 2) return false;
+    if (argv[1].starts_with('-') || listed(kVerbs, argv[1])) return true;
+    return std::any_of(argv.begin() + 2, argv.end(), [](std::string_view word) {
+        return word.starts_with("--upload-pack") || word.starts_with("--receive-pack") ||
+               word.starts_with("--open-files-in-pager=") || word.starts_with("ext::");
+    });
+}
+
 }  // namespace substrate::policy

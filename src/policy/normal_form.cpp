@@ -95,9 +95,11 @@ constexpr bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool add_equivalents(const ToolForm& tool, std::string_view name, LetterSet& letters) {
     bool found = false;
     for (std::string_view rest = tool.equivalents; !rest.empty() && !name.empty();) {
+        const bool begins = rest.starts_with(name);
         const std::size_t space = std::min(rest.find(' '), rest.size());
         const std::string_view entry = rest.substr(0, space);
         rest.remove_prefix(std::min(space + 1, rest.size()));
+        if (!begins) continue;
         const std::size_t equals = entry.find('=');
         // getopt_long(3) takes any beginning that is not ambiguous.
         if (equals == std::string_view::npos || !entry.substr(0, equals).starts_with(name)) continue;
@@ -223,6 +225,7 @@ NormalCommand normal_form(const SimpleCommand& command, const NormalContext& con
     out.shell = out.known && shell_family(out.base) != ShellFamily::none;
     const ToolForm& tool = tool_form(out.base);
     out.tool = &tool;
+    out.operands.reserve(command.words.size());
     bool options_end = false, value = false;
     for (std::size_t i = 1; i < command.words.size(); ++i) {
         const Word& word = command.words[i];

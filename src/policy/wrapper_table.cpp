@@ -221,11 +221,13 @@ bool is_loader(std::string_view base) {
     return base == "ld.so" || ((base.starts_with("ld-") || base.starts_with("ld64")) && base.contains(".so"));
 }
 
-bool padded_has(std::string_view list, std::string_view word) {
-    if (word.empty() || word.contains(' ')) return false;
-    for (std::size_t at = list.find(word); at != std::string_view::npos; at = list.find(word, at + 1))
-        if (list[at - 1] == ' ' && list[at + word.size()] == ' ') return true;
-    return false;
+template <class Add>
+void for_each_name(std::string_view list, Add add) {
+    while (!list.empty()) {
+        const std::size_t space = std::min(list.find(' '), list.size());
+        if (space > 0) add(list.substr(0, space));
+        list.remove_prefix(std::min(space + 1, list.size()));
+    }
 }
 
 }  // namespace
@@ -246,11 +248,7 @@ const WrapperRule& wrapper_rule(std::string_view base) {
         std::unordered_map<std::string_view, const WrapperRule*> made;
         for (const WrapperRule& rule : kRules) made.emplace(rule.name, &rule);
         const auto add = [&made](std::string_view list, const WrapperRule& rule) {
-            while (!list.empty()) {
-                const std::size_t space = std::min(list.find(' '), list.size());
-                if (space > 0) made.emplace(list.substr(0, space), &rule);
-                list.remove_prefix(std::min(space + 1, list.size()));
-            }
+            for_each_name(list, [&](std::string_view name) { made.emplace(name, &rule); });
         };
         add(kPosixShells, kShellRule);
         add(kOtherShells, kShellRule);
@@ -264,11 +262,17 @@ const WrapperRule& wrapper_rule(std::string_view base) {
 }
 
 ShellFamily shell_family(std::string_view base) {
-    if (base == "bash" || base == "rbash" || base.starts_with("bash-")) return ShellFamily::bash;
-    if (base.size() > 10) return ShellFamily::none;
-    if (padded_has(kPosixShells, base)) return ShellFamily::posix;
-    if (padded_has(kOtherShells, base) || base.starts_with("zsh-")) return ShellFamily::other;
-    return ShellFamily::none;
+    // Filled once, at first use; never written again.
+    static const std::unordered_map<std::string_view, ShellFamily> by_name = [] {
+        std::unordered_map<std::string_view, ShellFamily> made = {{"bash", ShellFamily::bash},
+                                                                  {"rbash", ShellFamily::bash}};
+        for_each_name(kPosixShells, [&](std::string_view name) { made.emplace(name, ShellFamily::posix); });
+        for_each_name(kOtherShells, [&](std::string_view name) { made.emplace(name, ShellFamily::other); });
+        return made;
+    }();
+    if (const auto found = by_name.find(base); found != by_name.end()) return found->second;
+    if (base.starts_with("bash-")) return ShellFamily::bash;
+    return base.starts_with("zsh-") && base.size() <= 10 ? ShellFamily::other : ShellFamily::none;
 }
 
 }  // namespace substrate::policy

@@ -73,6 +73,11 @@ Result<Channel> connect_or_start(const Env& env, const Home& home) {
     auto connected = sys::connect_stream(home.control_socket());
     if (connected) return Channel(std::move(*connected));
     if (connected.error().code() != Errc::unavailable) return fail(std::move(connected).error());
+    // The agent's socket is not shown in worlds, and another agent could not make worlds there.
+    if (env.variable("SUBSTRATE_WORLD_ID"))
+        return fail(
+            Error(Errc::unsupported, "this is a world already: what runs here is confined and recorded")
+                .hint("run the command itself"));
     SUB_TRY(create_home(home));
     // One client starts it, the others wait here and then find it.
     SUB_TRY_ASSIGN(const sys::UniqueFd gate,

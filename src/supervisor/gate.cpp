@@ -20,15 +20,6 @@ bool runs_code(std::string_view name) {
            name == "PROMPT_COMMAND" || name == "PS4" || name.starts_with("BASH_FUNC_");
 }
 
-Result<> check_environment(const ExecRequest& request) {
-    for (const auto& [name, value] : request.env)
-        if (runs_code(name))
-            return fail(Error(Errc::denied, "the variable " + printable(name) +
-                                                " makes a shell run commands that nobody has judged")
-                            .hint("leave it out"));
-    return {};
-}
-
 Event event_of(const Machine& machine, std::string_view type, const std::string& session,
                const std::string& span_id) {
     return {.type = std::string(type),
@@ -55,6 +46,7 @@ class Gate {
 
   private:
     void judge(const ExecRequest& request);
+    void check_environment();
     void check_network();
     void check_place();
     void refuse(std::string rule, std::string reason, std::string alternative, bool enforced);
@@ -81,6 +73,15 @@ void Gate::judge(const ExecRequest& request) {
     made_.would_deny = judgement.verdict.would_deny;
     made_.policy_id = judgement.policies ? judgement.policies->id() : "none";
     made_.policy_hash = judgement.policies ? judgement.policies->hash() : "";
+}
+
+// Whatever the mode: what nobody has seen cannot be judged.
+void Gate::check_environment() {
+    for (const auto& [name, value] : made_.request.env)
+        if (runs_code(name))
+            refuse("environment",
+                   "the variable " + name + " makes a shell run commands that nobody has judged",
+                   "leave it out", /*enforced=*/true);
 }
 
 // To share the host's network is to loosen: only a policy may.
@@ -185,8 +186,8 @@ Result<> Gate::record_violation() {
 }
 
 Result<Passage> Gate::run(const ExecRequest& request, Asker& asker) {
-    SUB_TRY(check_environment(request));
     judge(request);
+    check_environment();
     check_network();
     check_place();
     (void)trace_reloads(machine_, trace_, broker_);
@@ -231,8 +232,8 @@ ExecRequest tightened(ExecRequest request, const broker::Judgement& judgement, b
         request.capture.reset();
         request.commit = CommitMode::ask;
     }
-    // Changes that a policy wants to see first cannot be made in place.
-    if (request.capture == CaptureStrategy::direct && request.commit == CommitMode::ask)
+    // Changes that are not to reach the host by themselves cannot be made in place.
+    if (request.capture == CaptureStrategy::direct && request.commit != CommitMode::automatic)
         request.capture.reset();
     const std::int64_t limit = policies.runtime_ms();
     if (limit > 0) request.timeout_ms = request.timeout_ms == 0 ? limit : std::min(request.timeout_ms, limit);

@@ -110,17 +110,18 @@ dead() { gone "$1"; }
 
 can_trace() {
     need_program strace
-    timeout 20 strace -f -o /dev/null true 2>/dev/null || skip 'strace cannot trace here'
+    timeout --kill-after=5 20 strace -f -o /dev/null true 2>/dev/null || skip 'strace cannot trace here'
 }
 traced() { grep -qs '^TracerPid:.*[1-9]' "/proc/$1/status"; }
 # inject CALLS N: whichever process of the agent makes its N-th of these calls dies there.
 inject() {
     agent=$(agent_pid)
-    timeout 60 strace -f -q -o "$T/strace" -p "$agent" -e trace="$1" -e signal=none -e inject="$1:signal=KILL:when=$2" 3>&- 2>/dev/null &
+    timeout --kill-after=5 60 strace -f -q -o "$T/strace" -p "$agent" -e trace="$1" -e signal=none -e inject="$1:signal=KILL:when=$2" 3>&- 2>/dev/null &
     tracer=$!
     wait_for 20 traced "$agent"
 }
 injected() {
+    # Told to stop while its tracees die, strace may wait for ever for one of them: then it is killed.
     kill -TERM "$tracer" 2>/dev/null || true
     wait "$tracer" 2>/dev/null || true
     # The call that it died in has no result.
@@ -164,7 +165,7 @@ set_up_killed_at() {
     local call n
     for call in move_mount clone3 bind openat renameat2 flock; do
         for n in 1 2 5; do
-            timeout 60 strace -f -q -o "$T/strace" -e trace="$call" -e signal=none -e inject="$call:signal=KILL:when=$n" \
+            timeout --kill-after=5 60 strace -f -q -o "$T/strace" -e trace="$call" -e signal=none -e inject="$call:signal=KILL:when=$n" \
                 bash -c 'substrate -c "echo ran"; echo "exit $?"; exec timeout 30 substrate world stop' >"$T/out" 2>"$T/err" </dev/null 3>&- || true
             # It worked, or it said why not; and was not in the way of the next one.
             [[ $(cat "$T/out") == ran* || -s $T/err ]] || ! grep -q 'exit' "$T/out" || { echo "silent at $call $n: $(cat "$T/out")" && return 1; }

@@ -35,6 +35,29 @@ denied() { refused 126 "$@" && [[ $stderr == *'command denied by policy: '* ]]; 
     [[ -e yes ]]
 }
 
+@test "scripts and standard input are judged whole and run as the shell runs them" {
+    printf '#!/bin/bash\necho "$0 $# $2"\nread -r line && echo "read $line"\nexit 3\n' >ok.sh
+    run --separate-stderr -3 substrate -f ok.sh 'a b' c <<<input
+    equal output $'ok.sh 2 c\nread input' "$output"
+    enforce
+    printf 'echo first\nif false; then\n  touch no\nfi\n' >bad.sh
+    denied substrate -f bad.sh
+    run --separate-stderr -0 bash -c 'printf "echo one\necho two >made\n" | substrate'
+    equal output one "$output"
+    equal made two "$(cat made)"
+    refused 126 bash -c 'printf "echo one\nrm -rf /\n" | substrate'
+    refused 2 substrate -f missing.sh
+    refused 2 substrate -f .
+    refused 2 substrate -f
+    refused 2 substrate -c true -f ok.sh
+    printf '#!/usr/bin/python3\nprint(1)\n' >script.py
+    refused 2 substrate -f script.py
+    head -c 200000 /dev/zero | tr '\0' '#' >long.sh
+    refused 2 substrate -f long.sh
+    refused 2 substrate </dev/null
+    [[ ! -e no ]]
+}
+
 @test "a denial is a span with its decision, and a violation" {
     enforce
     refused 126 substrate -c 'ls; touch no'
@@ -178,6 +201,17 @@ reloads() { (($(jq -c 'select(.event_type == "policy_reload")' "$SUBSTRATE_HOME/
     rm -f .substrate-profile
     denied substrate -c 'touch no'
     [[ ! -e /etc/substrate/managed.yaml ]]
+}
+
+@test "a call from inside a world is no way around" {
+    enforce
+    # Where a world can see it.
+    cp "$SUBSTRATE_BIN"/substrate* .
+    run --separate-stderr substrate -c "./substrate -c 'touch x'"
+    equal 'exit code' 4 "$status"
+    equal 'one line' 'substrate: this is a world already: what runs here is confined and recorded (run the command itself)' "$stderr"
+    denied substrate -c "./substrate -c 'x'; touch no"
+    [[ ! -e x && ! -e no ]]
 }
 
 @test "what a shell would run besides its line is refused" {
