@@ -87,7 +87,7 @@ TEST(Compiled, FindsEachOfManyRules) {
             case 1: rules.push_back("git push origin branch-" + n + "*"); break;
             case 2: rules.push_back("*run" + n + " x"); break;
             case 3: rules.push_back("rm -rf /data/" + n); break;
-            case 4: rules.push_back("kubectl delete ?od-" + n + " --force"); break;
+            default: rules.push_back("kubectl delete ?od-" + n + " --force"); break;
         }
     }
     const std::string bytes = compiled(rules);
@@ -145,7 +145,7 @@ TEST(QuickCheck, OnlyDenials) {
 TEST(Evaluate, ArgumentVectorsAreNotExpanded) {
     const std::string bytes = compiled({"rm -rf /", "sudo *"});
     const auto policy = CompiledPolicy::open(bytes).value();
-    const auto judged = [&](std::vector<std::string> argv) {
+    const auto judged = [&](const std::vector<std::string>& argv) {
         return evaluate(policy, argv, kContext).action;
     };
     EXPECT_EQ(judged({"rm", "-rf", "/"}), DecisionAction::deny);

@@ -19,9 +19,9 @@ namespace {
 
 std::string decision_text(const broker::Judgement& judgement) {
     const Decision& decision = judgement.verdict.decision;
-    std::string text = fmt::format("{} ({}; policy {}{})", to_string(decision.action), printable(decision.reason),
-                                   printable(decision.policy_id),
-                                   decision.rule.empty() ? "" : ", " + decision.rule);
+    std::string text =
+        fmt::format("{} ({}; policy {}{})", to_string(decision.action), printable(decision.reason),
+                    printable(decision.policy_id), decision.rule.empty() ? "" : ", " + decision.rule);
     if (judgement.verdict.would_deny && !judgement.verdict.denied) text += ", observed: it would run";
     if (judgement.approved) text += ", approved before";
     return text;
