@@ -1,5 +1,6 @@
 #pragma once
 
+#include <poll.h>
 #include <xxhash.h>
 
 #include <memory>
@@ -8,8 +9,6 @@
 #include "base/result.hpp"
 #include "model/span.hpp"
 #include "sys/unique_fd.hpp"
-
-struct pollfd;
 
 namespace substrate::shell {
 
