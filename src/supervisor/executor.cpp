@@ -328,7 +328,10 @@ bool Execution::approved(const FsDiff& diff) {
     if (!caller_gone_)
         if (auto heard = caller_.ask_approval(question)) answer = *heard;
     const std::string session = span().session_id;
-    note_answer(machine_, trace_, broker_, passage_, session, span().span_id, answer);
+    if (std::string problem =
+            note_answer(machine_, trace_, broker_, passage_, session, span().span_id, answer);
+        !problem.empty())
+        result_.notices.push_back(std::move(problem));
     if (answer && *answer != broker::Answer::deny) return true;
     result_.notices.push_back(answer ? "not approved: its changes are dropped"
                                      : "nobody approved it: its changes are dropped");

@@ -162,7 +162,9 @@ Result<> Gate::ask(Asker& asker) {
         return {};
     }
     SUB_TRY_ASSIGN(const std::optional<Answer> answer, asker.ask_approval(question()));
-    note_answer(machine_, trace_, broker_, made_, session_, span_id_, answer);
+    if (std::string problem = note_answer(machine_, trace_, broker_, made_, session_, span_id_, answer);
+        !problem.empty())
+        made_.notices.push_back(std::move(problem));
     if (!answer) deny("there is no terminal to ask on");
     else if (*answer == Answer::deny) deny("the answer was no");
     return {};
@@ -260,9 +262,9 @@ Result<Passage> pass_gate(const Machine& machine, trace::TraceWriter& trace, bro
     return Gate(machine, trace, broker, project, session, where, span_id).run(request, asker);
 }
 
-void note_answer(const Machine& machine, trace::TraceWriter& trace, broker::Broker& broker,
-                 const Passage& passage, const std::string& session, const std::string& span_id,
-                 std::optional<Answer> answer) {
+std::string note_answer(const Machine& machine, trace::TraceWriter& trace, broker::Broker& broker,
+                        const Passage& passage, const std::string& session, const std::string& span_id,
+                        std::optional<Answer> answer) {
     Event event = event_of(machine, event_type::kApproval, session, span_id);
     const broker::ApprovalScope& scope = passage.judgement.scope;
     event.fields["answer"] = answer ? broker::to_string(*answer) : "nobody";
@@ -271,11 +273,15 @@ void note_answer(const Machine& machine, trace::TraceWriter& trace, broker::Brok
     event.fields["policy_id"] = scope.policy_id;
     event.fields["policy_hash"] = scope.policy_hash;
     event.fields["agent_id"] = passage.request.agent_id;
+    std::string problem;
     if (answer)
-        if (auto kept = broker.answer(passage.judgement, *answer, session); !kept)
-            event.fields["problem"] = kept.error().describe();
+        if (auto kept = broker.answer(passage.judgement, *answer, session); !kept) {
+            problem = "the answer holds for this once only: " + kept.error().describe();
+            event.fields["problem"] = problem;
+        }
     // The span says what was decided, whether or not this is written.
     (void)trace.append(event);
+    return problem;
 }
 
 void fill_decision(Span& span, const Passage& passage) {

@@ -54,10 +54,11 @@ Result<Passage> pass_gate(const Machine& machine, trace::TraceWriter& trace, bro
                           const std::string& project, const std::string& session, const ExecRequest& request,
                           Where where, const std::string& span_id, Asker& asker);
 
-// The answer to what was asked after a preview: keeps it and records it.
-void note_answer(const Machine& machine, trace::TraceWriter& trace, broker::Broker& broker,
-                 const Passage& passage, const std::string& session, const std::string& span_id,
-                 std::optional<broker::Answer> answer);
+// The answer to what was asked: keeps it and records it. What a person must know when it could
+// not be kept; else empty.
+std::string note_answer(const Machine& machine, trace::TraceWriter& trace, broker::Broker& broker,
+                        const Passage& passage, const std::string& session, const std::string& span_id,
+                        std::optional<broker::Answer> answer);
 
 // What a span says of the policies.
 void fill_decision(Span& span, const Passage& passage);

@@ -328,6 +328,11 @@ prompted() { (($(terminal capture-pane -p | grep -c '\[o\]nce') >= $1)); }
     run --separate-stderr substrate -c 'touch ask1'
     equal 'exit code' 126 "$status"
     contains "$stderr" approvals.yaml
+    typed "clear; substrate -c 'touch ask1'; echo kept-\$?"
+    wait_for 20 prompted 1
+    typed a
+    shown '^kept-0'
+    shown 'the answer holds for this once only'
     equal content 'version: [' "$(cat "$SUBSTRATE_HOME/approvals.yaml")"
 }
 
