@@ -4,21 +4,12 @@
 
 #include <utility>
 
+#include "broker/approval_question_test_support.hpp"
+
 namespace substrate::broker {
 namespace {
 
-ApprovalQuestion simple_question() {
-    ApprovalQuestion question;
-    question.command = "git push --force";
-    question.parts = {"git push --force"};
-    question.reason = "pushing needs approval";
-    question.rule = "commands.require[0]";
-    question.pattern = "git push *";
-    question.policy_id = "default";
-    question.directory = "/home/ann/project";
-    question.scope_pattern = "git push --force";
-    return question;
-}
+using test_support::simple_question;
 
 TEST(ApprovalQuestion, Json) {
     ApprovalQuestion question = simple_question();

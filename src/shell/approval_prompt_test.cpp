@@ -15,6 +15,7 @@
 #include <cstring>
 #include <functional>
 
+#include "broker/approval_question_test_support.hpp"
 #include "sys/file.hpp"
 #include "sys/pipe.hpp"
 #include "sys/signals.hpp"
@@ -22,22 +23,11 @@
 namespace substrate::shell {
 namespace {
 
+using broker::test_support::simple_question;
+
 using broker::Answer;
 
 constexpr std::string_view kPrompt = "(Enter denies): ";
-
-ApprovalQuestion simple_question() {
-    ApprovalQuestion question;
-    question.command = "git push --force";
-    question.parts = {"git push --force"};
-    question.reason = "pushing needs approval";
-    question.rule = "commands.require[0]";
-    question.pattern = "git push *";
-    question.policy_id = "default";
-    question.directory = "/home/ann/project";
-    question.scope_pattern = "git push --force";
-    return question;
-}
 
 class Terminal {
   public:

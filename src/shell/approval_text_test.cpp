@@ -3,23 +3,13 @@
 
 #include <algorithm>
 
+#include "broker/approval_question_test_support.hpp"
 #include "shell/approval_prompt.hpp"
 
 namespace substrate::shell {
 namespace {
 
-ApprovalQuestion simple_question() {
-    ApprovalQuestion question;
-    question.command = "git push --force";
-    question.parts = {"git push --force"};
-    question.reason = "pushing needs approval";
-    question.rule = "commands.require[0]";
-    question.pattern = "git push *";
-    question.policy_id = "default";
-    question.directory = "/home/ann/project";
-    question.scope_pattern = "git push --force";
-    return question;
-}
+using broker::test_support::simple_question;
 
 std::vector<std::string> lines_of(const std::string& text) {
     std::vector<std::string> lines;
@@ -37,7 +27,7 @@ TEST(RenderQuestion, SaysAllThatIsAsked) {
               "  command | git push --force\n"
               "       in | /home/ann/project\n"
               "   reason | pushing needs approval\n"
-              "     rule | commands.require[0] \"git push *\"\n"
+              "     rule | approval.require[0] \"git push *\"\n"
               "   policy | default\n"
               "  session | for this session: git push --force in /home/ann/project and below, while policy "
               "default stays as it is\n"
@@ -55,7 +45,7 @@ TEST(RenderQuestion, SaysAllThatIsAsked) {
               "        2 | git push\n"
               "       in | /home/ann/project\n"
               "   reason | pushing needs approval\n"
-              "     rule | commands.require[0] \"git push *\"\n"
+              "     rule | approval.require[0] \"git push *\"\n"
               "   policy | default\n"
               "           a trial run says:\n"
               "   impact | writes 134 files, 3 that the host would execute\n"
