@@ -511,8 +511,10 @@ void end_world(const Machine& machine, trace::TraceWriter& trace, Project& proje
         (void)trace.append(warning_event(
             machine, project,
             "background changes of " + id + " were not settled: " + settled.error().describe()));
+    // Its directories serve the next world if its only capture is empty.
+    const std::string slot = world->unused_slot();
     world.reset();
-    if (auto removed = project.store().discard("worlds/" + id); !removed)
+    if (auto removed = project.store().keep_spare(id, slot); !removed)
         (void)trace.append(warning_event(
             machine, project, "world " + id + " left its directory: " + removed.error().describe()));
 }

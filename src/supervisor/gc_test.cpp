@@ -96,7 +96,7 @@ TEST_F(GcTest, ADeadWorldWithoutChangesJustGoes) {
 TEST_F(GcTest, ALivingWorldIsLeftAlone) {
     Store store = open_store();
     const std::string world = make_world_id(env_);
-    const auto lock = store.make_world(world);
+    const auto lock = store.make_world(world, /*reuse=*/false);
     ASSERT_TRUE(lock);
     const auto slot = store.make_slot(world, 0, CaptureStrategy::overlay);
     ASSERT_TRUE(slot);
@@ -273,7 +273,7 @@ TEST_F(GcTest, AWorldThatIsBeingMadeIsLeftAlone) {
     });
     for (int i = 0; i < 300; ++i) {
         const std::string world = "wld_" + std::to_string(i);
-        const auto lock = store.make_world(world);
+        const auto lock = store.make_world(world, /*reuse=*/false);
         ASSERT_TRUE(lock) << lock.error().describe();
         ASSERT_TRUE(exists(store.path() + "/worlds/" + world + "/lock")) << i;
         ASSERT_TRUE(store.discard("worlds/" + world));

@@ -183,21 +183,21 @@ void Project::keep_standby(std::unique_ptr<SessionWorld> world) {
 
 Result<std::unique_ptr<SessionWorld>> Project::launch(const Machine& machine, const Wanted& wanted) {
     SUB_TRY_ASSIGN(plan::WorldPlan plan, plan_world(machine, wanted));
-    SUB_TRY_ASSIGN(sys::UniqueFd lock, store_.make_world(plan.world_id));
+    const bool overlay = plan.capture.strategy == CaptureStrategy::overlay;
+    SUB_TRY_ASSIGN(Store::MadeWorld made, store_.make_world(plan.world_id, /*reuse=*/overlay));
     // fuse-overlayfs is mounted while the world is set up, on this slot only.
-    std::string fuse_slot;
     if (plan.capture.strategy == CaptureStrategy::fuse) {
-        SUB_TRY_ASSIGN(fuse_slot, store_.make_slot(plan.world_id, 0, CaptureStrategy::fuse));
+        SUB_TRY_ASSIGN(made.slot, store_.make_slot(plan.world_id, 0, CaptureStrategy::fuse));
     }
     auto launched = world::World::launch(plan, {machine.init_program, &machine.seccomp});
     if (!launched) {
         SUB_TRY(store_.discard("worlds/" + plan.world_id));
         return fail(std::move(launched).error());
     }
-    auto world = std::make_unique<SessionWorld>(std::move(plan), std::move(*launched), std::move(lock),
+    auto world = std::make_unique<SessionWorld>(std::move(plan), std::move(*launched), std::move(made.lock),
                                                 machine.env.realtime_ns());
     world->masks = mask_identities(world->plan);
-    if (!fuse_slot.empty()) world->adopt_slot(std::move(fuse_slot));
+    if (!made.slot.empty()) world->adopt_slot(std::move(made.slot));
     return world;
 }
 

@@ -43,6 +43,8 @@ class SessionWorld {
         slot_ = std::move(slot);
         next_slot_ = 1;
     }
+    // The slot that nothing was written in; empty: there is none.
+    const std::string& unused_slot() const { return slot_; }
     // The slot's capture was used up or moved away: its rest goes to the trash.
     Result<> retire_slot(Store& store, const std::string& slot);
 

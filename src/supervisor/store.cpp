@@ -22,6 +22,9 @@ namespace {
 constexpr std::int64_t kTmpfsMagic = 0x01021994;
 constexpr std::string_view kStorePrefix = "p-";
 constexpr const char* kCaptureMark = "/capture.json";
+constexpr const char* kSpare = "spare";
+constexpr const char* kFirstSlot = "/slots/0";
+constexpr unsigned kNoReplace = 1;  // RENAME_NOREPLACE
 constexpr std::size_t kMostManifest = 16 << 20;
 constexpr int kDirectory = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
 
@@ -155,16 +158,59 @@ Result<Store> Store::open_existing(const std::string& path) {
     return Store(path, std::move(project), std::move(fd));
 }
 
-Result<sys::UniqueFd> Store::make_world(const std::string& world_id) {
+Result<Store::MadeWorld> Store::make_world(const std::string& world_id, bool reuse) {
     // Until the new world is locked it looks like a dead one.
     SUB_TRY_ASSIGN(const sys::UniqueFd worlds, sys::open_at(fd_.get(), "worlds", kDirectory));
     SUB_TRY_ASSIGN(const sys::FileLock making, sys::FileLock::shared(worlds.get()));
-    const std::string path = path_ + "/worlds/" + world_id;
-    SUB_TRY(sys::make_dirs(path + "/slots", 0700));
-    SUB_TRY_ASSIGN(sys::UniqueFd lock, sys::open_path(path + "/lock", O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
+    const std::string dir = "worlds/" + world_id;
+    if (reuse) {
+        SUB_TRY_ASSIGN(sys::UniqueFd lock, take_spare(dir));
+        if (lock) return MadeWorld{std::move(lock), dir + kFirstSlot};
+    }
+    SUB_TRY(sys::make_dirs(path_ + "/" + dir + "/slots", 0700));
+    SUB_TRY_ASSIGN(sys::UniqueFd lock,
+                   sys::open_at(fd_.get(), dir + "/lock", O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
     SUB_TRY_ASSIGN(const bool locked, sys::try_lock(lock.get()));
     if (!locked) return fail({Errc::internal, "the new world '" + world_id + "' is locked"});
-    return lock;
+    return MadeWorld{std::move(lock), {}};
+}
+
+// Without the spare directory, or while a child that is just being started still has
+// the lock of the world that it was: an empty descriptor.
+Result<sys::UniqueFd> Store::take_spare(const std::string& dir) {
+    auto lock = sys::open_at(fd_.get(), std::string(kSpare) + "/lock", O_RDWR | O_NOFOLLOW);
+    if (!lock) return sys::UniqueFd();
+    SUB_TRY_ASSIGN(const bool locked, sys::try_lock(lock->get()));
+    if (!locked) return sys::UniqueFd();
+    SUB_TRY(sys::rename_at(fd_.get(), kSpare, fd_.get(), dir.c_str(), kNoReplace));
+    return std::move(*lock);
+}
+
+Result<> Store::keep_spare(const std::string& world_id, const std::string& slot) {
+    const std::string dir = "worlds/" + world_id;
+    SUB_TRY_ASSIGN(const bool fit, is_spare(dir, slot));
+    if (!fit) return discard(dir);
+    if (auto moved = sys::rename_at(fd_.get(), dir.c_str(), fd_.get(), kSpare, kNoReplace);
+        !moved && moved.error().os_errno() == EEXIST)
+        return discard(dir);
+    else return moved;
+}
+
+// Whether nothing of the world that was shows in its directory: an ended command may
+// have left what its diff does not count.
+Result<bool> Store::is_spare(const std::string& dir, const std::string& slot) {
+    if (slot != dir + kFirstSlot) return false;
+    for (const char* part : {"/upper", "/work"}) {
+        SUB_TRY_ASSIGN(const sys::UniqueFd fd, sys::open_at(fd_.get(), slot + part, kDirectory));
+        sys::DirectoryReader reader(fd.get());
+        SUB_TRY_ASSIGN(const auto* entry, reader.next());
+        if (entry != nullptr) return false;
+    }
+    // A torn mark counts as none: what such a slot holds, no command has made.
+    const auto mark = sys::open_at(fd_.get(), slot + kCaptureMark, O_WRONLY | O_NOFOLLOW);
+    if (!mark) return mark.error().os_errno() == ENOENT;
+    SUB_TRY(sys::set_size(mark->get(), 1));
+    return true;
 }
 
 Result<std::vector<Store::FoundWorld>> Store::lock_dead_worlds() const {
@@ -213,8 +259,11 @@ Result<> Store::take_on_project_root(const std::string& slot, CaptureStrategy st
 
 Result<> Store::mark_capture(const Manifest& manifest) {
     SUB_TRY_ASSIGN(const sys::UniqueFd fd, sys::open_at(fd_.get(), manifest.dir + kCaptureMark,
-                                                        O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
-    return sys::write_all(fd.get(), dump_json(to_json(manifest)));
+                                                        O_WRONLY | O_CREAT | O_NOFOLLOW, 0600));
+    const std::string text = dump_json(to_json(manifest));
+    SUB_TRY(sys::write_all(fd.get(), text));
+    // Not O_TRUNC: to give its block back and take another costs more than all of this.
+    return sys::set_size(fd.get(), static_cast<std::int64_t>(text.size()));
 }
 
 Result<std::optional<Manifest>> Store::marked_capture(const std::string& slot) const {
@@ -233,7 +282,7 @@ Result<> Store::discard(const std::string& relative_path) {
     for (;;) {
         const std::string name = fmt::format("trash/{}", trash_number_++);
         auto moved = sys::rename_at(fd_.get(), relative_path.c_str(), fd_.get(), name.c_str(),
-                                    1 /* RENAME_NOREPLACE */);
+                                    kNoReplace);
         if (moved || moved.error().os_errno() == ENOENT) return {};
         if (moved.error().os_errno() != EEXIST) return moved;
     }

@@ -39,9 +39,9 @@ struct Manifest {
     std::vector<std::string> excluded;  // copy-diff: not part of the comparison
 };
 
-// The capture store of one project: worlds/<id>/ for live worlds, spans/<id>/
-// for kept changes (`upper` or `tree`, `before`, the manifest), trash/ for what
-// is to be deleted. One agent uses it at a time.
+// The capture store of one project: worlds/<id>/ for live worlds, spare/ for the next
+// one, spans/<id>/ for kept changes (`upper` or `tree`, `before`, the manifest), trash/ for
+// what is to be deleted. One agent uses it at a time.
 class Store {
   public:
     // Picks the first of `roots` that is ours and does not lie in the project, preferring
@@ -55,9 +55,16 @@ class Store {
     const std::string& project() const { return project_; }
     int fd() const { return fd_.get(); }
 
-    // worlds/<id> with root/, locked as long as the descriptor lives. Safe beside
-    // lock_dead_worlds.
-    Result<sys::UniqueFd> make_world(const std::string& world_id);
+    struct MadeWorld {
+        sys::UniqueFd lock;
+        std::string slot;  // an unused overlay slot that it has already, relative to the store
+    };
+    // worlds/<id>, locked as long as the descriptor lives: the spare one if `reuse` and
+    // there is one. Safe beside lock_dead_worlds.
+    Result<MadeWorld> make_world(const std::string& world_id, bool reuse);
+    // Keeps the directory of a world that has ended as the spare one, or drops it if that
+    // place is taken or `slot` is not its only, empty one.
+    Result<> keep_spare(const std::string& world_id, const std::string& slot);
     // A world's directory and its lock; without the descriptor, it is held by its
     // agent, or (only when nothing may be written) there is no lock file.
     struct FoundWorld {
@@ -97,6 +104,8 @@ class Store {
   private:
     Store(std::string path, std::string project, sys::UniqueFd fd)
         : path_(std::move(path)), project_(std::move(project)), fd_(std::move(fd)) {}
+    Result<sys::UniqueFd> take_spare(const std::string& dir);
+    Result<bool> is_spare(const std::string& dir, const std::string& slot);
 
     std::string path_;
     std::string project_;

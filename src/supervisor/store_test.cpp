@@ -235,19 +235,79 @@ TEST_F(StoreTest, DiscardedThingsAreGoneAtOnceAndDeletedLater) {
 
 TEST_F(StoreTest, ALockMarksALivingWorld) {
     Store store = open_store();
-    auto lock = store.make_world("wld_1");
+    auto lock = store.make_world("wld_1", /*reuse=*/false);
     ASSERT_TRUE(lock);
     const auto again = sys::open_path(store.path() + "/worlds/wld_1/lock", O_RDWR);
     ASSERT_TRUE(again);
     EXPECT_FALSE(sys::try_lock(again->get()).value());
-    EXPECT_FALSE(store.make_world("wld_1"));
-    lock->reset();
+    EXPECT_FALSE(store.make_world("wld_1", /*reuse=*/false));
+    lock->lock.reset();
     EXPECT_TRUE(sys::try_lock(again->get()).value());
+}
+
+TEST_F(StoreTest, AnEndedWorldsDirectoryServesTheNext) {
+    Store store = open_store();
+    const auto ended_world = [&](const std::string& id) {
+        EXPECT_TRUE(store.make_world(id, /*reuse=*/false));
+        const std::string slot = store.make_slot(id, 0, CaptureStrategy::overlay).value();
+        Manifest mark = manifest(1);
+        mark.dir = slot;
+        EXPECT_TRUE(store.mark_capture(mark));
+        return slot;
+    };
+    EXPECT_EQ(store.make_world("wld_0", /*reuse=*/true).value().slot, "") << "there is none yet";
+    ASSERT_TRUE(store.keep_spare("wld_1", ended_world("wld_1")));
+    EXPECT_FALSE(exists(store.path() + "/worlds/wld_1"));
+    EXPECT_EQ(store.make_world("wld_2", /*reuse=*/false).value().slot, "") << "not asked for";
+
+    const auto next = store.make_world("wld_3", /*reuse=*/true);
+    ASSERT_TRUE(next) << next.error().message();
+    EXPECT_EQ(next->slot, "worlds/wld_3/slots/0");
+    EXPECT_TRUE(exists(store.path() + "/worlds/wld_3/slots/0/upper"));
+    EXPECT_FALSE(store.marked_capture(next->slot).value()) << "no command has started in it";
+    const auto worlds = store.lock_dead_worlds();
+    ASSERT_TRUE(worlds);
+    for (const Store::FoundWorld& found : *worlds)
+        EXPECT_EQ(found.dead, found.id != "wld_3") << found.id;
+    EXPECT_EQ(store.make_world("wld_4", /*reuse=*/true).value().slot, "") << "it is taken";
+}
+
+TEST_F(StoreTest, OnlyAnEmptyFirstSlotIsSpare) {
+    Store store = open_store();
+    const auto keeps = [&](const std::string& id, unsigned slot_number, const std::string& left_behind) {
+        EXPECT_TRUE(store.make_world(id, /*reuse=*/false));
+        const std::string slot = store.make_slot(id, slot_number, CaptureStrategy::overlay).value();
+        if (!left_behind.empty()) write(store.path() + "/" + slot + left_behind, "x");
+        EXPECT_TRUE(store.keep_spare(id, slot));
+        EXPECT_FALSE(exists(store.path() + "/worlds/" + id));
+        return exists(store.path() + "/spare");
+    };
+    EXPECT_FALSE(keeps("wld_1", 0, "/upper/file")) << "a command's change";
+    EXPECT_FALSE(keeps("wld_2", 0, "/work/work")) << "a crashed overlay's mark";
+    EXPECT_FALSE(keeps("wld_3", 1, "")) << "an earlier slot may be someone's";
+    EXPECT_TRUE(store.make_world("wld_4", /*reuse=*/false));
+    EXPECT_TRUE(store.keep_spare("wld_4", "")) << "its slot was used up";
+    EXPECT_FALSE(exists(store.path() + "/spare"));
+    EXPECT_TRUE(keeps("wld_5", 0, ""));
+    EXPECT_TRUE(keeps("wld_6", 0, "")) << "one is enough";
+}
+
+TEST_F(StoreTest, ASpareDirectoryThatIsStillLockedWaits) {
+    Store store = open_store();
+    ASSERT_TRUE(store.make_world("wld_1", /*reuse=*/false));
+    const std::string slot = store.make_slot("wld_1", 0, CaptureStrategy::overlay).value();
+    ASSERT_TRUE(store.keep_spare("wld_1", slot));
+    auto held = sys::open_path(store.path() + "/spare/lock", O_RDWR);
+    ASSERT_TRUE(held);
+    ASSERT_TRUE(sys::try_lock(held->get()).value());
+    EXPECT_EQ(store.make_world("wld_2", /*reuse=*/true).value().slot, "");
+    held->reset();
+    EXPECT_EQ(store.make_world("wld_3", /*reuse=*/true).value().slot, "worlds/wld_3/slots/0");
 }
 
 TEST_F(StoreTest, SlotsHoldWhatTheirStrategyNeeds) {
     Store store = open_store();
-    ASSERT_TRUE(store.make_world("wld_1"));
+    ASSERT_TRUE(store.make_world("wld_1", /*reuse=*/false));
     const auto names = [&](unsigned number, CaptureStrategy strategy) {
         const auto slot = store.make_slot("wld_1", number, strategy);
         EXPECT_TRUE(slot) << slot.error().message();

@@ -94,7 +94,7 @@ class SupervisorTest : public ::testing::Test {
     // A capture of a world that has ended: `worlds/<id>/slots/0` with an empty upper (or tree).
     Captured make_capture(Store& store, const std::string& world_id,
                           CaptureStrategy strategy = CaptureStrategy::overlay) {
-        const auto lock = store.make_world(world_id);
+        const auto lock = store.make_world(world_id, /*reuse=*/false);
         EXPECT_TRUE(lock) << lock.error().message();
         const auto slot = store.make_slot(world_id, 0, strategy);
         EXPECT_TRUE(slot) << slot.error().message();

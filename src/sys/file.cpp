@@ -89,6 +89,11 @@ Result<> write_all(int fd, std::string_view bytes) {
     return {};
 }
 
+Result<> set_size(int fd, std::int64_t bytes) {
+    if (::ftruncate(fd, bytes) != 0) return fail(Error::last_os("ftruncate"));
+    return {};
+}
+
 Result<> replace_file(const std::string& path, std::string_view bytes, mode_t mode, bool sync) {
     std::string temporary = path + ".XXXXXX";
     const UniqueFd fd(::mkostemp(temporary.data(), O_CLOEXEC));

@@ -36,6 +36,8 @@ Result<std::string> read_to_end(int fd, std::size_t limit);
 Result<std::string> read_file(const std::string& path, std::size_t limit = 16u << 20);
 // All of `bytes`, over as many write(2) calls as it takes.
 Result<> write_all(int fd, std::string_view bytes);
+// ftruncate(2).
+Result<> set_size(int fd, std::int64_t bytes);
 // Replaces `path` by way of a temporary file beside it and rename(2). `mode` is
 // the new file's. Durable when `sync`.
 Result<> replace_file(const std::string& path, std::string_view bytes, mode_t mode,

@@ -41,6 +41,7 @@ class RootBuilder {
     UniqueFd take_empty() { return std::move(empty_); }
 
   private:
+    Result<UniqueFd> parent(const std::string& path);
     Result<UniqueFd> file(const std::string& path);
     Result<> bind(const std::string& target, const plan::Bind& bind);
     Result<> mount_fresh(const std::string& target, const char* type, std::span<const FsOption> options,
@@ -65,22 +66,29 @@ Result<> RootBuilder::start(const plan::Tmpfs& tmpfs) {
     return sys::attach(root_.get(), AT_FDCWD, mount_point_);
 }
 
-Result<UniqueFd> RootBuilder::directory(const std::string& path, mode_t mode) {
-    auto opened = sys::open_in_root(root_.get(), path, O_PATH | O_DIRECTORY);
+Result<UniqueFd> RootBuilder::parent(const std::string& path) {
+    const std::string name(parent_of(path));
+    auto opened = sys::open_in_root(root_.get(), name, O_PATH | O_DIRECTORY);
     if (opened || opened.error().os_errno() != ENOENT) return opened;
-    SUB_TRY_ASSIGN(const UniqueFd parent, directory(std::string(parent_of(path)), 0755));
+    return directory(name);
+}
+
+Result<UniqueFd> RootBuilder::directory(const std::string& path, mode_t mode) {
+    SUB_TRY_ASSIGN(const UniqueFd above, parent(path));
     const std::string name = path.substr(path.find_last_of('/') + 1);
-    if (::mkdirat(parent.get(), name.c_str(), mode) != 0) return fail(Error::last_os("mkdir", path));
-    if (::fchmodat(parent.get(), name.c_str(), mode, 0) != 0) return fail(Error::last_os("chmod", path));
-    return sys::open_at(parent.get(), name, O_PATH | O_DIRECTORY | O_NOFOLLOW);
+    // Mostly it is new. The mode is as asked for: set_up_world clears the umask.
+    if (::mkdirat(above.get(), name.c_str(), mode) == 0)
+        return sys::open_at(above.get(), name, O_PATH | O_DIRECTORY | O_NOFOLLOW);
+    if (errno != EEXIST) return fail(Error::last_os("mkdir", path));
+    return sys::open_in_root(root_.get(), path, O_PATH | O_DIRECTORY);
 }
 
 Result<UniqueFd> RootBuilder::file(const std::string& path) {
-    SUB_TRY_ASSIGN(const UniqueFd parent, directory(std::string(parent_of(path))));
+    SUB_TRY_ASSIGN(const UniqueFd above, parent(path));
     const std::string name = path.substr(path.find_last_of('/') + 1);
     SUB_TRY_ASSIGN(const UniqueFd created,
-                   sys::open_at(parent.get(), name, O_WRONLY | O_CREAT | O_NOFOLLOW, 0666));
-    return sys::open_at(parent.get(), name, O_PATH | O_NOFOLLOW);
+                   sys::open_at(above.get(), name, O_WRONLY | O_CREAT | O_NOFOLLOW, 0666));
+    return sys::open_at(above.get(), name, O_PATH | O_NOFOLLOW);
 }
 
 Result<> RootBuilder::bind(const std::string& target, const plan::Bind& bind) {
@@ -147,9 +155,9 @@ Result<> RootBuilder::apply(const plan::MountOp& op) {
     if (std::holds_alternative<plan::Mask>(op.action)) return mask_path(root_.get(), target, empty_.get());
     if (std::holds_alternative<plan::ReadOnly>(op.action)) return read_only_over(root_.get(), target);
     if (const auto* link = std::get_if<plan::Symlink>(&op.action)) {
-        SUB_TRY_ASSIGN(const UniqueFd parent, directory(std::string(parent_of(target))));
+        SUB_TRY_ASSIGN(const UniqueFd above, parent(target));
         const std::string name = target.substr(target.find_last_of('/') + 1);
-        if (::symlinkat(link->to.c_str(), parent.get(), name.c_str()) != 0)
+        if (::symlinkat(link->to.c_str(), above.get(), name.c_str()) != 0)
             return fail(Error::last_os("symlink", target));
         return {};
     }
@@ -238,6 +246,7 @@ Result<Staging> set_up_world(const plan::WorldPlan& plan) {
     // Must come first: without it every mount below would appear on the host.
     SUB_TRY_DURING(sys::make_all_private(), "making mounts private");
     SUB_TRY_DURING(sys::set_hostname(plan.hostname), "setting the host name");
+    ::umask(0);
 
     const std::string mount_point = plan.capture.store.str() + "/worlds/" + plan.world_id;
     RootBuilder root(mount_point);
