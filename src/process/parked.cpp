@@ -8,6 +8,7 @@
 
 #include "process/clone.hpp"
 #include "sys/namespace.hpp"
+#include "sys/processor.hpp"
 #include "sys/signals.hpp"
 #include "sys/socket.hpp"
 
@@ -41,9 +42,11 @@ struct ParkedChild::State {
     std::vector<char*> argv, fallback_argv, environment;
     sys::UniqueFd socket;
     Child child;
+    std::optional<sys::ProcessorApart> apart;
     bool reaped = false;
 
     ~State() {
+        apart.reset();
         if (reaped || child.pid < 0) return;
         (void)sys::send_signal(child.pid, SIGKILL);
         (void)wait_for(child);
@@ -65,6 +68,7 @@ Result<ParkedChild> ParkedChild::park(const ChildPlan& plan) {
     for (int fd = 0; fd < 3; ++fd) state->plan.placements[fd].target = fd;
     state->socket = std::move(pair.ours);
     SUB_TRY_ASSIGN(state->child, clone_child(state->plan, state->stack, 0));
+    if (plan.new_network || plan.detach_old_root) state->apart.emplace(state->child.pid);
     return ParkedChild(std::move(state));
 }
 
@@ -93,6 +97,7 @@ Result<> ParkedChild::root_is_entered() { return sys::send_message(state_->socke
 Result<> ParkedChild::await_confined() {
     std::array<char, sizeof(ChildReport)> bytes{};
     SUB_TRY_ASSIGN(const auto received, sys::receive_message(state_->socket.get(), bytes));
+    state_->apart.reset();  // before it becomes a command, which has all of them
     if (received.size == 1) return {};
     if (received.size == 0) return fail({Errc::unavailable, "the first process of the world has ended"});
     return fail(report_in(bytes, received.size));
@@ -103,7 +108,10 @@ Result<> ParkedChild::join_network() const {
     return sys::join_namespace(state_->child.pidfd.get(), CLONE_NEWNET);
 }
 
-void ParkedChild::note_reaped() { state_->reaped = true; }
+void ParkedChild::note_reaped() {
+    state_->reaped = true;
+    state_->apart.reset();
+}
 
 std::optional<Error> ParkedChild::failure() {
     std::array<char, sizeof(ChildReport)> bytes{};

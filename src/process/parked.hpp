@@ -27,7 +27,8 @@ struct Program {
 // it. It shares our memory until it executes.
 class ParkedChild {
   public:
-    // `plan` says how the child is confined; what it executes comes with release().
+    // `plan` says how the child is confined; what it executes comes with release(). One with a
+    // part in making a world works on another processor than ours until await_confined().
     static Result<ParkedChild> park(const ChildPlan& plan);
     ParkedChild(ParkedChild&&) noexcept;
     ParkedChild& operator=(ParkedChild&&) noexcept;
