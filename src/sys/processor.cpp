@@ -11,9 +11,4 @@ ProcessorApart::ProcessorApart(pid_t pid) : pid_(pid) {
     if (::sched_setaffinity(pid, sizeof others, &others) == 0) ours_ = ours;
 }
 
-ProcessorApart::~ProcessorApart() {
-    // ESRCH: it has ended, which its parent learns otherwise.
-    if (ours_) (void)::sched_setaffinity(pid_, sizeof *ours_, &*ours_);
-}
-
 }  // namespace substrate::sys

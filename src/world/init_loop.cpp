@@ -19,6 +19,8 @@
 namespace substrate::world {
 namespace {
 
+constexpr int kIdleMs = 500;  // until the program's pages are given back
+
 process::ChildPlan confinement(const std::vector<sock_filter>& seccomp) {
     process::ChildPlan plan;
     plan.new_session = true;
@@ -64,7 +66,7 @@ class InitLoop {
     // processes live on: they would see it, and it would be counted as one of them.
     std::optional<process::ParkedChild> child_;
     bool background_ = false;
-    bool slim_ = false;
+    bool slim_ = false;  // nothing has happened since the program's pages were given back
     bool complete_ = false;  // the first command's process has done its part
 };
 
@@ -73,10 +75,13 @@ Result<> InitLoop::run() {
     SUB_TRY(send(Ready{}));
     for (;;) {
         std::array<pollfd, 2> polled = {pollfd{control_, POLLIN, 0}, pollfd{signals.get(), POLLIN, 0}};
-        if (::poll(polled.data(), polled.size(), -1) < 0) {
+        const int ready = ::poll(polled.data(), polled.size(), slim_ ? -1 : kIdleMs);
+        if (ready < 0) {
             if (errno == EINTR) continue;
             return fail(Error::last_os("poll"));
         }
+        slim_ = ready == 0;
+        if (slim_) sys::drop_program_pages();
         if (polled[1].revents != 0) {
             SUB_TRY(sys::read_signal(signals.get()));
             SUB_TRY(reap());
@@ -159,8 +164,6 @@ Result<> InitLoop::complete_world() {
 
 // What fails here fails again, and is reported, when it is needed.
 void InitLoop::prepare(const PrepareOrder& order) {
-    // What set the world up is not needed any more.
-    if (!std::exchange(slim_, true)) sys::drop_program_pages();
     (void)capture_.prepare(order.slot);
     if (!child_) (void)park();
 }
