@@ -117,8 +117,7 @@ Verdict judge(const PolicySet& set, const policy::ParsedLine& line,
         verdict.would_deny |= !enforced && denies;
         // Observing never holds a command back, and so not for what is unknown in it. What a
         // pattern says about how it runs holds always.
-        if (restricts(decision, "isolate") && (enforced || decision.rule != "commands.unresolved"))
-            verdict.isolate = true;
+        if (decision.isolated || (enforced && restricts(decision, "isolate"))) verdict.isolate = true;
         const bool direct = restricts(decision, "direct");
         any_direct |= direct;
         all_direct &= direct || set.layers()[i].role == LayerRole::managed;

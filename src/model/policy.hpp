@@ -130,6 +130,7 @@ struct Decision {
     std::string policy_hash;
     std::string reason;
     std::vector<std::string> restrictions;  // "isolate", "direct"
+    bool isolated = false;                  // a pattern of commands.isolated matches, whatever decided
     std::string alternative;                // what to do instead; may be empty
     PolicyMode mode = PolicyMode::observe;
     bool operator==(const Decision&) const = default;

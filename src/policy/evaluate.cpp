@@ -251,6 +251,8 @@ Decision Judge::run() {
     verdicts_.resize(line_.commands.size());
     for (std::uint32_t index = 0; index < line_.commands.size(); ++index) look_at(index);
     join_pipelines();
+    made_.isolated =
+        std::ranges::any_of(verdicts_, [](const Verdict& verdict) { return verdict.isolated.has_value(); });
     if (denied_rule_ != kNone) return by_rule(DecisionAction::deny, denied_rule_, denied_command_, "denied");
     if (line_.over_limit)
         return deny("limits", {}, kNone, "the line cannot be judged as a whole: " + line_.refused);

@@ -311,6 +311,8 @@ Span denied_span(const Machine& machine, const std::string& project, const std::
     span.cwd = request.cwd;
     span.cmd = request.cmd.empty() ? shell_join(request.argv) : request.cmd;
     span.argv = request.argv;
+    // A refused line was read by its shell's rules.
+    if (span.argv.empty()) span.argv = {request.shell, "-c", request.cmd};
     span.exit = to_int(ExitCode::denied);
     span.outcome = Outcome::denied;
     span.commit = "none";

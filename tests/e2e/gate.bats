@@ -99,6 +99,18 @@ denied() { refused 126 "$@" && [[ $stderr == *'command denied by policy: '* ]]; 
     denied substrate --no-world -c 'touch iso2'
 }
 
+@test "observing lets a denied command run, but one that is isolated stays so" {
+    policy default $'mode: observe\ncommands:\n  denied: [touch iso-no*]\n  isolated: [touch iso*]\n  unresolved: isolate'
+    run --separate-stderr -0 substrate -c 'touch iso-no'
+    contains "$stderr" 'would be denied by policy: touch iso-no' 'kept: 1 changed paths'
+    [[ ! -e iso-no ]]
+    equal outcome '["would_deny","pending"]' "$(last '[.outcome, .commit] | tojson')"
+    run -0 substrate discard
+    # What is not known holds nothing back either.
+    run -0 substrate -c 'D=.; touch "$D/known-to-the-shell"'
+    [[ -e known-to-the-shell ]]
+}
+
 @test "a direct command works on the project itself" {
     policy default $'commands:\n  direct: ["cat *"]'
     echo text >file

@@ -567,4 +567,10 @@ END
     equal layers '[["managed","corp"],["chosen","default"]]' "$(jq -c '[.layers[] | [.role, .id]]' <<<"$output")"
     contains "$(cat "$T/explained")" 'policy      corp (managed), /etc/substrate/managed.yaml'
     contains "$(cat "$T/validated")" '/etc/substrate/managed.yaml: ok, corp (enforce)'
+    # The commands themselves: an agent of its own, which sees this /etc.
+    export SUBSTRATE_HOME="$T/managed-home"
+    run --separate-stderr unshare "${privileges[@]}" -m bash -c "mount --bind '$T/etc' /etc && { substrate -c 'touch fine'; echo \$?; substrate -c 'touch corp1'; echo \$?; substrate world stop; }"
+    equal exits $'0\n126' "$(head -2 <<<"$output")" || { echo "$output$stderr" && return 1; }
+    contains "$stderr" 'substrate: command denied by policy: touch corp1 (policy corp, commands.denied[0] "touch corp*")'
+    [[ -e fine && ! -e corp1 ]]
 }
