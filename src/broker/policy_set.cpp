@@ -103,6 +103,13 @@ bool PolicySet::interactive() const {
     return std::ranges::all_of(layers_, [](const Layer& layer) { return layer.policy.approval.interactive; });
 }
 
+FsAccess PolicySet::fs_access(const policy::PatternValues& values) const {
+    FsAccess access = policy::fs_access_of(layers_.front().policy, values);
+    for (std::size_t i = 1; i < layers_.size(); ++i)
+        access = policy::both(std::move(access), policy::fs_access_of(layers_[i].policy, values), values.project);
+    return access;
+}
+
 Verdict judge(const PolicySet& set, const policy::ParsedLine& line,
               const policy::EvaluationContext& context) {
     Verdict verdict;

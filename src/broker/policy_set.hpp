@@ -10,6 +10,7 @@
 #include "model/policy.hpp"
 #include "policy/compiled_policy.hpp"
 #include "policy/evaluate.hpp"
+#include "policy/fs_access.hpp"
 
 namespace substrate::broker {
 
@@ -54,6 +55,7 @@ class PolicySet {
     std::int64_t runtime_ms() const;           // the shortest limit; 0: none
     std::int64_t approval_timeout_ms() const;  // the shortest; 0: none
     bool interactive() const;                  // all
+    FsAccess fs_access(const policy::PatternValues& values) const;  // what all permit
 
   private:
     std::vector<Layer> layers_;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "model/fs_access.hpp"
 #include "model/span.hpp"
 
 namespace substrate {
@@ -34,6 +35,7 @@ struct ExecRequest {
     CommitMode commit = CommitMode::automatic;
     std::optional<CaptureStrategy> capture;  // this one and no other
     bool host_network = false;
+    FsAccess fs;  // set by the gate, never by a caller
     std::int64_t timeout_ms = 0;  // 0: none
     std::string session_id;       // empty: the project's own
     std::string parent_span;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "model/exec.hpp"
+#include "model/fs_access.hpp"
 
 // A policy as it is written, as plain values. schemas/policy.schema.json is its form.
 namespace substrate {
@@ -21,9 +22,6 @@ struct FsRules {
     std::vector<std::string> read, write, deny;  // path patterns; $PROJECT and $HOME not yet expanded
     bool operator==(const FsRules&) const = default;
 };
-
-enum class WorldFsMode : std::uint8_t { writable, read_only };
-enum class WorldFsIsolation : std::uint8_t { workspace, full };
 
 struct WorldFsRules {
     WorldFsMode mode = WorldFsMode::writable;

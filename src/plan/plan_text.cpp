@@ -14,6 +14,22 @@ std::string id_map_text(const std::vector<IdExtent>& extents) {
     return text;
 }
 
+std::string landlock_text(const LandlockPlan& landlock) {
+    if (landlock.abi == 0) return "landlock   not in use\n";
+    std::string text = fmt::format("landlock   ABI {}", landlock.abi);
+    if (landlock.abi >= 6)
+        text += fmt::format("; outside it no abstract sockets{}", landlock.scopes_signals ? ", no signals" : "");
+    text += '\n';
+    const auto list = [&](const char* what, const std::vector<WorldPath>& paths) {
+        text += fmt::format("           {}", what);
+        for (const WorldPath& path : paths) text += " " + printable(path.str());
+        text += '\n';
+    };
+    list("writes", landlock.writable);
+    if (landlock.restricts_reading) list("reads ", landlock.readable);
+    return text;
+}
+
 }  // namespace
 
 const char* to_string(NetworkMode mode) { return mode == NetworkMode::loopback ? "loopback" : "host"; }
@@ -49,8 +65,14 @@ std::string to_text(const WorldPlan& plan) {
     for (const MountOp& op : plan.mounts) text += "mount      " + to_text(op) + '\n';
     text += fmt::format("mount      project  {} by {}\n", printable(plan.capture.project.str()),
                         to_string(plan.capture.strategy));
+    if (plan.capture.read_only)
+        text += fmt::format("           read-only{}\n", plan.capture.writable.empty() ? "" : " but for");
+    for (const std::string& part : plan.capture.writable) text += fmt::format("           {}\n", printable(part));
+    if (!plan.capture.alias.empty())
+        text += fmt::format("           and as {}\n", printable(plan.capture.alias.str()));
     for (const WorldPath& mask : plan.capture.masks)
         text += fmt::format("mount      mask     {}\n", printable(mask.str()));
+    text += landlock_text(plan.landlock);
     for (const Degradation& degradation : plan.degradations)
         text += fmt::format("degraded   {}: {}{}\n", degradation.component, printable(degradation.reason),
                             degradation.fix.empty() ? "" : fmt::format(" ({})", degradation.fix));

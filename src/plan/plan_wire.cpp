@@ -6,7 +6,7 @@ namespace substrate::plan {
 namespace {
 
 constexpr std::uint32_t kMagic = 0x53574c50;  // "SWLP"
-constexpr std::uint32_t kVersion = 1;
+constexpr std::uint32_t kVersion = 2;
 
 enum class OpTag : std::uint8_t { bind, tmpfs, proc, devpts, mask, read_only, symlink, directory };
 
@@ -71,6 +71,26 @@ IdExtent get_extent(WireReader& in) {
     return extent;
 }
 
+void put_landlock(WireWriter& out, const LandlockPlan& landlock) {
+    const auto put_path = [&](const WorldPath& path) { out.put(path.str()); };
+    out.put(static_cast<std::int32_t>(landlock.abi));
+    out.put_list(landlock.writable, put_path);
+    out.put(landlock.restricts_reading);
+    out.put_list(landlock.readable, put_path);
+    out.put(landlock.scopes_signals);
+}
+
+LandlockPlan get_landlock(WireReader& in) {
+    const auto get_path = [&] { return WorldPath(in.get_string()); };
+    LandlockPlan landlock;
+    landlock.abi = in.get<std::int32_t>();
+    landlock.writable = in.get_list<WorldPath>(get_path);
+    landlock.restricts_reading = in.get<bool>();
+    landlock.readable = in.get_list<WorldPath>(get_path);
+    landlock.scopes_signals = in.get<bool>();
+    return landlock;
+}
+
 }  // namespace
 
 std::string encode_plan(const WorldPlan& plan) {
@@ -85,6 +105,7 @@ std::string encode_plan(const WorldPlan& plan) {
     out.put(plan.network);
     out.put(plan.seccomp);
     out.put_list(plan.mounts, [&](const MountOp& op) { put_op(out, op); });
+    put_landlock(out, plan.landlock);
     out.put(plan.capture.strategy);
     out.put(plan.capture.project.str());
     out.put(plan.capture.project_device);
@@ -93,6 +114,9 @@ std::string encode_plan(const WorldPlan& plan) {
     out.put(plan.capture.user_xattrs);
     out.put(plan.capture.fuse_program);
     out.put_list(plan.capture.masks, [&](const WorldPath& path) { out.put(path.str()); });
+    out.put(plan.capture.read_only);
+    out.put_list(plan.capture.writable, [&](const std::string& part) { out.put(part); });
+    out.put(plan.capture.alias.str());
     out.put(plan.capture_record.primary);
     out.put(plan.capture_record.final);
     out.put(plan.capture_record.fallback_reason);
@@ -118,6 +142,7 @@ Result<WorldPlan> decode_plan(std::string_view bytes) {
     plan.network = in.get_enum(NetworkMode::host);
     plan.seccomp = in.get_enum(SeccompMode::off);
     plan.mounts = in.get_list<MountOp>([&] { return get_op(in); });
+    plan.landlock = get_landlock(in);
     plan.capture.strategy = in.get_enum(CaptureStrategy::direct);
     plan.capture.project = HostPath(in.get_string());
     plan.capture.project_device = in.get<std::uint64_t>();
@@ -126,6 +151,9 @@ Result<WorldPlan> decode_plan(std::string_view bytes) {
     plan.capture.user_xattrs = in.get<bool>();
     plan.capture.fuse_program = in.get_string();
     plan.capture.masks = in.get_list<WorldPath>([&] { return WorldPath(in.get_string()); });
+    plan.capture.read_only = in.get<bool>();
+    plan.capture.writable = in.get_list<std::string>([&] { return in.get_string(); });
+    plan.capture.alias = WorldPath(in.get_string());
     plan.capture_record.primary = in.get_enum(CaptureStrategy::direct);
     plan.capture_record.final = in.get_enum(CaptureStrategy::direct);
     plan.capture_record.fallback_reason = in.get_string();

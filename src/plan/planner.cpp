@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/text.hpp"
+#include "plan/fs_layout.hpp"
 #include "plan/world_plan.hpp"
 
 namespace substrate::plan {
@@ -12,9 +13,6 @@ namespace {
 
 constexpr std::uint64_t kMiB = 1024 * 1024;
 constexpr const char* kStoreInMemory = "captures can lie on a tmpfs only";
-
-// Host directories at "/" that a world makes anew instead of showing.
-constexpr std::array<std::string_view, 7> kOwn = {"proc", "sys", "dev", "run", "tmp", "lost+found", "boot"};
 
 // What OCI runtimes hide below /proc, and what they make read-only.
 constexpr std::array<std::string_view, 10> kMaskedProc = {
@@ -63,15 +61,9 @@ Result<CaptureRecord> choose_capture(const WorldSpec& spec, const HostFacts& fac
     return record;
 }
 
-void add_root(std::vector<MountOp>& ops, const HostFacts& facts) {
+void add_root(std::vector<MountOp>& ops, const WorldSpec& spec, const HostFacts& facts) {
     ops.push_back({WorldPath("/"), Tmpfs{.mode = 0755, .size_bytes = 16 * kMiB, .read_only = true}});
-    for (const RootEntry& entry : facts.root_entries) {
-        const WorldPath target = WorldPath("/") / entry.name;
-        if (std::ranges::find(kOwn, entry.name) != kOwn.end() || target.str() == kStagingPath) continue;
-        if (!entry.link_target.empty()) ops.push_back({target, Symlink{entry.link_target}});
-        else if (entry.directory)
-            ops.push_back({target, Bind{.source = HostPath("/") / entry.name, .optional = true}});
-    }
+    add_host_tree(ops, spec, facts);
     ops.push_back({WorldPath("/tmp"), Tmpfs{.mode = 01777}});
     ops.push_back({WorldPath("/var/tmp"), Tmpfs{.mode = 01777}});
     ops.push_back({WorldPath("/run"), Tmpfs{.mode = 0755, .size_bytes = 16 * kMiB}});
@@ -107,7 +99,10 @@ void add_masks(std::vector<MountOp>& ops, const HostFacts& facts) {
             for (const std::string_view name : kMaskedHome) ops.push_back({WorldPath(home) / name, Mask{}});
     ops.push_back({WorldPath(facts.substrate_home), Mask{}});
     for (const std::string_view path : {"/etc/shadow", "/etc/gshadow", "/etc/shadow-", "/etc/gshadow-",
-                                        "/etc/sudoers", "/etc/sudoers.d", "/var/lib/substrate/overlay"})
+                                        "/etc/sudoers", "/etc/sudoers.d", "/etc/ssl/private",
+                                        "/etc/ssh/ssh_host_rsa_key", "/etc/ssh/ssh_host_ecdsa_key",
+                                        "/etc/ssh/ssh_host_ed25519_key", "/etc/ssh/ssh_host_dsa_key",
+                                        "/var/lib/substrate/overlay"})
         ops.push_back({WorldPath(std::string(path)), Mask{}});
 }
 
@@ -207,13 +202,15 @@ Result<WorldPlan> plan_world(const WorldSpec& spec, const HostFacts& facts) {
     if (plan.capture.strategy == CaptureStrategy::fuse) plan.capture.fuse_program = facts.fuse_binary;
 
     std::vector<MountOp> ops;
-    add_root(ops, facts);
+    add_root(ops, spec, facts);
     add_dev(ops, facts);
     add_proc(ops);
+    add_fs_access(ops, plan, spec);
     add_masks(ops, facts);
     SUB_TRY(set_apart_project_masks(ops, plan.capture));
     settle_masks(ops);
     SUB_TRY_ASSIGN(plan.mounts, normalize(std::move(ops)));
+    add_landlock(plan, spec, facts);
     add_degradations(plan, spec, facts);
     return plan;
 }

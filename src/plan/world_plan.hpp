@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "model/fs_access.hpp"
 #include "model/span.hpp"
 #include "plan/host_facts.hpp"
 #include "plan/mount_plan.hpp"
@@ -27,7 +28,20 @@ struct WorldSpec {
     bool capture_is_required = false;  // asked for by name: no falling back
     NetworkMode network = NetworkMode::loopback;
     SeccompMode seccomp = SeccompMode::enforce;
+    FsAccess fs;
+    bool single_use = false;  // for one command: nothing of it need be reached by a later one
     bool operator==(const WorldSpec&) const = default;
+};
+
+// What Landlock forbids beside the mounts; the rule for the project itself comes with each
+// capture. Derived from the same operations.
+struct LandlockPlan {
+    int abi = 0;                      // whose rights are used; 0: not in use
+    std::vector<WorldPath> writable;  // these and all below
+    bool restricts_reading = false;   // only `readable` and `writable`; else everything may be read
+    std::vector<WorldPath> readable;
+    bool scopes_signals = false;  // no signals to those who run beside: one command's world
+    bool operator==(const LandlockPlan&) const = default;
 };
 
 // How the project appears at its own path.
@@ -40,6 +54,9 @@ struct CapturePlan {
     bool user_xattrs = true;       // overlay: user.overlay.* instead of trusted.overlay.*
     std::string fuse_program;      // path of fuse-overlayfs; fuse strategy only
     std::vector<WorldPath> masks;  // below the project: hidden anew on each capture mount
+    bool read_only = false;
+    std::vector<std::string> writable;  // with read_only: below the project, relative; made where missing
+    WorldPath alias;                    // where the project is shown as well; empty: nowhere
     bool operator==(const CapturePlan&) const = default;
 };
 
@@ -53,11 +70,15 @@ struct WorldPlan {
     NetworkMode network = NetworkMode::loopback;
     SeccompMode seccomp = SeccompMode::enforce;
     std::vector<MountOp> mounts;  // normalised
+    LandlockPlan landlock;
     CapturePlan capture;
     CaptureRecord capture_record;
     std::vector<Degradation> degradations;
     bool operator==(const WorldPlan&) const = default;
 };
+
+// The newest Landlock ABI whose rights world-init knows.
+inline constexpr int kLandlockKnownAbi = 7;
 
 // Where a world's own mounts are staged while it is set up; empty afterwards.
 inline constexpr const char* kStagingPath = "/.substrate";

@@ -106,11 +106,12 @@ SUB_CHILD_SIDE void detach_old_root(int report_fd) noexcept {
     if (result < 0) die(report_fd, ChildStep::detach_old_root, result, nullptr);
 }
 
-// Returns when the parent has sent the sources of the placements.
-SUB_CHILD_SIDE void await_release(int fd, FdPlacement* placements, unsigned count) noexcept {
+// Returns when the parent has sent the sources of the placements, and the ruleset where there is one.
+SUB_CHILD_SIDE int await_release(int fd, const ChildPlan& plan, FdPlacement* placements) noexcept {
+    const unsigned count = plan.placement_count + (plan.landlock ? 1 : 0);
     char byte = 0;
     iovec data{&byte, 1};
-    alignas(cmsghdr) char control[CMSG_SPACE(kMaxPlacements * sizeof(int))] = {};
+    alignas(cmsghdr) char control[CMSG_SPACE((kMaxPlacements + 1) * sizeof(int))] = {};
     msghdr message{};
     message.msg_iov = &data;
     message.msg_iovlen = 1;
@@ -126,7 +127,8 @@ SUB_CHILD_SIDE void await_release(int fd, FdPlacement* placements, unsigned coun
         header->cmsg_len != CMSG_LEN(count * sizeof(int)))
         die(fd, ChildStep::wait_for_release, -EBADMSG, "descriptors");
     const int* sources = reinterpret_cast<const int*>(CMSG_DATA(header));
-    for (unsigned i = 0; i < count; ++i) placements[i].source = sources[i];
+    for (unsigned i = 0; i < plan.placement_count; ++i) placements[i].source = sources[i];
+    return plan.landlock ? sources[plan.placement_count] : -1;
 }
 
 SUB_CHILD_SIDE void place_descriptors(const ChildPlan& plan, const FdPlacement* placements,
@@ -231,7 +233,11 @@ SUB_CHILD_SIDE void confine(const ChildPlan& plan, int report_fd) noexcept {
             const long told = raw_call(SYS_write, report_fd, as_long("c"), 1);
             if (told != 1) die(report_fd, ChildStep::wait_for_release, told, "telling");
         }
-        await_release(report_fd, placements, plan.placement_count);
+        const int ruleset = await_release(report_fd, plan, placements);
+        if (plan.landlock) {
+            const long restricted = raw_call(SYS_landlock_restrict_self, ruleset, 0);
+            if (restricted < 0) die(report_fd, ChildStep::landlock, restricted, nullptr);
+        }
     }
     place_descriptors(plan, placements, report_fd);
     if (plan.umask >= 0) raw_call(SYS_umask, plan.umask);

@@ -28,6 +28,7 @@ enum class ChildStep : std::uint16_t {
     wait_for_release = 13,
     new_network = 14,
     detach_old_root = 15,
+    landlock = 16,
 };
 const char* to_string(ChildStep step);
 
@@ -59,6 +60,9 @@ struct ChildPlan {
     // itself. It then tells the parent so, by one byte.
     bool new_network = false;      // a network namespace of its own, with its loopback up
     bool detach_old_root = false;  // waits for one byte, then detaches what pivot_root(2) has left on "/"
+    // Of a parked child: the last descriptor of the release is a Landlock ruleset, which
+    // restricts it. It is known no earlier: the program's own files are among its rules.
+    bool landlock = false;
     // Targets are 0, 1, 2, … without gaps; everything above is closed.
     FdPlacement placements[kMaxPlacements] = {};
     unsigned placement_count = 0;

@@ -31,6 +31,7 @@ const char* to_string(ChildStep step) {
         case ChildStep::wait_for_release: return "wait for release";
         case ChildStep::new_network: return "new network namespace";
         case ChildStep::detach_old_root: return "detach the old root";
+        case ChildStep::landlock: return "Landlock";
     }
     return "unknown";
 }

@@ -43,7 +43,8 @@ class ParkedChild {
     Result<> await_confined();
     // Joins the child's network namespace.
     Result<> join_network() const;
-    // Sends it on its way to `program` with `stdio` as its descriptors 0, 1 and 2. An error: it has
+    // Sends it on its way to `program` with `stdio` as its descriptors 0, 1 and 2, and the ruleset
+    // behind them for ChildPlan::landlock. An error: it has
     // not gone, and never will. Does not wait for the execve(2): why that failed says failure().
     Result<> release(const Program& program, std::span<const int> stdio);
     // Somebody has reaped it, as one of all children.

@@ -149,7 +149,7 @@ Result<> Execution::run(const std::string& span_id, const int (&stdio)[3]) {
 
 Project::Wanted Execution::wanted() const {
     return {request_.capture, request_.host_network,
-            request_.ephemeral || request_.commit == CommitMode::discard};
+            request_.ephemeral || request_.commit == CommitMode::discard, request_.fs};
 }
 
 Result<> Execution::acquire() {

@@ -65,6 +65,8 @@ Result<plan::WorldPlan> plan_project_world(const Machine& machine, const std::st
     spec.capture = wanted.capture.value_or(CaptureStrategy::overlay);
     spec.capture_is_required = wanted.capture.has_value();
     spec.network = wanted.host_network ? plan::NetworkMode::host : plan::NetworkMode::loopback;
+    spec.fs = wanted.fs;
+    spec.single_use = wanted.fresh;
     return plan::plan_world(spec, machine.facts);
 }
 
@@ -118,7 +120,8 @@ void Project::release_done() {
 bool Project::fits(const SessionWorld& world, const Wanted& wanted) {
     const auto strategy = wanted.capture.value_or(CaptureStrategy::overlay);
     const auto network = wanted.host_network ? plan::NetworkMode::host : plan::NetworkMode::loopback;
-    return world.plan.capture_record.primary == strategy && world.plan.network == network;
+    return world.plan.capture_record.primary == strategy && world.plan.network == network &&
+           world.fs == wanted.fs;
 }
 
 // The idle world that fits best: one with background processes before others.
@@ -197,6 +200,7 @@ Result<std::unique_ptr<SessionWorld>> Project::launch(const Machine& machine, co
     auto world = std::make_unique<SessionWorld>(std::move(plan), std::move(*launched), std::move(made.lock),
                                                 machine.env.realtime_ns());
     world->masks = mask_identities(world->plan);
+    world->fs = wanted.fs;
     if (!made.slot.empty()) world->adopt_slot(std::move(made.slot));
     return world;
 }

@@ -36,6 +36,7 @@ class SessionWorld {
         : plan(std::move(of_plan)), world(std::move(running)), started_ns(now_ns), lock_(std::move(lock)) {}
 
     const std::string& id() const { return plan.world_id; }
+    FsAccess fs;  // what it was made for
     // The slot for the next command, made if there is none.
     Result<std::string> prepare_slot(Store& store);
     // Takes the slot that was made before the world was launched: number 0.
@@ -84,6 +85,7 @@ class Project {
         std::optional<CaptureStrategy> capture;
         bool host_network = false;
         bool fresh = false;  // not one that has run a command
+        FsAccess fs;
     };
     struct Lease {
         std::unique_ptr<SessionWorld> world;

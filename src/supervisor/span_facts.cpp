@@ -59,7 +59,7 @@ void fill_span(Span& span, const Machine& machine, const Project& project, const
                         .seccomp_hash = machine.seccomp.hash,
                         .no_new_privs = true,
                         .capabilities_dropped = true,
-                        .landlock_abi = 0,
+                        .landlock_abi = plan.landlock.abi,
                         .cgroup = {}};
     span.replay = replay_context(request, order, plan);
 }

@@ -154,6 +154,19 @@ Result<> make_dirs(const std::string& path, mode_t mode) {
     return {};
 }
 
+Result<> make_dirs_beneath(int dir, const std::string& path, mode_t mode) {
+    const auto there = open_beneath(dir, path, O_PATH);
+    if (there) return {};
+    if (there.error().os_errno() != ENOENT) return fail(there.error());
+    const auto slash = path.find_last_of('/');
+    const std::string above = slash == std::string::npos ? "." : path.substr(0, slash);
+    if (above != ".") SUB_TRY(make_dirs_beneath(dir, above, mode));
+    SUB_TRY_ASSIGN(const UniqueFd parent, open_beneath(dir, above, O_PATH | O_DIRECTORY));
+    const std::string name = path.substr(slash == std::string::npos ? 0 : slash + 1);
+    if (::mkdirat(parent.get(), name.c_str(), mode) != 0) return fail(Error::last_os("mkdir", path));
+    return {};
+}
+
 Result<UniqueFd> open_private_dir(const std::string& path) {
     if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return fail(Error::last_os("mkdir", path));
     SUB_TRY_ASSIGN(UniqueFd fd, open_path(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));

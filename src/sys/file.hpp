@@ -61,6 +61,8 @@ inline std::uint64_t device_of(const struct ::statx& st) {
 
 // Creates `path` and its missing parents, each with `mode`.
 Result<> make_dirs(const std::string& path, mode_t mode);
+// The same for a relative path, by open_beneath. Whatever is there already, stays.
+Result<> make_dirs_beneath(int dir, const std::string& path, mode_t mode);
 // A directory that belongs to us and nobody else can write: created 0700 when
 // missing; a link, a foreign owner or group/other write bits are Errc::safety.
 Result<UniqueFd> open_private_dir(const std::string& path);

@@ -62,6 +62,15 @@ Result<> set_attributes(int fd, std::uint64_t attributes, bool recursive) {
     return {};
 }
 
+Result<> clear_attributes(int fd, std::uint64_t attributes, bool recursive) {
+    mount_attr attr{};
+    attr.attr_clr = attributes;
+    const unsigned flags = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0u);
+    if (::syscall(SYS_mount_setattr, fd, "", flags, &attr, sizeof attr) != 0)
+        return fail(Error::last_os("mount_setattr"));
+    return {};
+}
+
 Result<> attach(int mount, int dir, const std::string& path) {
     unsigned flags = MOVE_MOUNT_F_EMPTY_PATH;
     if (path.empty()) flags |= 0x00000040;  // MOVE_MOUNT_T_EMPTY_PATH

@@ -31,6 +31,7 @@ Result<UniqueFd> mount_new(const char* type, std::span<const FsOption> options, 
 Result<UniqueFd> clone_tree(int dir, const std::string& path, bool recursive);
 // mount_setattr(2) on the mount that `fd` refers to. KERNEL(5.12)
 Result<> set_attributes(int fd, std::uint64_t attributes, bool recursive);
+Result<> clear_attributes(int fd, std::uint64_t attributes, bool recursive);
 // Attaches the detached mount `mount` onto `path`, relative to `dir`; symbolic links in
 // the last component are not followed.
 Result<> attach(int mount, int dir, const std::string& path);

@@ -88,27 +88,62 @@ Result<> CaptureMount::prepare(const CaptureSlot& slot) {
     return {};
 }
 
+// What may be written below a read-only project exists before it is one. Not where the project
+// itself is mounted: a directory that nobody asked for would stay on the host.
+Result<> CaptureMount::restrict(int mount) const {
+    if (!plan_.read_only) return {};
+    if (plan_.strategy != CaptureStrategy::direct)
+        for (const std::string& part : plan_.writable) SUB_TRY(sys::make_dirs_beneath(mount, part, 0755));
+    return sys::set_attributes(mount, sys::kMountReadOnly, /*recursive=*/true);
+}
+
+Result<> CaptureMount::open_parts(int mount) const {
+    if (!plan_.read_only) return {};
+    for (const std::string& part : plan_.writable) {
+        auto point = sys::open_beneath(mount, part, O_PATH);
+        if (!point && point.error().os_errno() == ENOENT) continue;
+        if (!point) return fail(std::move(point).error());
+        SUB_TRY_ASSIGN(const sys::UniqueFd tree, sys::clone_tree(point->get(), "", /*recursive=*/true));
+        SUB_TRY(sys::clear_attributes(tree.get(), sys::kMountReadOnly, /*recursive=*/true));
+        SUB_TRY(sys::attach(tree.get(), point->get(), ""));
+    }
+    return {};
+}
+
+Result<> CaptureMount::cover(int mount) const {
+    for (const WorldPath& mask : plan_.masks) {
+        const std::string below = mask.str().substr(plan_.project.str().size() + 1);
+        SUB_TRY_DURING(mask_path(mount, below, staging_.empty.get()), "hiding '" + mask.str() + "'");
+    }
+    return {};
+}
+
 Result<> CaptureMount::mount(const CaptureSlot& slot) {
     if (prepared_ && prepared_slot_ != slot) drop_prepared();
     Result<sys::UniqueFd> made = prepared_ ? Result<sys::UniqueFd>(std::move(prepared_)) : make(slot);
     if (!made)
         return fail(std::move(made).error().during("mounting the capture of '" + plan_.project.str() + "'"));
+    SUB_TRY_DURING(restrict(made->get()), "making '" + plan_.project.str() + "' read-only");
     SUB_TRY(sys::attach(made->get(), staging_.project.get(), ""));
     mount_ = std::move(*made);
     slot_ = slot.path;
-    for (const WorldPath& mask : plan_.masks) {
-        const std::string below = mask.str().substr(plan_.project.str().size() + 1);
-        if (auto masked = mask_path(mount_.get(), below, staging_.empty.get()); !masked) {
-            auto error = std::move(masked).error().during("hiding '" + mask.str() + "'");
-            SUB_TRY(unmount());
-            return fail(std::move(error));
-        }
-    }
-    return {};
+    auto whole = open_parts(mount_.get());
+    if (whole) whole = cover(mount_.get());
+    if (whole && staging_.alias) whole = attach_alias();
+    if (whole) return {};
+    SUB_TRY(unmount());
+    return whole;
+}
+
+Result<> CaptureMount::attach_alias() {
+    SUB_TRY_ASSIGN(alias_, sys::clone_tree(mount_.get(), "", /*recursive=*/true));
+    return sys::attach(alias_.get(), staging_.alias.get(), "");
 }
 
 Result<> CaptureMount::unmount() {
     if (!mount_) return {};
+    if (alias_) SUB_TRY_DURING(sys::detach_mount(alias_.get()), "unmounting " + plan_.alias.str());
+    alias_.reset();
     SUB_TRY_DURING(sys::detach_mount(mount_.get()),
                    "unmounting the capture of '" + plan_.project.str() + "'");
     mount_.reset();

@@ -17,6 +17,7 @@ class CaptureMount {
     CaptureMount(const plan::CapturePlan& plan, const Staging& staging) : plan_(plan), staging_(staging) {}
 
     bool mounted() const { return static_cast<bool>(mount_); }
+    int fd() const { return mount_.get(); }  // of the mounted capture's root
     const std::string& slot() const { return slot_; }
     // Requires !mounted(). On failure nothing stays mounted. Uses what prepare()
     // made for the same slot.
@@ -28,6 +29,10 @@ class CaptureMount {
     Result<> unmount();
 
   private:
+    Result<> restrict(int mount) const;
+    Result<> open_parts(int mount) const;
+    Result<> cover(int mount) const;
+    Result<> attach_alias();
     void drop_prepared();
     void clear_work(const std::string& slot) const;
     Result<sys::UniqueFd> make(const CaptureSlot& slot) const;
@@ -36,6 +41,7 @@ class CaptureMount {
     const plan::CapturePlan& plan_;
     const Staging& staging_;
     sys::UniqueFd mount_;
+    sys::UniqueFd alias_;
     std::string slot_;
     sys::UniqueFd prepared_;
     CaptureSlot prepared_slot_;

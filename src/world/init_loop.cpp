@@ -13,6 +13,7 @@
 #include "sys/signals.hpp"
 #include "sys/socket.hpp"
 #include "world/capture_mount.hpp"
+#include "world/command_rules.hpp"
 #include "world/init_protocol.hpp"
 #include "world/packet.hpp"
 
@@ -21,8 +22,9 @@ namespace {
 
 constexpr int kIdleMs = 500;  // until the program's pages are given back
 
-process::ChildPlan confinement(const std::vector<sock_filter>& seccomp) {
+process::ChildPlan confinement(const plan::WorldPlan& world, const std::vector<sock_filter>& seccomp) {
     process::ChildPlan plan;
+    plan.landlock = world.landlock.abi > 0;
     plan.new_session = true;
     plan.drop_capabilities = true;
     plan.no_new_privs = true;
@@ -40,6 +42,7 @@ class InitLoop {
         : control_(control),
           plan_(plan),
           capture_(plan.capture, staging),
+          rules_(plan.landlock, plan.capture),
           seccomp_(seccomp),
           child_(std::move(first)) {}
 
@@ -60,6 +63,7 @@ class InitLoop {
     int control_;
     const plan::WorldPlan& plan_;
     CaptureMount capture_;
+    CommandRules rules_;
     const std::vector<sock_filter>& seccomp_;
     pid_t command_ = -1;  // the running command, -1 when there is none
     // The running command, or the process of the next one. Only while no background
@@ -140,7 +144,14 @@ Result<> InitLoop::start(ExecOrder order, const std::vector<sys::UniqueFd>& stdi
                              .environment = std::move(order.environment),
                              .cwd = std::move(order.cwd),
                              .umask = static_cast<int>(order.umask)};
-    const std::array fds = {stdio[0].get(), stdio[1].get(), stdio[2].get()};
+    std::vector<int> fds = {stdio[0].get(), stdio[1].get(), stdio[2].get()};
+    std::optional<sys::LandlockRuleset> rules;
+    if (rules_.in_use()) {
+        auto made = rules_.take(capture_, stdio);
+        if (!made) return fail(std::move(made).error().during("making the Landlock rules"));
+        rules = std::move(*made);
+        fds.push_back(rules->fd());
+    }
     // A process of the world may have killed the one that waited.
     for (bool fresh = !child_;; fresh = true) {
         if (fresh) SUB_TRY(park());
@@ -165,12 +176,13 @@ Result<> InitLoop::complete_world() {
 // What fails here fails again, and is reported, when it is needed.
 void InitLoop::prepare(const PrepareOrder& order) {
     (void)capture_.prepare(order.slot);
+    (void)rules_.prepare();
     if (!child_) (void)park();
 }
 
 Result<> InitLoop::park() {
     child_.reset();
-    SUB_TRY_ASSIGN(child_, process::ParkedChild::park(confinement(seccomp_)));
+    SUB_TRY_ASSIGN(child_, process::ParkedChild::park(confinement(plan_, seccomp_)));
     return {};
 }
 
@@ -212,7 +224,7 @@ Result<> InitLoop::release_capture() { return capture_.unmount(); }
 
 Result<process::ParkedChild> park_first(const plan::WorldPlan& plan,
                                         const std::vector<sock_filter>& seccomp) {
-    process::ChildPlan child = confinement(seccomp);
+    process::ChildPlan child = confinement(plan, seccomp);
     child.new_network = plan.network == plan::NetworkMode::loopback;
     child.detach_old_root = true;
     return process::ParkedChild::park(child);

@@ -86,21 +86,24 @@ Result<UniqueFd> RootBuilder::directory(const std::string& path, mode_t mode) {
 Result<UniqueFd> RootBuilder::file(const std::string& path) {
     SUB_TRY_ASSIGN(const UniqueFd above, parent(path));
     const std::string name = path.substr(path.find_last_of('/') + 1);
-    SUB_TRY_ASSIGN(const UniqueFd created,
-                   sys::open_at(above.get(), name, O_WRONLY | O_CREAT | O_NOFOLLOW, 0666));
+    if (::mknodat(above.get(), name.c_str(), S_IFREG | 0666, 0) != 0 && errno != EEXIST)
+        return fail(Error::last_os("mknod", path));
     return sys::open_at(above.get(), name, O_PATH | O_NOFOLLOW);
 }
 
 Result<> RootBuilder::bind(const std::string& target, const plan::Bind& bind) {
     auto cloned = sys::clone_tree(AT_FDCWD, bind.source.str(), /*recursive=*/!bind.device);
-    if (!cloned && bind.optional && cloned.error().os_errno() == ENOENT) return {};
+    const int why = cloned ? 0 : cloned.error().os_errno();
+    if (bind.optional && (why == ENOENT || why == ENOTDIR || why == EACCES)) return {};
     SUB_TRY_ASSIGN(const UniqueFd tree, std::move(cloned));
+    SUB_TRY_ASSIGN(const auto st, sys::stat_fd(tree.get()));
+    // What the link leads to, the plan does not know.
+    if (bind.optional && S_ISLNK(st.stx_mode)) return {};
     std::uint64_t attributes = sys::kMountNoSuid;
     if (bind.read_only) attributes |= sys::kMountReadOnly;
     if (bind.device) attributes |= sys::kMountNoExec;
     else attributes |= sys::kMountNoDev;
     SUB_TRY(sys::set_attributes(tree.get(), attributes, /*recursive=*/!bind.device));
-    SUB_TRY_ASSIGN(const auto st, sys::stat_fd(tree.get()));
     SUB_TRY_ASSIGN(const UniqueFd point, S_ISDIR(st.stx_mode) ? directory(target) : file(target));
     return sys::attach(tree.get(), point.get(), "");
 }
@@ -219,6 +222,9 @@ Result<Staging> open_staging(const plan::WorldPlan& plan, UniqueFd empty) {
         SUB_TRY_ASSIGN(staging.fuse, sys::open_path(base + "/fuse", O_PATH | O_DIRECTORY));
     }
     SUB_TRY_ASSIGN(staging.project, sys::open_path(plan.capture.project.str(), O_PATH | O_DIRECTORY));
+    if (!plan.capture.alias.empty()) {
+        SUB_TRY_ASSIGN(staging.alias, sys::open_path(plan.capture.alias.str(), O_PATH | O_DIRECTORY));
+    }
     SUB_TRY_ASSIGN(const UniqueFd cover, sys::clone_tree(empty.get(), "", /*recursive=*/false));
     SUB_TRY(sys::attach(cover.get(), AT_FDCWD, base));
     staging.empty = std::move(empty);
@@ -263,6 +269,8 @@ Result<Staging> set_up_world(const plan::WorldPlan& plan) {
             if (std::holds_alternative<plan::Mask>(plan.mounts[i].action) == masks)
                 SUB_TRY_DURING(root.apply(plan.mounts[i]), "mount plan, " + plan::to_text(plan.mounts[i]));
     SUB_TRY_DURING(root.directory(plan.capture.project.str()), "making the project's directory");
+    if (!plan.capture.alias.empty())
+        SUB_TRY_DURING(root.directory(plan.capture.alias.str()), "making " + plan.capture.alias.str());
     if (plan.capture.strategy == CaptureStrategy::fuse) {
         SUB_TRY_DURING(root.directory(std::string(kStagingPath) + "/fuse"), "making the FUSE directory");
         SUB_TRY_DURING(mount_fuse_capture(plan, mount_point + kStagingPath), "mounting fuse-overlayfs");

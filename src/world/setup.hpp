@@ -12,6 +12,7 @@ struct Staging {
     sys::UniqueFd lower;    // the host's project, read-only for overlay and copy-diff
     sys::UniqueFd store;    // the project's capture store, writable
     sys::UniqueFd project;  // the directory in the world on which captures are mounted
+    sys::UniqueFd alias;    // where they are mounted as well; may be none
     sys::UniqueFd empty;    // an empty read-only directory, for masks
     sys::UniqueFd fuse;     // fuse strategy: the mounted capture
 };

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace substrate {
+
+enum class WorldFsMode : std::uint8_t { writable, read_only };
+enum class WorldFsIsolation : std::uint8_t { workspace, full };
+
+// What commands of a world may read and write, with everything expanded: what policies ask for, in
+// a planner's words. Paths are the host's, absolute, without "." and "..".
+struct FsAccess {
+    WorldFsMode mode = WorldFsMode::writable;
+    WorldFsIsolation isolation = WorldFsIsolation::workspace;
+    bool project_writable = true;        // the whole project; else only what `writable` has of it
+    std::vector<std::string> writable;   // beside the world's own /tmp and the like
+    std::vector<std::string> readable;   // full isolation: beside the system's own
+    std::vector<std::string> hidden;     // shown empty
+    std::vector<std::string> unenforced; // what a policy asks for and worlds do not do, one sentence each
+    bool operator==(const FsAccess&) const = default;
+};
+
+}  // namespace substrate

@@ -1,0 +1,125 @@
+#include "plan/fs_layout.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "base/text.hpp"
+
+namespace substrate::plan {
+namespace {
+
+constexpr const char* kWorldDeps = "/var/lib/substrate/world-deps";
+constexpr const char* kProjectAlias = "/project";
+
+// Host directories at "/" that a world makes anew instead of showing.
+constexpr std::array<std::string_view, 7> kOwn = {"proc", "sys", "dev", "run", "tmp", "lost+found", "boot"};
+
+// What full isolation shows of the host, with /etc: programs and their libraries.
+bool is_system(std::string_view name) {
+    return name == "usr" || name == "etc" || name == "bin" || name == "sbin" || name.starts_with("lib");
+}
+
+// Places that a world makes for itself: to write there changes nothing on the host.
+bool is_worlds_own(std::string_view path) {
+    constexpr std::array<std::string_view, 5> kPlaces = {"/tmp", "/var/tmp", "/run", "/dev", "/proc"};
+    return std::ranges::any_of(kPlaces, [&](std::string_view place) { return is_within(path, place); });
+}
+
+// Wider than a policy can open: what the host's programs are, or all of it.
+bool is_too_wide(std::string_view path, std::string_view project) {
+    constexpr std::array<std::string_view, 5> kNever = {"/usr", "/etc", "/boot", "/sys", kStagingPath};
+    return is_within(project, path) || path == "/var" ||
+           std::ranges::any_of(kNever, [&](std::string_view never) { return is_within(path, never); });
+}
+
+bool covered(std::string_view path, const std::vector<WorldPath>& list) {
+    return std::ranges::any_of(list, [&](const WorldPath& of) { return is_within(path, of.str()); });
+}
+
+// Instead of the read-only tree of the host's "/" that is there, if it is the same place.
+void show(std::vector<MountOp>& ops, const std::string& path, bool read_only) {
+    std::erase_if(ops, [&](const MountOp& op) {
+        return op.target.str() == path && std::holds_alternative<Bind>(op.action);
+    });
+    ops.push_back({WorldPath(path), Bind{.source = HostPath(path), .read_only = read_only, .optional = true}});
+}
+
+void add_path(std::vector<WorldPath>& list, std::string_view path) {
+    if (!covered(path, list)) list.emplace_back(std::string(path));
+}
+
+}  // namespace
+
+void add_host_tree(std::vector<MountOp>& ops, const WorldSpec& spec, const HostFacts& facts) {
+    const bool full = spec.fs.isolation == WorldFsIsolation::full;
+    for (const RootEntry& entry : facts.root_entries) {
+        const WorldPath target = WorldPath("/") / entry.name;
+        if (std::ranges::find(kOwn, entry.name) != kOwn.end() || target.str() == kStagingPath) continue;
+        if (full && !is_system(entry.name)) continue;
+        if (!entry.link_target.empty()) ops.push_back({target, Symlink{entry.link_target}});
+        else if (entry.directory)
+            ops.push_back({target, Bind{.source = HostPath("/") / entry.name, .optional = true}});
+    }
+    ops.push_back(
+        {WorldPath(kWorldDeps), Bind{.source = HostPath(kWorldDeps), .read_only = false, .optional = true}});
+}
+
+void add_fs_access(std::vector<MountOp>& ops, WorldPlan& plan, const WorldSpec& spec) {
+    const std::string& project = spec.project.str();
+    const bool full = spec.fs.isolation == WorldFsIsolation::full;
+    const auto refuse = [&](std::string reason) {
+        plan.degradations.push_back({"fs", std::move(reason), "substrate policy show"});
+    };
+    plan.capture.read_only = !spec.fs.project_writable;
+    for (const std::string& path : spec.fs.writable) {
+        if (path == project || is_worlds_own(path)) continue;
+        if (is_within(path, project)) {
+            if (plan.capture.read_only) plan.capture.writable.push_back(path.substr(project.size() + 1));
+        } else if (full || is_too_wide(path, project)) {
+            refuse(fmt::format("'{}' stays read-only: {}", printable(path),
+                               full ? "full isolation shows nothing outside the project writable"
+                                    : "worlds do not open it for writing"));
+        } else {
+            show(ops, path, /*read_only=*/false);
+        }
+    }
+    if (full) {
+        for (const std::string& path : spec.fs.readable)
+            if (!is_within(path, project) && !is_within(project, path) && !is_worlds_own(path))
+                show(ops, path, /*read_only=*/true);
+        if (!is_within(project, kProjectAlias)) plan.capture.alias = WorldPath(kProjectAlias);
+    }
+    for (const std::string& path : spec.fs.hidden) ops.push_back({WorldPath(path), Mask{}});
+    for (const std::string& reason : spec.fs.unenforced) refuse(reason);
+}
+
+void add_landlock(WorldPlan& plan, const WorldSpec& spec, const HostFacts& facts) {
+    // Without the right to allow them, ABI 1 forbids renames between directories.
+    if (facts.landlock_abi < 2) {
+        plan.degradations.push_back(
+            {"landlock",
+             facts.landlock_abi == 0 ? "the kernel has no Landlock, or it is switched off"
+                                     : "Landlock of this kernel would forbid renames between directories",
+             "boot with landlock in the lsm= list, Linux 5.19 or newer"});
+        return;
+    }
+    LandlockPlan& landlock = plan.landlock;
+    landlock.abi = std::min(facts.landlock_abi, kLandlockKnownAbi);
+    landlock.restricts_reading = spec.fs.isolation == WorldFsIsolation::full;
+    landlock.scopes_signals = spec.single_use;
+    for (const MountOp& op : plan.mounts) {
+        const std::string& target = op.target.str();
+        const auto* bind = std::get_if<Bind>(&op.action);
+        const auto* tmpfs = std::get_if<Tmpfs>(&op.action);
+        // Device nodes, and what is written below /proc, which the kernel guards itself.
+        const bool opened = is_within(target, "/dev") || std::holds_alternative<Proc>(op.action);
+        if (opened) add_path(landlock.writable, target);
+        else if ((bind != nullptr && !bind->read_only) || (tmpfs != nullptr && !tmpfs->read_only))
+            add_path(landlock.writable, target);
+        else if (landlock.restricts_reading && bind != nullptr) add_path(landlock.readable, target);
+    }
+}
+
+}  // namespace substrate::plan

@@ -1,0 +1,18 @@
+#pragma once
+
+#include "plan/world_plan.hpp"
+
+// How a world's FsAccess becomes mounts, and what Landlock forbids beside them. Internal to the planner.
+namespace substrate::plan {
+
+// The host's tree at "/": everything read-only, or with full isolation the system's own part of it.
+void add_host_tree(std::vector<MountOp>& ops, const WorldSpec& spec, const HostFacts& facts);
+
+// What is writable, readable and hidden beside that, into `ops` and `plan.capture`; what
+// cannot be done as asked, into `plan.degradations`.
+void add_fs_access(std::vector<MountOp>& ops, WorldPlan& plan, const WorldSpec& spec);
+
+// The rules for the operations of `plan.mounts`. Without a usable ABI: none, and a degradation.
+void add_landlock(WorldPlan& plan, const WorldSpec& spec, const HostFacts& facts);
+
+}  // namespace substrate::plan

@@ -1,0 +1,137 @@
+// What `world_fs` and `fs` of a policy become: mounts, and Landlock rules beside them.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "plan/plan_test_support.hpp"
+
+namespace substrate::plan {
+namespace {
+
+using namespace test_support;
+
+constexpr const char* kProject = "/home/ada/app";
+
+WorldPlan plan_of(const FsAccess& fs, const HostFacts& facts = user_facts()) {
+    WorldSpec spec = spec_for(kProject);
+    spec.fs = fs;
+    auto plan = plan_world(spec, facts);
+    EXPECT_TRUE(plan) << plan.error().describe();
+    return plan ? *plan : WorldPlan{};
+}
+
+const Bind* bind_at(const WorldPlan& plan, const std::string& path) {
+    for (const MountOp& op : plan.mounts)
+        if (op.target.str() == path) return std::get_if<Bind>(&op.action);
+    return nullptr;
+}
+
+bool holds(const std::vector<WorldPath>& list, const std::string& path) {
+    return std::ranges::find(list, WorldPath(path)) != list.end();
+}
+
+TEST(PlannerFs, LandlockAllowsWhatTheMountsAllow) {
+    const WorldPlan plan = plan_of({});
+    EXPECT_EQ(plan.landlock.abi, 2);
+    EXPECT_FALSE(plan.landlock.restricts_reading);
+    for (const char* own : {"/dev", "/proc", "/run", "/tmp", "/var/tmp", "/var/lib/substrate/world-deps"})
+        EXPECT_TRUE(holds(plan.landlock.writable, own)) << own;
+    for (const WorldPath& path : plan.landlock.writable)
+        for (const char* never : {"/home", "/usr", "/etc", "/var", "/"}) EXPECT_NE(path.str(), never);
+}
+
+TEST(PlannerFs, WithoutLandlockThePlanSaysSo) {
+    for (const int abi : {0, 1}) {
+        HostFacts facts = user_facts();
+        facts.landlock_abi = abi;
+        const WorldPlan plan = plan_of({}, facts);
+        EXPECT_EQ(plan.landlock, LandlockPlan{});
+        ASSERT_EQ(plan.degradations.size(), 1U);
+        EXPECT_EQ(plan.degradations[0].component, "landlock");
+    }
+    HostFacts facts = user_facts();
+    facts.landlock_abi = 99;
+    EXPECT_EQ(plan_of({}, facts).landlock.abi, kLandlockKnownAbi);
+}
+
+TEST(PlannerFs, DirectoriesOutsideTheProjectAreOpenedByName) {
+    const WorldPlan plan = plan_of({.writable = {"/home/ada/.cache", kProject, "/srv", "/tmp"}});
+    EXPECT_FALSE(plan.capture.read_only);
+    for (const char* path : {"/home/ada/.cache", "/srv"}) {
+        ASSERT_NE(bind_at(plan, path), nullptr) << path;
+        EXPECT_FALSE(bind_at(plan, path)->read_only);
+        EXPECT_TRUE(bind_at(plan, path)->optional);
+        EXPECT_TRUE(holds(plan.landlock.writable, path));
+    }
+    EXPECT_EQ(bind_at(plan, "/tmp"), nullptr) << "the world's own";
+    EXPECT_TRUE(plan.degradations.empty());
+}
+
+TEST(PlannerFs, NothingWiderThanTheProjectIsOpened) {
+    for (const char* wide : {"/", "/home/ada", "/home", "/usr", "/etc/cron.d", "/var"}) {
+        const WorldPlan plan = plan_of({.writable = {wide}});
+        EXPECT_EQ(plan.degradations.size(), 1U) << wide;
+        for (const MountOp& op : plan.mounts) {
+            const auto* bind = std::get_if<Bind>(&op.action);
+            if (bind == nullptr || bind->device || op.target.str().ends_with("/world-deps")) continue;
+            EXPECT_TRUE(bind->read_only) << wide << ": " << op.target.str();
+        }
+    }
+}
+
+TEST(PlannerFs, AReadOnlyProjectMayHaveWritableParts) {
+    const WorldPlan plan =
+        plan_of({.project_writable = false, .writable = {std::string(kProject) + "/build", "/srv"}});
+    EXPECT_TRUE(plan.capture.read_only);
+    EXPECT_EQ(plan.capture.writable, std::vector<std::string>{"build"});
+    EXPECT_FALSE(bind_at(plan, "/srv")->read_only);
+}
+
+TEST(PlannerFs, FullIsolationShowsTheSystemAndTheProject) {
+    const WorldPlan plan = plan_of({.isolation = WorldFsIsolation::full,
+                                    .project_writable = false,
+                                    .writable = {std::string(kProject) + "/build", "/srv"},
+                                    .readable = {"/home/ada/data", "/home/ada"}});
+    for (const char* hidden : {"/home", "/root", "/srv", "/var"}) EXPECT_EQ(bind_at(plan, hidden), nullptr) << hidden;
+    for (const char* shown : {"/usr", "/etc", "/home/ada/data"}) {
+        ASSERT_NE(bind_at(plan, shown), nullptr) << shown;
+        EXPECT_TRUE(bind_at(plan, shown)->read_only);
+        EXPECT_TRUE(holds(plan.landlock.readable, shown));
+    }
+    EXPECT_EQ(bind_at(plan, "/home/ada"), nullptr) << "it is around the project";
+    EXPECT_EQ(plan.capture.alias.str(), "/project");
+    EXPECT_EQ(plan.capture.writable, std::vector<std::string>{"build"});
+    EXPECT_TRUE(plan.landlock.restricts_reading);
+    ASSERT_EQ(plan.degradations.size(), 1U);
+    EXPECT_TRUE(plan.degradations[0].reason.contains("/srv"));
+}
+
+TEST(PlannerFs, HiddenPathsAreMasked) {
+    const WorldPlan plan = plan_of({.hidden = {std::string(kProject) + "/secrets", "/srv", "/home/ada/.netrc"}});
+    EXPECT_TRUE(holds(plan.capture.masks, std::string(kProject) + "/secrets"));
+    EXPECT_TRUE(std::ranges::find(plan.mounts, MountOp{WorldPath("/home/ada/.netrc"), Mask{}}) != plan.mounts.end());
+    EXPECT_EQ(bind_at(plan, "/srv"), nullptr);
+    WorldSpec spec = spec_for(kProject);
+    spec.fs.hidden = {"/home/ada"};
+    EXPECT_FALSE(plan_world(spec, user_facts())) << "it would hide the project";
+}
+
+TEST(PlannerFs, WhatIsNotEnforcedIsSaid) {
+    const WorldPlan plan = plan_of({.unenforced = {"fs.deny \"*.key\" is a pattern"}});
+    ASSERT_EQ(plan.degradations.size(), 1U);
+    EXPECT_EQ(plan.degradations[0].reason, "fs.deny \"*.key\" is a pattern");
+}
+
+TEST(PlannerFs, TheWireFormHasAllOfIt) {
+    const WorldPlan plan = plan_of({.isolation = WorldFsIsolation::full,
+                                    .project_writable = false,
+                                    .writable = {std::string(kProject) + "/build"},
+                                    .readable = {"/srv"},
+                                    .hidden = {"/srv/x"}});
+    const auto decoded = decode_plan(encode_plan(plan));
+    ASSERT_TRUE(decoded) << decoded.error().message();
+    EXPECT_EQ(*decoded, plan);
+}
+
+}  // namespace
+}  // namespace substrate::plan

@@ -1,0 +1,17 @@
+#pragma once
+
+#include "model/fs_access.hpp"
+#include "model/policy.hpp"
+#include "policy/pattern.hpp"
+
+namespace substrate::policy {
+
+// What one policy's `fs` and `world_fs` ask of a world, with $PROJECT and $HOME expanded. An entry
+// is a path and stands for all below it; one without a slash at its beginning is
+// relative to the project; `/**` at its end says nothing more. Pure.
+FsAccess fs_access_of(const Policy& policy, const PatternValues& values);
+
+// What both permit.
+FsAccess both(FsAccess one, const FsAccess& other, std::string_view project);
+
+}  // namespace substrate::policy

@@ -1,0 +1,78 @@
+#include "policy/fs_access.hpp"
+
+#include <gtest/gtest.h>
+
+namespace substrate::policy {
+namespace {
+
+using Paths = std::vector<std::string>;
+
+constexpr PatternValues kValues{.project = "/home/u/project", .home = "/home/u"};
+
+Policy workspace(Paths write) {
+    Policy policy;
+    policy.fs.write = std::move(write);
+    return policy;
+}
+
+Policy full(Paths write) {
+    Policy policy;
+    policy.world_fs.isolation = WorldFsIsolation::full;
+    policy.world_fs.write_allowlist = std::move(write);
+    return policy;
+}
+
+TEST(FsAccessOf, SaysNothingOfAPolicyThatSaysNothing) { EXPECT_EQ(fs_access_of({}, kValues), FsAccess{}); }
+
+TEST(FsAccessOf, ExpandsPaths) {
+    const FsAccess access = fs_access_of(workspace({"$PROJECT", "${HOME}/.cache/**", "~/x//y/", "rel", "/abs"}), kValues);
+    EXPECT_EQ(access.writable,
+              (Paths{"/abs", "/home/u/.cache", "/home/u/project", "/home/u/project/rel", "/home/u/x/y"}));
+    EXPECT_TRUE(access.project_writable);
+    EXPECT_EQ(access.unenforced, Paths{});
+}
+
+TEST(FsAccessOf, APolicyThatNamesNoProjectKeepsItReadOnly) {
+    const FsAccess access = fs_access_of(workspace({"/tmp", "build"}), kValues);
+    EXPECT_FALSE(access.project_writable);
+    EXPECT_EQ(access.writable, (Paths{"/home/u/project/build", "/tmp"}));
+}
+
+TEST(FsAccessOf, SaysWhatItDoesNotEnforce) {
+    Policy policy = workspace({"src/*.c", "../other"});
+    policy.fs.read = {"$PROJECT"};
+    policy.fs.deny = {"**/.env", "$HOME/.ssh"};
+    const FsAccess access = fs_access_of(policy, {.project = "/p", .home = ""});
+    EXPECT_EQ(access.unenforced.size(), 5U) << "two to write, one to read, two denials without their place";
+    EXPECT_EQ(access.hidden, Paths{});
+    EXPECT_FALSE(access.project_writable) << "what is not understood opens nothing";
+}
+
+TEST(FsAccessOf, ReadOnlyLeavesNothingWritable) {
+    Policy policy = full({"build"});
+    policy.world_fs.mode = WorldFsMode::read_only;
+    const FsAccess access = fs_access_of(policy, kValues);
+    EXPECT_FALSE(access.project_writable);
+    EXPECT_EQ(access.writable, Paths{});
+}
+
+TEST(Both, PermitsWhatBothPermit) {
+    const FsAccess wide = fs_access_of(workspace({"$PROJECT", "$HOME/.cache"}), kValues);
+    const FsAccess narrow = fs_access_of(full({"build", "dist"}), kValues);
+    for (const FsAccess& met : {both(wide, narrow, kValues.project), both(narrow, wide, kValues.project)}) {
+        EXPECT_EQ(met.isolation, WorldFsIsolation::full);
+        EXPECT_FALSE(met.project_writable);
+        EXPECT_EQ(met.writable, (Paths{"/home/u/project/build", "/home/u/project/dist"}));
+    }
+    Policy read_only;
+    read_only.world_fs.mode = WorldFsMode::read_only;
+    const FsAccess none = both(wide, fs_access_of(read_only, kValues), kValues.project);
+    EXPECT_EQ(none.mode, WorldFsMode::read_only);
+    EXPECT_EQ(none.writable, Paths{});
+    const FsAccess open = both(wide, fs_access_of({}, kValues), kValues.project);
+    EXPECT_TRUE(open.project_writable);
+    EXPECT_EQ(open.writable, Paths{"/home/u/project"}) << "the other opens no cache";
+}
+
+}  // namespace
+}  // namespace substrate::policy
