@@ -74,9 +74,11 @@ void add_fs_access(std::vector<MountOp>& ops, WorldPlan& plan, const WorldSpec& 
     };
     plan.capture.read_only = !spec.fs.project_writable;
     for (const std::string& path : spec.fs.writable) {
-        if (path == project || is_worlds_own(path)) continue;
+        if (path == project) continue;
         if (is_within(path, project)) {
             if (plan.capture.read_only) plan.capture.writable.push_back(path.substr(project.size() + 1));
+        } else if (is_worlds_own(path)) {
+            continue;
         } else if (full || is_too_wide(path, project)) {
             refuse(fmt::format("'{}' stays read-only: {}", printable(path),
                                full ? "full isolation shows nothing outside the project writable"
