@@ -210,18 +210,18 @@ Result<Passage> Gate::run(const ExecRequest& request, Asker& asker) {
         return std::move(made_);
     }
     if (made_.would_deny) made_.notices.push_back(policy::denial_text(decision));
-    if (made_.judgement.policies)
-        made_.request.fs =
-            made_.judgement.policies->fs_access({.project = project_, .home = broker_.places().home});
-    made_.request = tightened(std::move(made_.request), made_.judgement, made_.preview.has_value());
+    made_.request = tightened(std::move(made_.request), made_.judgement,
+                              {.project = project_, .home = broker_.places().home}, made_.preview.has_value());
     return std::move(made_);
 }
 
 }  // namespace
 
-ExecRequest tightened(ExecRequest request, const broker::Judgement& judgement, bool preview) {
+ExecRequest tightened(ExecRequest request, const broker::Judgement& judgement,
+                      const policy::PatternValues& ground, bool preview) {
     if (!judgement.policies) return request;
     const broker::PolicySet& policies = *judgement.policies;
+    request.fs = policies.fs_access(ground);
     request.commit = std::max(request.commit, policies.commit());
     if (!policies.reuse_session()) request.ephemeral = true;
     if (judgement.verdict.isolate) {

@@ -46,7 +46,8 @@ broker::Question question_of(const ExecRequest& request, const std::string& proj
                              const std::string& session);
 // What the policies leave of a request that they let through. `preview`: the command runs in
 // a closed world before anybody is asked.
-ExecRequest tightened(ExecRequest request, const broker::Judgement& judgement, bool preview);
+ExecRequest tightened(ExecRequest request, const broker::Judgement& judgement,
+                      const policy::PatternValues& ground, bool preview);
 
 // Judges `request`, asks where something is to be asked, records violations and answers.
 // An error means that it must not run, as a denial does.

@@ -292,7 +292,13 @@ Result<Json> run_diff(Agent& agent, const Json& request) {
 Result<Json> run_warm(Agent& agent, const Json& request) {
     SUB_TRY_ASSIGN(const auto project,
                    agent.project(find_project(text_of(request, "cwd"), agent.machine().facts.home)));
-    SUB_TRY_ASSIGN(Project::Lease lease, project->acquire(agent.machine(), {}));
+    // The world that the next command will want.
+    Project::Wanted wanted;
+    if (const auto in_force = agent.broker().in_force(text_of(request, "cwd"), project->path()); in_force.set) {
+        wanted.fs = in_force.set->fs_access({.project = project->path(), .home = agent.broker().places().home});
+        wanted.host_network = !in_force.set->isolate_network();
+    }
+    SUB_TRY_ASSIGN(Project::Lease lease, project->acquire(agent.machine(), wanted));
     if (auto ready = lease.world->world.await_ready(); !ready) {
         end_world(agent.machine(), agent.trace(), *project, std::move(lease.world));
         return fail(std::move(ready).error());

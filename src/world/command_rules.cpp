@@ -40,8 +40,8 @@ Result<> CommandRules::open_places() {
     const auto open_all = [&](const std::vector<WorldPath>& paths, std::uint64_t allowed) -> Result<> {
         for (const WorldPath& path : paths) {
             auto fd = sys::open_path(path.c_str(), O_PATH);
-            // What was not mounted because the host has no such thing.
-            if (!fd && fd.error().os_errno() == ENOENT) continue;
+            // Not mounted because the host has no such thing, or none that a command could reach.
+            if (!fd && (fd.error().os_errno() == ENOENT || fd.error().os_errno() == EACCES)) continue;
             if (!fd) return fail(std::move(fd).error());
             places_.push_back({std::move(*fd), allowed});
         }
@@ -67,7 +67,7 @@ Result<> CommandRules::allow_project(sys::LandlockRuleset& rules, const CaptureM
     SUB_TRY(rules.allow_beneath(mount.fd(), capture_.read_only ? kReading : kReading | kWriting));
     for (const std::string& part : capture_.writable) {
         auto fd = sys::open_beneath(mount.fd(), part, O_PATH);
-        if (!fd && fd.error().os_errno() == ENOENT) continue;
+        if (!fd && (fd.error().os_errno() == ENOENT || fd.error().os_errno() == EACCES)) continue;
         if (!fd) return fail(std::move(fd).error());
         SUB_TRY(rules.allow_beneath(fd->get(), kReading | kWriting));
     }
