@@ -1,7 +1,10 @@
 #include "process/clone.hpp"
 
+#include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "process/child_main.hpp"
 
@@ -31,6 +34,7 @@ const char* to_string(ChildStep step) {
         case ChildStep::wait_for_release: return "wait for release";
         case ChildStep::new_network: return "new network namespace";
         case ChildStep::detach_old_root: return "detach the old root";
+        case ChildStep::join_cgroup: return "join the cgroup";
     }
     return "unknown";
 }
@@ -47,6 +51,27 @@ Result<Child> clone_child(const ChildPlan& plan, ChildStack& stack, int flags) {
     ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
     if (pid < 0) return fail(Error::from_os(clone_errno, "clone"));
     return Child{sys::UniqueFd(pidfd), pid};
+}
+
+Result<Child> clone_child_into_cgroup(const ChildPlan& plan, int flags, int cgroup_fd) {
+    sigset_t all, before;
+    ::sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before);
+    int pidfd = -1;
+    clone_args arguments{};
+    arguments.flags = static_cast<std::uint64_t>(flags) | CLONE_PIDFD | CLONE_INTO_CGROUP;
+    arguments.pidfd = reinterpret_cast<std::uintptr_t>(&pidfd);
+    arguments.exit_signal = SIGCHLD;
+    arguments.cgroup = static_cast<std::uint64_t>(cgroup_fd);
+    // SAFETY: without CLONE_VM the child returns from this call on its own copy of our stack,
+    // as from fork(2), and child_main uses nothing but system calls. With CLONE_VM it would
+    // return into frames that we are using.
+    const long pid = ::syscall(SYS_clone3, &arguments, sizeof arguments);
+    if (pid == 0) child_main(plan);
+    const int clone_errno = errno;
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    if (pid < 0) return fail(Error::from_os(clone_errno, "clone3 into the cgroup"));
+    return Child{sys::UniqueFd(pidfd), static_cast<pid_t>(pid)};
 }
 
 Error describe(const ChildReport& report) {

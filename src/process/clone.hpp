@@ -24,6 +24,10 @@ class ChildStack {
 // of clone(2), besides CLONE_VM, CLONE_PIDFD and SIGCHLD.
 Result<Child> clone_child(const ChildPlan& plan, ChildStack& stack, int flags);
 
+// The same with the child created in the version 2 cgroup whose directory `cgroup_fd` is.
+// It has a copy of our memory, as after fork(2). KERNEL(5.7)
+Result<Child> clone_child_into_cgroup(const ChildPlan& plan, int flags, int cgroup_fd);
+
 // What a child says of its failure, as an error.
 Error describe(const ChildReport& report);
 
