@@ -44,9 +44,7 @@ Result<Child> spawn(ChildPlan plan, const SpawnOptions& options) {
     thread_local ChildStack stack;
     // A child that waits for its id maps needs us awake.
     const int flags = options.namespaces | (options.write_id_maps ? 0 : CLONE_VFORK);
-    auto cloned = options.cgroup_fd < 0
-                      ? clone_child(plan, stack, flags)
-                      : clone_child_into_cgroup(plan, options.namespaces, options.cgroup_fd);
+    auto cloned = clone_child(plan, stack, flags, options.cgroup_fd);
     if (!cloned) return cloned;
     Child child = *std::move(cloned);
     report.write.reset();

@@ -18,9 +18,8 @@ struct SpawnOptions {
     // Called in the parent with the child's pid before the child goes on; it
     // writes the id maps. ChildPlan::id_maps_ready_fd is spawn's to set.
     std::function<Result<>(pid_t)> write_id_maps;
-    // A version 2 cgroup's directory: the child is created inside it (CLONE_INTO_CGROUP of
-    // clone3(2)). The child then starts with a copy of our page tables, so its cost grows
-    // with our size; ours to keep. -1: in our own group.
+    // The directory of a version 2 cgroup in which the child is created, by CLONE_INTO_CGROUP of
+    // clone3(2), KERNEL(5.7). The descriptor stays the caller's. -1: our own group.
     int cgroup_fd = -1;
 };
 

@@ -145,7 +145,7 @@ Result<int> CgroupMaker::member_for(CgroupController controller) {
         return static_cast<int>(cgroup_.members_.size()) - 1;
     }
     if (!ground_.unified) return fail({Errc::unsupported, "no cgroup file system is mounted"});
-    if (cgroup_.unified_ < 0) return fail({Errc::denied, unified_problem_});
+    if (cgroup_.unified_ < 0) return fail(*unified_problem_);
     SUB_TRY(share_out(controller));
     return cgroup_.unified_;
 }
@@ -203,8 +203,10 @@ Result<> CgroupMaker::limit_pids() {
 }
 
 void CgroupMaker::degrade(const std::string& what, const Error& error, bool v1) {
+    // Somebody who is refused as root is root of a user namespace: an ordinary user.
+    const bool refused = error.os_errno() == EACCES || error.os_errno() == EPERM;
     std::string fix = error.advice();
-    if (fix.empty() && ::geteuid() == 0) fix = kDelegateRoot;
+    if (fix.empty() && ::geteuid() == 0 && !refused) fix = kDelegateRoot;
     else if (fix.empty()) fix = v1 ? kDelegateV1 : kDelegateUser;
     cgroup_.degradations_.push_back({.component = "cgroup",
                                      .reason = "no limit on " + what + ": " + error.message(),
@@ -220,7 +222,7 @@ Result<Cgroup> CgroupMaker::make() {
         if (made) {
             cgroup_.members_.push_back(*std::move(made));
             cgroup_.unified_ = 0;
-        } else unified_problem_ = made.error().message();
+        } else unified_problem_ = std::move(made).error();
     }
     struct Step {
         bool wanted;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "world/cgroup.hpp"
@@ -35,7 +36,7 @@ class CgroupMaker {
     const plan::Limits& limits_;
     Cgroup cgroup_;
     int memory_ = -1;
-    std::string unified_problem_;
+    std::optional<Error> unified_problem_;
 };
 
 }  // namespace substrate::world
