@@ -76,9 +76,10 @@ struct Opened {
 Result<Opened> open_parent(const Place& place) {
     Opened opened;
     if (place.place->directory.empty()) return opened;
-    SUB_TRY_ASSIGN(opened.own,
-                   sys::open_cgroup(place.place->directory,
-                                    place.unified ? sys::CgroupVersion::v2 : sys::CgroupVersion::v1));
+    auto own = sys::open_cgroup(place.place->directory,
+                                place.unified ? sys::CgroupVersion::v2 : sys::CgroupVersion::v1);
+    if (!own) return opened;  // nothing of ours can be there
+    opened.own = *std::move(own);
     auto parent = sys::open_cgroup_at(opened.own.get(), kCgroupParent);
     if (parent) opened.parent = *std::move(parent);
     else if (parent.error().os_errno() != ENOENT) return fail(std::move(parent).error());

@@ -107,7 +107,7 @@ struct CgroupLeftover {
     bool operator==(const CgroupLeftover&) const = default;
 };
 
-// The groups `substrate/<world id>` of all hierarchies, by id.
+// The groups `substrate/<world id>` of all hierarchies that can be opened, by id.
 Result<std::vector<CgroupLeftover>> find_leftovers(const CgroupGround& ground);
 // Removes one. Errc::conflict when processes are inside. Missing is success.
 Result<> remove_leftover(const CgroupGround& ground, const std::string& world_id);

@@ -11,10 +11,11 @@ namespace substrate::world {
 namespace {
 
 struct Mount {
+    std::string_view id, parent;
     std::string root;  // the group that is to be seen at `point`
     std::string point;
     bool read_only = false;
-    bool unified = false;
+    std::string_view type;
     std::vector<std::string_view> options;  // of the superblock: the controllers, in version 1
 };
 
@@ -48,21 +49,48 @@ std::string unescape_octal(std::string_view text) {
 }
 
 // id parent major:minor root point options [optional…] - type source superblock-options
-std::vector<Mount> cgroup_mounts(std::string_view mountinfo) {
+std::vector<Mount> all_mounts(std::string_view mountinfo) {
     std::vector<Mount> mounts;
     for (const std::string_view line : split(mountinfo, '\n')) {
         const auto fields = split(line, ' ');
         const auto dash = std::ranges::find(fields, std::string_view("-"));
         if (dash - fields.begin() < 6 || fields.end() - dash < 4) continue;
-        const std::string_view type = dash[1];
-        if (type != "cgroup" && type != "cgroup2") continue;
-        mounts.push_back({.root = unescape_octal(fields[3]),
+        mounts.push_back({.id = fields[0],
+                          .parent = fields[1],
+                          .root = unescape_octal(fields[3]),
                           .point = unescape_octal(fields[4]),
                           .read_only = contains(split(fields[5], ','), "ro"),
-                          .unified = type == "cgroup2",
+                          .type = dash[1],
                           .options = split(dash[3], ',')});
     }
     return mounts;
+}
+
+// Whether the path of a mount leads elsewhere: to a mount on top of it, or to one over a
+// directory that it lies in, itself or a mount that it is on.
+bool is_hidden(const Mount& mount, const std::vector<Mount>& mounts) {
+    for (const Mount& other : mounts)
+        if (other.parent == mount.id && other.point == mount.point && other.id != mount.id) return true;
+    const Mount* child = &mount;
+    for (std::size_t depth = 0; depth < mounts.size(); ++depth) {  // text may hold a circle
+        for (const Mount& other : mounts)
+            if (other.parent == child->parent && other.point != child->point &&
+                is_within(child->point, other.point) && other.id != other.parent)
+                return true;
+        const auto parent = std::ranges::find(mounts, child->parent, &Mount::id);
+        if (parent == mounts.end() || &*parent == child) return false;
+        child = &*parent;
+    }
+    return false;
+}
+
+std::vector<Mount> cgroup_mounts(std::string_view mountinfo) {
+    const auto mounts = all_mounts(mountinfo);
+    std::vector<Mount> found;
+    for (const Mount& mount : mounts)
+        if ((mount.type == "cgroup" || mount.type == "cgroup2") && !is_hidden(mount, mounts))
+            found.push_back(mount);
+    return found;
 }
 
 // The group that worlds' groups go below, for a process in `group`.
@@ -71,6 +99,8 @@ std::string without_leaf(std::string group) {
     if (group.ends_with(leaf)) group.resize(group.size() - leaf.size());
     return group.empty() ? "/" : group;
 }
+
+bool is_unified(const Mount& mount) { return mount.type == "cgroup2"; }
 
 template <class Shows>
 CgroupPlace find_place(const std::vector<Mount>& mounts, std::string_view own, const Shows& shows) {
@@ -116,9 +146,8 @@ CgroupGround locate_cgroups(std::string_view mountinfo, std::string_view self_cg
         const std::string_view group = line.substr(second + 1);
         const std::string_view listed = line.substr(first + 1, second - first - 1);
         if (listed.empty()) {
-            auto place = find_place(mounts, group, [](const Mount& mount) { return mount.unified; });
-            const bool mounted =
-                std::ranges::any_of(mounts, [](const Mount& mount) { return mount.unified; });
+            auto place = find_place(mounts, group, is_unified);
+            const bool mounted = std::ranges::any_of(mounts, is_unified);
             if (mounted) ground.unified = std::move(place);
             continue;
         }
@@ -127,7 +156,7 @@ CgroupGround locate_cgroups(std::string_view mountinfo, std::string_view self_cg
             const char* name = to_string(static_cast<CgroupController>(i));
             if (!contains(controllers, name)) continue;
             ground.v1[i] = find_place(mounts, group, [&](const Mount& mount) {
-                return !mount.unified && contains(mount.options, name);
+                return !is_unified(mount) && contains(mount.options, name);
             });
         }
     }

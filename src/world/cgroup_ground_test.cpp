@@ -121,6 +121,32 @@ TEST(CgroupGround, AWritableMountIsPreferred) {
     }
 }
 
+TEST(CgroupGround, MountsBelowOthersAreNotSeen) {
+    const std::string below = kPureV2Mounts;  // cgroup2 is 31, on 22, on 29
+    for (const char* covering : {
+             "50 31 0:40 / /sys/fs/cgroup rw - tmpfs cg rw\n",  // on top of it
+             "50 22 0:40 / /sys/fs rw - tmpfs cg rw\n",         // over its parent directory
+             "50 22 0:40 / /sys rw - tmpfs cg rw\n",            // on what it is mounted on
+             "50 29 0:40 / / rw - tmpfs cg rw\n",               // over everything
+         }) {
+        const auto ground = locate_cgroups(below + covering, "4:memory:/\n0::/a\n");
+        EXPECT_EQ(ground.unified, std::nullopt) << covering;
+        // What is mounted on the cover is seen.
+        const auto onto = locate_cgroups(
+            below + covering + "51 50 0:41 / /sys/fs/cgroup/memory rw - cgroup none rw,memory\n",
+            "4:memory:/\n");
+        EXPECT_EQ(directory_of(onto.of(CgroupController::memory)), "/sys/fs/cgroup/memory") << covering;
+    }
+    for (const char* harmless : {
+             "50 31 0:40 / /sys/fs/cgroup/x rw - tmpfs cg rw\n",
+             "50 22 0:40 / /sys/fs/cgroup2 rw - tmpfs cg rw\n",
+             "50 29 0:40 / /sys/fs rw - tmpfs cg rw\n",  // itself hidden, by /sys
+             "22 22 0:40 / /sys/fs rw - tmpfs cg rw\n",  // a circle, which no kernel writes
+         })
+        EXPECT_EQ(directory_of(locate_cgroups(below + harmless, "0::/a\n").unified), "/sys/fs/cgroup/a")
+            << harmless;
+}
+
 TEST(CgroupGround, AProcessThatHasSteppedAside) {
     EXPECT_EQ(directory_of(locate_cgroups(kPureV2Mounts, "0::/u.scope/substrate/agent\n").unified),
               "/sys/fs/cgroup/u.scope");

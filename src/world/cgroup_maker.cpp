@@ -95,6 +95,7 @@ Result<Cgroup::Member> CgroupMaker::make_member(const CgroupPlace& place, bool u
 
 Result<> CgroupMaker::step_aside(const Member& member) const {
     SUB_TRY_ASSIGN(const auto inside, sys::cgroup_processes(member.own.get()));
+    if (inside.empty()) return {};
     for (const pid_t pid : inside)
         if (std::ranges::find(ground_.movable, pid) == ground_.movable.end())
             return fail(
@@ -123,14 +124,14 @@ Result<> CgroupMaker::share_out(CgroupController controller) {
     const auto share = [&](int group) -> Result<> {
         SUB_TRY_ASSIGN(const std::string shared, sys::read_cgroup_file(group, "cgroup.subtree_control"));
         if (has_word(shared, name)) return {};
+        // Looked at before writing: cpu and pids are shared out beside processes, too, and the
+        // groups below are then of the type "domain invalid", which nobody can live in.
+        // The root of all is exempt; it is the one without a type.
+        if (group == member.own.get() && sys::cgroup_file_exists(group, "cgroup.type"))
+            SUB_TRY(step_aside(member));
         return sys::write_cgroup_file(group, "cgroup.subtree_control", "+" + name);
     };
-    auto shared = share(member.own.get());
-    if (!shared && shared.error().os_errno() == EBUSY) {
-        SUB_TRY(step_aside(member));
-        shared = share(member.own.get());
-    }
-    SUB_TRY_DURING(std::move(shared), "sharing out from '" + ground_.unified->directory + "'");
+    SUB_TRY_DURING(share(member.own.get()), "sharing out from '" + ground_.unified->directory + "'");
     SUB_TRY_DURING(share(member.parent.get()), std::string("sharing out from ") + kCgroupParent);
     return {};
 }

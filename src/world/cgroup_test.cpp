@@ -382,6 +382,41 @@ TEST_F(CgroupTest, WorldsComeAndGoBesideEachOther) {
     other.join();
 }
 
+// Version 2 shares out a controller only from a group without processes.
+TEST_F(CgroupTest, OurOwnProcessesStepAside) {
+    if (ground_.of(CgroupController::pids)) GTEST_SKIP() << "the controller belongs to version 1 here";
+    SUB_SKIP_WITHOUT("cgroup", why_not(CgroupController::pids));
+    const std::string own = ground_.unified->directory;
+    const auto group = sys::open_cgroup(own, sys::CgroupVersion::v2);
+    ASSERT_TRUE(group);
+    Held ours(wait_for_ever);
+    ASSERT_TRUE(sys::write_cgroup_file(group->get(), "cgroup.procs", std::to_string(ours.pid())));
+    {
+        auto refused = Cgroup::make(ground_, new_world_id(), {.pids = 20});
+        ASSERT_TRUE(refused);
+        ASSERT_EQ(refused->degradations().size(), 1u);
+        EXPECT_NE(refused->degradations()[0].reason.find("other processes live in our group, such as pid " +
+                                                         std::to_string(ours.pid())),
+                  std::string::npos)
+            << refused->degradations()[0].reason;
+        EXPECT_EQ(sys::cgroup_processes(group->get()).value(), std::vector<pid_t>{ours.pid()});
+        EXPECT_EQ(sys::read_cgroup_file(group->get(), "cgroup.type").value(), "domain\n");
+        EXPECT_EQ(sys::read_cgroup_file(group->get(), "cgroup.subtree_control").value(), "\n");
+    }
+    ground_.movable = {ours.pid()};
+    auto cgroup = Cgroup::make(ground_, new_world_id(), {.pids = 20});
+    ASSERT_TRUE(cgroup);
+    for (const auto& item : cgroup->degradations()) ADD_FAILURE() << item.reason;
+    EXPECT_TRUE(sys::cgroup_processes(group->get()).value().empty());
+    const std::string proc = "/proc/" + std::to_string(ours.pid());
+    const std::string where = sys::read_file(proc + "/cgroup").value();
+    EXPECT_NE(where.find("/substrate/agent\n"), std::string::npos) << where;
+    // From there it finds the same ground.
+    EXPECT_EQ(locate_cgroups(sys::read_file(proc + "/mountinfo").value(), where).unified, ground_.unified);
+    // What lives beside the worlds is none of them.
+    EXPECT_EQ(find_leftovers(ground_).value().size(), 1u);
+}
+
 TEST_F(CgroupTest, WithoutPermissionTheLimitsAreNamedAsMissing) {
     if (made_any() && ::geteuid() != 0) GTEST_SKIP() << "the groups are ours, and we cannot become another";
     auto report = sys::make_pipe();
@@ -425,7 +460,7 @@ TEST_F(CgroupTest, DirectoriesOnOtherFileSystemsLimitNothing) {
     ASSERT_EQ(cgroup->degradations().size(), 2u);
     for (const auto& item : cgroup->degradations())
         EXPECT_NE(item.reason.find("is not on a cgroup file system"), std::string::npos) << item.reason;
-    EXPECT_FALSE(find_leftovers(planted));
+    EXPECT_TRUE(find_leftovers(planted).value().empty());
     EXPECT_EQ(::rmdir(path), 0);  // nothing was made in it
 }
 
