@@ -28,7 +28,8 @@ enum class ChildStep : std::uint16_t {
     wait_for_release = 13,
     new_network = 14,
     detach_old_root = 15,
-    landlock = 16,
+    join_cgroup = 16,
+    landlock = 17,
 };
 const char* to_string(ChildStep step);
 
@@ -38,6 +39,7 @@ struct FdPlacement {
     int target = -1;
 };
 inline constexpr unsigned kMaxPlacements = 6;
+inline constexpr unsigned kMaxCgroupTasks = 4;
 
 // Everything that a child does between clone(2) and execve(2), prepared by
 // the parent. Borrowed pointers only: the child allocates nothing.
@@ -50,6 +52,11 @@ struct ChildPlan {
     const char* fallback_program = nullptr;
     char* const* fallback_argv = nullptr;
     const char* cwd = nullptr;
+    // Files `tasks` of version 1 cgroups, open for writing: the child joins each before anything
+    // else. One thread that moves itself does not wait for a grace period, as the
+    // parent's write to cgroup.procs would (kernel/cgroup/cgroup.c, cgroup_procs_write_start).
+    int cgroup_tasks[kMaxCgroupTasks] = {};
+    unsigned cgroup_task_count = 0;
     int id_maps_ready_fd = -1;  // read one byte first: the parent has written the id maps
     // A parked child: confines itself first and then waits on this SOCK_SEQPACKET socket
     // for one message with the sources of the placements (SCM_RIGHTS). Program, words,

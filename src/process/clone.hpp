@@ -13,6 +13,7 @@ namespace substrate::process {
 class ChildStack {
   public:
     static constexpr std::size_t kSize = 64 * 1024;
+    void* bottom() { return memory_.get(); }
     void* top() { return memory_.get() + kSize; }
 
   private:
@@ -21,8 +22,8 @@ class ChildStack {
 
 // Starts child_main(plan). The child shares our memory until it executes: no page
 // tables are copied, however large we are. Plan and stack must outlive that. `flags`:
-// of clone(2), besides CLONE_VM, CLONE_PIDFD and SIGCHLD.
-Result<Child> clone_child(const ChildPlan& plan, ChildStack& stack, int flags);
+// of clone(2), besides CLONE_VM, CLONE_PIDFD and SIGCHLD. `cgroup_fd`: see SpawnOptions.
+Result<Child> clone_child(const ChildPlan& plan, ChildStack& stack, int flags, int cgroup_fd = -1);
 
 // What a child says of its failure, as an error.
 Error describe(const ChildReport& report);

@@ -43,7 +43,8 @@ Result<Child> spawn(ChildPlan plan, const SpawnOptions& options) {
     // Nobody touches it before the report pipe has closed.
     thread_local ChildStack stack;
     // A child that waits for its id maps needs us awake.
-    auto cloned = clone_child(plan, stack, options.namespaces | (options.write_id_maps ? 0 : CLONE_VFORK));
+    const int flags = options.namespaces | (options.write_id_maps ? 0 : CLONE_VFORK);
+    auto cloned = clone_child(plan, stack, flags, options.cgroup_fd);
     if (!cloned) return cloned;
     Child child = *std::move(cloned);
     report.write.reset();

@@ -18,6 +18,9 @@ struct SpawnOptions {
     // Called in the parent with the child's pid before the child goes on; it
     // writes the id maps. ChildPlan::id_maps_ready_fd is spawn's to set.
     std::function<Result<>(pid_t)> write_id_maps;
+    // The directory of a version 2 cgroup in which the child is created, by CLONE_INTO_CGROUP of
+    // clone3(2), KERNEL(5.7). The descriptor stays the caller's. -1: our own group.
+    int cgroup_fd = -1;
 };
 
 // Starts a child and waits until it has executed its program. Errors: what
