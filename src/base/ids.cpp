@@ -38,4 +38,13 @@ bool is_id(std::string_view text, std::string_view prefix) {
     return true;
 }
 
+std::optional<std::int64_t> time_of_id(std::string_view id) {
+    const std::size_t at = id.find('_');
+    if (at == std::string_view::npos || !is_id(id, id.substr(0, at))) return std::nullopt;
+    std::int64_t millis = 0;
+    for (const char c : id.substr(at + 1, 13))
+        if (c != '-') millis = millis * 16 + (c <= '9' ? c - '0' : c - 'a' + 10);
+    return millis * 1'000'000;
+}
+
 }  // namespace substrate

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -18,5 +19,9 @@ inline std::string make_session_id(const Env& env) { return make_id(env, "ses");
 // True for exactly "<prefix>_" and a lower-case UUID. Ids become path
 // components, so anything that a person or a peer names is checked first.
 bool is_id(std::string_view text, std::string_view prefix);
+
+// When an id of make_id was made, to the millisecond, in nanoseconds since the epoch;
+// nullopt for what is none.
+std::optional<std::int64_t> time_of_id(std::string_view id);
 
 }  // namespace substrate

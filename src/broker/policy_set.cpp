@@ -8,7 +8,9 @@ namespace substrate::broker {
 namespace {
 
 // 0 is "no limit" in both.
-std::int64_t shorter(std::int64_t a, std::int64_t b) {
+// The lower limit; 0 is none.
+template <class T>
+T shorter(T a, T b) {
     if (a == 0 || b == 0) return std::max(a, b);
     return std::min(a, b);
 }
@@ -87,16 +89,26 @@ bool PolicySet::isolate_network() const {
                                [](const Layer& layer) { return layer.policy.world.isolate_network; });
 }
 
-std::int64_t PolicySet::runtime_ms() const {
-    std::int64_t limit = 0;
-    for (const Layer& layer : layers_) limit = shorter(limit, layer.policy.world.limits.runtime_ms);
-    return limit;
+WorldLimits PolicySet::limits() const {
+    WorldLimits limits;
+    for (const Layer& layer : layers_) {
+        const WorldLimits& own = layer.policy.world.limits;
+        limits.cpu_millis = shorter(limits.cpu_millis, own.cpu_millis);
+        limits.memory_bytes = shorter(limits.memory_bytes, own.memory_bytes);
+        limits.pids = shorter(limits.pids, own.pids);
+        limits.runtime_ms = shorter(limits.runtime_ms, own.runtime_ms);
+    }
+    return limits;
 }
 
 std::int64_t PolicySet::approval_timeout_ms() const {
     std::int64_t limit = 0;
     for (const Layer& layer : layers_) limit = shorter(limit, layer.policy.approval.timeout_ms);
     return limit;
+}
+
+bool PolicySet::seccomp() const {
+    return std::ranges::any_of(layers_, [](const Layer& layer) { return layer.policy.world.seccomp; });
 }
 
 bool PolicySet::interactive() const {

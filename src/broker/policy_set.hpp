@@ -52,9 +52,10 @@ class PolicySet {
     CommitMode commit() const;                 // the most cautious
     bool reuse_session() const;                // all
     bool isolate_network() const;              // any
-    std::int64_t runtime_ms() const;           // the shortest limit; 0: none
+    WorldLimits limits() const;                // the lowest of each; 0: none
     std::int64_t approval_timeout_ms() const;  // the shortest; 0: none
     bool interactive() const;                  // all
+    bool seccomp() const;                      // any
     FsAccess fs_access(const policy::PatternValues& values) const;  // what all permit
 
   private:

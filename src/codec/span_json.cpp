@@ -211,6 +211,7 @@ void put_ending(Json& object, const Span& span) {
     object.emplace("exit", span.exit);
     if (span.signal != 0) object.emplace("signal", span.signal);
     object.emplace("outcome", to_string(span.outcome));
+    put_unless_empty(object, "outcome_reason", span.outcome_reason);
     object.emplace("duration_ms", span.duration_ms);
     Json usage = Json::object();
     usage.emplace("cpu_ms", span.usage.cpu_ms);
@@ -234,6 +235,7 @@ Result<Span> span_from_json(const Json& value) {
     reader.integer("exit", span.exit);
     reader.integer("signal", span.signal);
     reader.word("outcome", span.outcome, parse_outcome);
+    reader.string("outcome_reason", span.outcome_reason);
     reader.number("duration_ms", span.duration_ms);
     reader.object("usage", [&](ObjectReader& usage) {
         usage.integer("cpu_ms", span.usage.cpu_ms);

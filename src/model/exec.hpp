@@ -21,6 +21,15 @@ enum class CommitMode : std::uint8_t {
 const char* to_string(CommitMode mode);  // "auto", "ask", "manual", "discard"
 std::optional<CommitMode> parse_commit_mode(std::string_view text);
 
+// What a world may use at most.
+struct WorldLimits {
+    std::uint32_t cpu_millis = 0;    // thousandths of one processor; 0: no limit
+    std::uint64_t memory_bytes = 0;  // 0: no limit
+    std::uint32_t pids = 0;          // 0: no limit
+    std::int64_t runtime_ms = 0;     // of each command; 0: no limit
+    bool operator==(const WorldLimits&) const = default;
+};
+
 // One command to run in a world.
 struct ExecRequest {
     std::string cmd;                         // a line for the shell
@@ -35,7 +44,9 @@ struct ExecRequest {
     CommitMode commit = CommitMode::automatic;
     std::optional<CaptureStrategy> capture;  // this one and no other
     bool host_network = false;
-    FsAccess fs;  // set by the gate, never by a caller
+    FsAccess fs;         // set by the gate, never by a caller
+    WorldLimits limits;  // the same
+    bool seccomp = true;  // the same
     std::int64_t timeout_ms = 0;  // 0: none
     std::string session_id;       // empty: the project's own
     std::string parent_span;

@@ -47,14 +47,6 @@ struct CommandRules {
     bool operator==(const CommandRules&) const = default;
 };
 
-struct WorldLimits {
-    std::uint32_t cpu_millis = 0;    // thousandths of one processor; 0: no limit
-    std::uint64_t memory_bytes = 0;  // 0: no limit
-    std::uint32_t pids = 0;          // 0: no limit
-    std::int64_t runtime_ms = 0;     // 0: no limit
-    bool operator==(const WorldLimits&) const = default;
-};
-
 struct HighIsolation {
     bool enabled = false;
     std::string provider;

@@ -30,6 +30,14 @@ std::string landlock_text(const LandlockPlan& landlock) {
     return text;
 }
 
+std::string limits_text(const Limits& limits) {
+    std::string text = "limits    ";
+    if (limits.cpu_millis != 0) text += fmt::format(" cpu {:g}", limits.cpu_millis / 1000.0);
+    if (limits.memory_bytes != 0) text += fmt::format(" memory {}", limits.memory_bytes);
+    if (limits.pids != 0) text += fmt::format(" pids {}", limits.pids);
+    return text + "\n";
+}
+
 }  // namespace
 
 const char* to_string(NetworkMode mode) { return mode == NetworkMode::loopback ? "loopback" : "host"; }
@@ -73,6 +81,7 @@ std::string to_text(const WorldPlan& plan) {
     for (const WorldPath& mask : plan.capture.masks)
         text += fmt::format("mount      mask     {}\n", printable(mask.str()));
     text += landlock_text(plan.landlock);
+    if (plan.limits.any()) text += limits_text(plan.limits);
     for (const Degradation& degradation : plan.degradations)
         text += fmt::format("degraded   {}: {}{}\n", degradation.component, printable(degradation.reason),
                             degradation.fix.empty() ? "" : fmt::format(" ({})", degradation.fix));

@@ -91,6 +91,24 @@ LandlockPlan get_landlock(WireReader& in) {
     return landlock;
 }
 
+void put_limits(WireWriter& out, const Limits& limits) {
+    out.put(limits.cpu_millis);
+    out.put(limits.memory_bytes);
+    out.put(limits.swap_bytes);
+    out.put(limits.pids);
+    out.put(limits.out_of_memory_ends_all);
+}
+
+Limits get_limits(WireReader& in) {
+    Limits limits;
+    limits.cpu_millis = in.get<std::uint32_t>();
+    limits.memory_bytes = in.get<std::uint64_t>();
+    limits.swap_bytes = in.get<std::uint64_t>();
+    limits.pids = in.get<std::uint64_t>();
+    limits.out_of_memory_ends_all = in.get<bool>();
+    return limits;
+}
+
 }  // namespace
 
 std::string encode_plan(const WorldPlan& plan) {
@@ -106,6 +124,7 @@ std::string encode_plan(const WorldPlan& plan) {
     out.put(plan.seccomp);
     out.put_list(plan.mounts, [&](const MountOp& op) { put_op(out, op); });
     put_landlock(out, plan.landlock);
+    put_limits(out, plan.limits);
     out.put(plan.capture.strategy);
     out.put(plan.capture.project.str());
     out.put(plan.capture.project_device);
@@ -143,6 +162,7 @@ Result<WorldPlan> decode_plan(std::string_view bytes) {
     plan.seccomp = in.get_enum(SeccompMode::off);
     plan.mounts = in.get_list<MountOp>([&] { return get_op(in); });
     plan.landlock = get_landlock(in);
+    plan.limits = get_limits(in);
     plan.capture.strategy = in.get_enum(CaptureStrategy::direct);
     plan.capture.project = HostPath(in.get_string());
     plan.capture.project_device = in.get<std::uint64_t>();

@@ -187,6 +187,7 @@ Result<WorldPlan> plan_world(const WorldSpec& spec, const HostFacts& facts) {
     plan.gid_map = facts.gid_extents;
     plan.network = spec.network;
     plan.seccomp = spec.seccomp;
+    plan.limits = spec.limits;
     if (spec.network == NetworkMode::loopback && !facts.net_namespace.ok)
         return fail(
             Error(Errc::unsupported, "no network namespace for the world: " + facts.net_namespace.reason)

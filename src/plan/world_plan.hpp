@@ -7,6 +7,7 @@
 #include "model/fs_access.hpp"
 #include "model/span.hpp"
 #include "plan/host_facts.hpp"
+#include "plan/limits.hpp"
 #include "plan/mount_plan.hpp"
 
 namespace substrate::plan {
@@ -29,6 +30,7 @@ struct WorldSpec {
     NetworkMode network = NetworkMode::loopback;
     SeccompMode seccomp = SeccompMode::enforce;
     FsAccess fs;
+    Limits limits;
     bool single_use = false;  // for one command: nothing of it need be reached by a later one
     bool operator==(const WorldSpec&) const = default;
 };
@@ -71,6 +73,7 @@ struct WorldPlan {
     SeccompMode seccomp = SeccompMode::enforce;
     std::vector<MountOp> mounts;  // normalised
     LandlockPlan landlock;
+    Limits limits;  // held by the world's cgroup, which is its launcher's to make
     CapturePlan capture;
     CaptureRecord capture_record;
     std::vector<Degradation> degradations;

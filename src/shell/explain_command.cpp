@@ -45,10 +45,11 @@ int explain_command(const Console& console, const ExecRequest& asked) {
         console.env, {supervisor::sibling_program("substrate-world-init"), console.home.path, scratch});
     if (!facts) return console.fail_with(facts.error());
     const supervisor::Machine machine{
-        .env = console.env, .facts = *facts, .seccomp = {}, .init_program = {}, .capture_roots = roots};
+        .env = console.env, .facts = *facts, .seccomp = {}, .init_program = {}, .cgroups = {}, .capture_roots = roots};
     auto plan = supervisor::plan_project_world(machine, path, scratch,
                                                {request.capture, request.host_network,
-                                                request.ephemeral, request.fs});
+                                                request.ephemeral, request.fs,
+                                                plan::limits_of(request.limits), request.seccomp});
     if (!plan) return console.fail_with(plan.error());
     console.out(fmt::format("command    {}\ndecision   {}\ncommit     {}\n",
                             printable(request.cmd.empty() ? shell_join(request.argv) : request.cmd),

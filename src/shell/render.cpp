@@ -38,6 +38,8 @@ std::string enforcement_text(const Enforcement& layers) {
     add(layers.capabilities_dropped, "no capabilities");
     add(layers.no_new_privs, "no_new_privs");
     if (!layers.seccomp.empty()) add(true, fmt::format("seccomp {}", layers.seccomp));
+    if (layers.landlock_abi > 0) add(true, fmt::format("Landlock ABI {}", layers.landlock_abi));
+    add(!layers.cgroup.empty(), "limits");
     return text.empty() ? "none" : text;
 }
 

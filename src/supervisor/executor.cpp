@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -73,6 +74,7 @@ class Execution {
     void stop_command(Outcome outcome);
     void kill_command();
     Result<> conclude_capture();
+    void note_limits();
     Result<> commit(const FsDiff& diff);
     bool approved(const FsDiff& diff);
     Result<> keep(KeptState state, const char* word);
@@ -114,10 +116,12 @@ Result<> Execution::run(const std::string& span_id, const int (&stdio)[3]) {
     // While the command runs: what the span says of it is known already.
     fill_span(span(), machine_, project_, request_, order_, session_world().plan, lease_.warm);
     fill_decision(span(), passage_);
+    span().enforcement.cgroup = fmt::format("{}", fmt::join(session_world().cgroup.directories(), " "));
     trace::SpanDraft draft = trace::begin(span());
     SUB_TRY(wait());
     span().duration_ms = static_cast<double>(machine_.env.monotonic_ns() - started_mono_) / 1e6;
     fill_outcome(span(), exited_, stopped_as_);
+    note_limits();
     note_observed(span(), passage_);
     // From here on the command has happened: whatever fails is told and the span is written.
     bool output_follows = request_.observes_output && !caller_gone_;
@@ -149,7 +153,8 @@ Result<> Execution::run(const std::string& span_id, const int (&stdio)[3]) {
 
 Project::Wanted Execution::wanted() const {
     return {request_.capture, request_.host_network,
-            request_.ephemeral || request_.commit == CommitMode::discard, request_.fs};
+            request_.ephemeral || request_.commit == CommitMode::discard, request_.fs,
+            plan::limits_of(request_.limits), request_.seccomp};
 }
 
 Result<> Execution::acquire() {
@@ -318,6 +323,32 @@ Result<> Execution::conclude_capture() {
     span().scopes_used = scopes_of(span().fs_diff, project_.path());
     if (world_died_) return keep(KeptState::interrupted, "interrupted");
     return commit(span().fs_diff);
+}
+
+// What the world's group has counted of this command: a limit shows in the command as an ended
+// process or a failed call only, and nobody could tell from where.
+void Execution::note_limits() {
+    if (stopped_as_ == Outcome::timeout) span().outcome_reason = "runtime";
+    SessionWorld& sw = session_world();
+    if (!sw.plan.limits.any() || !sw.cgroup.exists()) return;
+    auto usage = sw.cgroup.usage();
+    if (!usage) return;  // it ended with its world, which the outcome says
+    const auto grown = [](std::optional<std::uint64_t> now, std::optional<std::uint64_t> before) {
+        return now.value_or(0) > before.value_or(0);
+    };
+    const bool memory = grown(usage->oom_kills, sw.counted.oom_kills);
+    const bool pids = grown(usage->pids_max_hits, sw.counted.pids_max_hits);
+    sw.counted = *usage;
+    if (memory) {
+        span().outcome_reason = "memory";
+        if (span().outcome == Outcome::failed) span().outcome = Outcome::killed;
+        result_.notices.push_back(fmt::format("out of memory: the policy's limit of {} bytes ended a process",
+                                              sw.plan.limits.memory_bytes));
+    } else if (pids) {
+        if (span().outcome_reason.empty()) span().outcome_reason = "pids";
+        result_.notices.push_back(
+            fmt::format("no more processes: the policy's limit is {}", sw.plan.limits.pids));
+    }
 }
 
 // Of a command that ran in a closed world first: whether its change may reach the host.

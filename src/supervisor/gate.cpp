@@ -240,7 +240,9 @@ ExecRequest tightened(ExecRequest request, const broker::Judgement& judgement,
     // Changes that are not to reach the host by themselves cannot be made in place.
     if (request.capture == CaptureStrategy::direct && request.commit != CommitMode::automatic)
         request.capture.reset();
-    const std::int64_t limit = policies.runtime_ms();
+    request.limits = policies.limits();
+    request.seccomp = policies.seccomp();
+    const std::int64_t limit = request.limits.runtime_ms;
     if (limit > 0) request.timeout_ms = request.timeout_ms == 0 ? limit : std::min(request.timeout_ms, limit);
     return request;
 }

@@ -10,6 +10,7 @@
 #include "supervisor/store.hpp"
 #include "sys/directory.hpp"
 #include "sys/file.hpp"
+#include "world/cgroup.hpp"
 
 namespace substrate::supervisor {
 namespace {
@@ -28,8 +29,9 @@ Result<std::vector<std::string>> names_in(int dir, const std::string& path) {
 // One store's collection.
 class Collector {
   public:
-    Collector(const Env& env, Store& store, GcReport& report, bool dry_run, const GcLimits& limits)
-        : env_(env), store_(store), report_(report), dry_run_(dry_run), limits_(limits) {}
+    Collector(const Env& env, Store& store, GcReport& report, bool dry_run, const GcLimits& limits,
+              std::set<std::string>& alive)
+        : env_(env), store_(store), report_(report), dry_run_(dry_run), limits_(limits), alive_(alive) {}
 
     Result<> run() {
         if (!dry_run_) SUB_TRY(finish_interrupted_applies(store_, env_));
@@ -50,6 +52,7 @@ class Collector {
         const std::string dir = "worlds/" + world.id;
         if (!world.dead) {
             report_.kept.push_back({world.id, "its agent lives"});
+            alive_.insert(world.id);
             return {};
         }
         const auto slots = names_in(store_.fd(), dir + "/slots");
@@ -104,14 +107,35 @@ class Collector {
     GcReport& report_;
     bool dry_run_;
     const GcLimits& limits_;
+    std::set<std::string>& alive_;
     std::set<std::string> rescued_;
 };
+
+// Groups of worlds whose processes are gone, also of agents with another home: an empty one belongs
+// to a world that is just being made, or to none.
+void collect_cgroups(const Env& env, GcReport& report, bool dry_run, const std::set<std::string>& alive) {
+    constexpr std::int64_t kMakingNs = 60'000'000'000;
+    const auto ground = world::find_cgroup_ground();
+    const auto found = ground ? world::find_leftovers(*ground)
+                              : Result<std::vector<world::CgroupLeftover>>(fail(ground.error()));
+    if (!found) return report.errors.push_back({"cgroups", found.error().describe()});
+    for (const world::CgroupLeftover& group : *found) {
+        const auto made_ns = time_of_id(group.world_id);
+        if (!group.empty || alive.contains(group.world_id) || !made_ns || *made_ns + kMakingNs > env.realtime_ns())
+            continue;
+        const std::string name = "cgroup " + group.world_id;
+        if (auto removed = dry_run ? Result<>{} : world::remove_leftover(*ground, group.world_id); !removed)
+            report.errors.push_back({name, removed.error().describe()});
+        else report.removed.push_back(name);
+    }
+}
 
 }  // namespace
 
 GcReport collect_garbage(const Env& env, const std::vector<std::string>& roots, bool dry_run,
                          const GcLimits& limits) {
     GcReport report;
+    std::set<std::string> alive;
     const auto stores = list_stores(roots);
     if (!stores) {
         report.errors.push_back({"stores", stores.error().describe()});
@@ -123,9 +147,10 @@ GcReport collect_garbage(const Env& env, const std::vector<std::string>& roots, 
             report.errors.push_back({path, store.error().describe()});
             continue;
         }
-        if (auto done = Collector(env, *store, report, dry_run, limits).run(); !done)
+        if (auto done = Collector(env, *store, report, dry_run, limits, alive).run(); !done)
             report.errors.push_back({path, done.error().describe()});
     }
+    collect_cgroups(env, report, dry_run, alive);
     return report;
 }
 

@@ -297,6 +297,8 @@ Result<Json> run_warm(Agent& agent, const Json& request) {
     if (const auto in_force = agent.broker().in_force(text_of(request, "cwd"), project->path()); in_force.set) {
         wanted.fs = in_force.set->fs_access({.project = project->path(), .home = agent.broker().places().home});
         wanted.host_network = !in_force.set->isolate_network();
+        wanted.limits = plan::limits_of(in_force.set->limits());
+        wanted.seccomp = in_force.set->seccomp();
     }
     SUB_TRY_ASSIGN(Project::Lease lease, project->acquire(agent.machine(), wanted));
     if (auto ready = lease.world->world.await_ready(); !ready) {

@@ -13,6 +13,14 @@
 
 namespace substrate::supervisor {
 
+namespace {
+
+plan::SeccompMode seccomp_of(const Project::Wanted& wanted) {
+    return wanted.seccomp ? plan::SeccompMode::enforce : plan::SeccompMode::off;
+}
+
+}  // namespace
+
 Result<std::string> SessionWorld::prepare_slot(Store& store) {
     if (slot_.empty()) {
         SUB_TRY_ASSIGN(slot_, store.make_slot(id(), next_slot_, plan.capture.strategy));
@@ -66,6 +74,8 @@ Result<plan::WorldPlan> plan_project_world(const Machine& machine, const std::st
     spec.capture_is_required = wanted.capture.has_value();
     spec.network = wanted.host_network ? plan::NetworkMode::host : plan::NetworkMode::loopback;
     spec.fs = wanted.fs;
+    spec.limits = wanted.limits;
+    spec.seccomp = seccomp_of(wanted);
     spec.single_use = wanted.fresh;
     return plan::plan_world(spec, machine.facts);
 }
@@ -121,7 +131,8 @@ bool Project::fits(const SessionWorld& world, const Wanted& wanted) {
     const auto strategy = wanted.capture.value_or(CaptureStrategy::overlay);
     const auto network = wanted.host_network ? plan::NetworkMode::host : plan::NetworkMode::loopback;
     return world.plan.capture_record.primary == strategy && world.plan.network == network &&
-           world.fs == wanted.fs;
+           world.fs == wanted.fs && world.plan.limits == wanted.limits &&
+           world.plan.seccomp == seccomp_of(wanted);
 }
 
 // The idle world that fits best: one with background processes before others.
@@ -192,12 +203,18 @@ Result<std::unique_ptr<SessionWorld>> Project::launch(const Machine& machine, co
     if (plan.capture.strategy == CaptureStrategy::fuse) {
         SUB_TRY_ASSIGN(made.slot, store_.make_slot(plan.world_id, 0, CaptureStrategy::fuse));
     }
-    auto launched = world::World::launch(plan, {machine.init_program, &machine.seccomp});
+    // After the world's lock: a collector takes a group for a dead world's that nobody locks.
+    auto group = plan.limits.any() ? world::Cgroup::make(machine.cgroups, plan.world_id, plan.limits)
+                                   : Result<world::Cgroup>(world::Cgroup::none());
+    const auto* filter = plan.seccomp == plan::SeccompMode::off ? nullptr : &machine.seccomp;
+    auto launched = group ? world::World::launch(plan, {machine.init_program, filter, &*group})
+                          : Result<world::World>(fail(std::move(group).error()));
     if (!launched) {
         SUB_TRY(store_.discard("worlds/" + plan.world_id));
         return fail(std::move(launched).error());
     }
-    auto world = std::make_unique<SessionWorld>(std::move(plan), std::move(*launched), std::move(made.lock),
+    plan.degradations.insert(plan.degradations.end(), group->degradations().begin(), group->degradations().end());
+    auto world = std::make_unique<SessionWorld>(std::move(plan), std::move(*group), std::move(*launched), std::move(made.lock),
                                                 machine.env.realtime_ns());
     world->masks = mask_identities(world->plan);
     world->fs = wanted.fs;

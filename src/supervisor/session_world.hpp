@@ -14,6 +14,7 @@
 #include "plan/world_plan.hpp"
 #include "supervisor/store.hpp"
 #include "sys/unique_fd.hpp"
+#include "world/cgroup.hpp"
 #include "world/world.hpp"
 
 namespace substrate::supervisor {
@@ -24,6 +25,7 @@ struct Machine {
     plan::HostFacts facts;
     world::SeccompProgram seccomp;
     std::string init_program;
+    world::CgroupGround cgroups;
     std::vector<std::string> capture_roots;
     bool standby = false;  // whether worlds are made ahead of who wants a fresh one
 };
@@ -32,11 +34,19 @@ struct Machine {
 // another.
 class SessionWorld {
   public:
-    SessionWorld(plan::WorldPlan of_plan, world::World running, sys::UniqueFd lock, std::int64_t now_ns)
-        : plan(std::move(of_plan)), world(std::move(running)), started_ns(now_ns), lock_(std::move(lock)) {}
+    SessionWorld(plan::WorldPlan of_plan, world::Cgroup of_group, world::World running, sys::UniqueFd lock,
+                 std::int64_t now_ns)
+        : cgroup(std::move(of_group)),
+          plan(std::move(of_plan)),
+          world(std::move(running)),
+          started_ns(now_ns),
+          lock_(std::move(lock)) {}
 
     const std::string& id() const { return plan.world_id; }
-    FsAccess fs;  // what it was made for
+    FsAccess fs;           // what it was made for
+    world::Cgroup cgroup;  // outlives the processes in it
+    // What the group had counted when the last command ended.
+    world::CgroupUsage counted;
     // The slot for the next command, made if there is none.
     Result<std::string> prepare_slot(Store& store);
     // Takes the slot that was made before the world was launched: number 0.
@@ -86,6 +96,8 @@ class Project {
         bool host_network = false;
         bool fresh = false;  // not one that has run a command
         FsAccess fs;
+        plan::Limits limits;
+        bool seccomp = true;
     };
     struct Lease {
         std::unique_ptr<SessionWorld> world;

@@ -44,6 +44,9 @@ class Cgroup {
     static Result<Cgroup> make(const CgroupGround& ground, const std::string& world_id,
                                const plan::Limits& limits);
 
+    // No group and no limits.
+    static Cgroup none() { return Cgroup(); }
+
     Cgroup(Cgroup&& other) noexcept;
     Cgroup& operator=(Cgroup&& other) noexcept;
     ~Cgroup();  // kill() and remove(), as far as they go

@@ -65,6 +65,7 @@ Result<World> World::launch(const plan::WorldPlan& plan, const LaunchOptions& op
         spawn_options.write_id_maps = [&](pid_t pid) {
             return sys::write_identity_maps(pid, to_ranges(plan.uid_map), to_ranges(plan.gid_map));
         };
+    if (options.cgroup != nullptr && options.cgroup->exists()) options.cgroup->enter(child, spawn_options);
     auto init = process::spawn(child, spawn_options);
     if (!init) return fail(std::move(init).error().during("starting a world"));
     control.theirs.reset();

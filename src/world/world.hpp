@@ -9,6 +9,7 @@
 #include "plan/world_plan.hpp"
 #include "process/spawn.hpp"
 #include "sys/unique_fd.hpp"
+#include "world/cgroup.hpp"
 #include "world/init_protocol.hpp"
 #include "world/seccomp.hpp"
 
@@ -17,6 +18,7 @@ namespace substrate::world {
 struct LaunchOptions {
     std::string init_program;  // path of substrate-world-init
     const SeccompProgram* seccomp = nullptr;
+    const Cgroup* cgroup = nullptr;  // where it exists, the world's processes are in it from their start
 };
 
 // A running world: its init process and the socket to it. Not thread-safe; one

@@ -1,0 +1,131 @@
+#!/usr/bin/env bats
+# Tests are functions in subshells, with results in variables, and lines for other shells:
+# shellcheck disable=SC2016,SC2030,SC2031,SC2154,SC2317
+# What a policy says of files and limits, and the layers that hold it.
+load common
+
+more_setup() {
+    mkdir -p "$SUBSTRATE_HOME/policies"
+    chmod 0700 "$SUBSTRATE_HOME" "$SUBSTRATE_HOME/policies"
+}
+# policy TEXT: the default one, as an editor saves it.
+policy() {
+    printf 'id: default\n%s\n' "$1" >"$SUBSTRATE_HOME/policies/.new"
+    mv "$SUBSTRATE_HOME/policies/.new" "$SUBSTRATE_HOME/policies/default.yaml"
+}
+
+@test "the span says which layers held the command" {
+    run -0 substrate -c true
+    equal layers '[true,true,true,"loopback","enforce",true,true]' \
+        "$(last '.enforcement | [.mount_namespace, .pid_namespace, (.landlock_abi >= 2), .netns, .seccomp, .no_new_privs, .capabilities_dropped] | tojson')"
+    run -0 substrate trace "$(last_span)"
+    contains "$output" 'Landlock'
+}
+
+@test "a read-only project is one by every path, for this command and all that it starts" {
+    echo text >file
+    policy $'world_fs:\n  mode: read_only'
+    run substrate -c 'echo x >file; echo x >"$PWD/file"; echo x >new; rm -f file; (cd / && echo x >"$OLDPWD/file"); echo x >/proc/self/cwd/file; cat file; echo fine >/tmp/t && cat /tmp/t'
+    [[ $output == *$'text\nfine' ]]
+    equal 'on the host' text "$(cat file)"
+    [[ ! -e new ]]
+    equal commit none "$(last .commit)"
+}
+
+@test "an edit of world_fs is in force for the next command" {
+    policy $'world_fs:\n  mode: read_only'
+    run ! substrate -c 'echo x >new'
+    policy $'world_fs:\n  mode: writable'
+    run -0 substrate -c 'echo x >new'
+    [[ -e new ]]
+}
+
+@test "full isolation shows the system, the project and nothing else" {
+    mkdir src build
+    policy $'world_fs:\n  isolation: full\n  write_allowlist: [build, out/deep]'
+    run -0 substrate -c 'cd /project && touch build/a out/deep/b && pwd && ls /project "$OLDPWD"'
+    contains "$output" /project
+    [[ -e build/a && -e out/deep/b ]]
+    local outside
+    for outside in "$HOME" "$SUBSTRATE_HOME" "$T/nothing" /root /home /var/log /srv; do
+        run ! substrate -c "ls '$outside'"
+    done
+    run ! substrate -c 'touch src/no'
+    run ! substrate -c 'touch no'
+    equal secrets '' "$(substrate -c 'cat /etc/shadow /etc/sudoers' 2>/dev/null)"
+    run ! substrate -c 'mv build src/'
+    [[ -z $(ls src) ]]
+    policy $'world_fs:\n  isolation: full'
+    run ! substrate -c 'touch build/no'
+}
+
+@test "fs.write opens directories outside the project, fs.deny hides them" {
+    mkdir -p "$HOME/.cache/tool" "$HOME/private" secrets
+    echo hidden | tee secrets/key >"$HOME/private/key"
+    policy $'fs:\n  write: [$PROJECT, $HOME/.cache/tool]\n  deny: [$HOME/private, secrets]'
+    run -0 substrate -c 'touch ~/.cache/tool/made inside'
+    [[ -e $HOME/.cache/tool/made && -e inside ]]
+    run substrate -c 'touch ~/.cache/not'
+    [[ ! -e $HOME/.cache/not ]]
+    run ! substrate -c 'cat secrets/key'
+    run ! substrate -c 'cat ~/private/key'
+    run ! substrate -c 'ln -s ~/private/key link; cat link'
+    run ! substrate -c 'ln secrets/key hard'
+    run ! substrate -c 'mv secrets moved && cat moved/key'
+    run ! substrate -c 'cat /proc/self/root/"$HOME"/private/key'
+    run ! substrate -c 'echo x >secrets/new'
+    equal 'the secret' hidden "$(cat secrets/key)"
+}
+
+@test "what worlds do not enforce of a policy is said with each command, and recorded" {
+    policy $'fs:\n  deny: ["**/.env"]'
+    run --separate-stderr -0 substrate -c true
+    contains "$stderr" 'degraded: fs: fs.deny "**/.env" is not enforced by worlds'
+    equal degraded fs "$(last '.degradations[0].component')"
+    policy $'world:\n  seccomp: false'
+    run --separate-stderr -0 substrate -c 'grep Seccomp: /proc/self/status'
+    contains "$output" $'Seccomp:\t0'
+    contains "$stderr" 'degraded: seccomp'
+    equal seccomp off "$(last .enforcement.seccomp)"
+}
+
+@test "a command that takes too much memory is ended, and the world goes on" {
+    need_program python3
+    policy $'world:\n  limits: {memory: 96Mi}'
+    run --separate-stderr -0 substrate -c true
+    [[ $stderr != *'degraded: cgroup'* ]] || need cgroup false
+    # Another limit beside it: where the group held nothing, nothing would end this.
+    run --separate-stderr bash -c "ulimit -v 3000000; substrate -c 'python3 -c \"x = bytearray(400 << 20)\"'"
+    contains "$stderr" 'out of memory: the policy'
+    equal outcome '["killed","memory",137]' "$(last '[.outcome, .outcome_reason, .exit] | tojson')"
+    [[ -n $(last .enforcement.cgroup) ]]
+    run -0 substrate -c 'echo works'
+}
+
+@test "a command cannot start more processes than the policy allows" {
+    policy $'world:\n  limits: {pids: 24}'
+    run --separate-stderr -0 substrate -c true
+    [[ $stderr != *'degraded: cgroup'* ]] || need cgroup false
+    run --separate-stderr substrate -c 'exec 2>/dev/null; for ((i = 0; i < 40; i++)); do read -rt 5 <> <(:) & done; wait; true'
+    contains "$stderr" "no more processes: the policy's limit is 24"
+    equal reason pids "$(last .outcome_reason)"
+    run -0 substrate -c 'echo works | cat'
+}
+
+@test "a command that runs too long is ended" {
+    policy $'world:\n  limits: {runtime: 300ms}'
+    run --separate-stderr -143 substrate -c 'read -r _ <> <(:)'
+    equal outcome '["timeout","runtime"]' "$(last '[.outcome, .outcome_reason] | tojson')"
+}
+
+@test "limits that cannot be had are named" {
+    policy $'world:\n  limits: {memory: 1Gi, cpu: "2"}'
+    run --separate-stderr -0 substrate -c true
+    if [[ -z $(last .enforcement.cgroup) ]]; then
+        contains "$stderr" 'degraded: cgroup'
+        contains "$(last '.degradations | map(.component) | tojson')" cgroup
+    fi
+    run -0 substrate world stop
+    run -0 substrate world gc
+    [[ $output != *'cgroup wld_'* ]]
+}
