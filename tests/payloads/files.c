@@ -70,7 +70,6 @@ static void changing(const char* variant, const char* path) {
         judge(utimensat(AT_FDCWD, path, (struct timespec[2]){st.st_atim, st.st_mtim}, 0), path);
     if (is(variant, "truncate")) judge(truncate(path, st.st_size), path);
     if (is(variant, "unlink")) judge(unlink(path), path);
-    if (is(variant, "rename_away")) judge(rename(path, "taken"), path);
     if (is(variant, "setxattr")) judge(setxattr(path, "user.substrate", "x", 1, 0), path);
     if (is(variant, "map")) {
         const int fd = open(path, O_RDONLY);
@@ -103,8 +102,16 @@ static void linking(const char* variant, const char* from, const char* to) {
         if (result == 0) unlink(to);
         judge(result, from);
     }
-    if (is(variant, "rename")) judge(rename(from, to), from);
-    if (is(variant, "exchange")) judge(syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, kExchange), from);
+    if (is(variant, "rename")) {
+        const int result = rename(from, to);
+        if (result == 0) rename(to, from);
+        judge(result, from);
+    }
+    if (is(variant, "exchange")) {
+        const long result = syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, kExchange);
+        if (result == 0) syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, kExchange);
+        judge(result, from);
+    }
     if (is(variant, "write_link")) {
         unlink("planted-link");
         if (symlink(from, "planted-link") != 0) broken("symlink");

@@ -59,7 +59,7 @@ static void events(const char* variant) {
         judge(syscall(SYS_io_uring_setup, 1, params), "io_uring_setup");
     }
     if (is(variant, "io_uring_register"))
-        rights_only(syscall(SYS_io_uring_register, -1, 0, NULL, 0), EBADF, "io_uring_register");
+        rights_only(syscall(SYS_io_uring_register, 9999, 0, NULL, 0), EBADF, "io_uring_register");
     if (is(variant, "fanotify")) judge(fanotify_init(FAN_CLASS_NOTIF | FAN_REPORT_FID, O_RDONLY), "fanotify");
     if (is(variant, "klog")) judge(klogctl(3, (char[64]){0}, 64), "read the kernel's log");
     if (is(variant, "klog_size")) judge(klogctl(10, NULL, 0), "the size of the kernel's log");
