@@ -12,6 +12,10 @@ inside() {
     mount -t tmpfs -o mode=0755,size=512m none /tmp
     mkdir -p "$GUARD"/{tmp,state,run,proc}
     chmod 0700 "$GUARD/run"
+    # For sockets that are planted where a machine has its own.
+    mount -t tmpfs -o mode=0755,size=16m none /run
+    mkdir -m 0777 /run/{dbus,docker,systemd,user}
+    ln -s docker/sock /run/docker.sock
     # A world mounts a /proc of its own, for which the kernel wants to see one here that is
     # whole. Worlds have a /tmp of their own: payloads cannot name this place.
     mount -t proc none "$GUARD/proc"

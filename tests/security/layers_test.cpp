@@ -137,6 +137,8 @@ std::vector<std::vector<std::string>> read_table(const std::string& path, std::s
     return rows;
 }
 
+bool is_guarded() { return ::getenv("SUBSTRATE_TEST_GUARDED") != nullptr; }
+
 // What payloads look for, and must not find.
 class Host {
   public:
@@ -145,7 +147,7 @@ class Host {
     bool plant(const std::string& programs) {
         for (const char* name : {"/outside/open", "/outside/directory", "/work/project/bin", "/store",
                                  "/home/.ssh", "/home/.aws", "/home/.gnupg", "/home/.config/gcloud",
-                                 "/home/.kube", "/home/.mozilla", "/state", "/run"})
+                                 "/home/.kube", "/home/.mozilla", "/state/sock"})
             if (!sys::make_dirs(base_ + name, 0755)) return false;
         for (const char* name : {"/home/.ssh/id_ed25519", "/home/.aws/credentials", "/home/.gnupg/key",
                                  "/home/.config/gcloud/token", "/home/.kube/config", "/home/.mozilla/cookies",
@@ -163,8 +165,13 @@ class Host {
             if (!program || !sys::replace_file(project() + "/bin/" + name, *program, 0755)) return false;
         }
         abstract_ = "substrate-layers-" + std::to_string(::getpid());
-        return listen_on(base_ + "/outside/socket") && listen_on(std::string(1, '\0') + abstract_) &&
-               make_terminal() && start_witness();
+        // What the guard has an empty place for.
+        if (is_guarded())
+            for (const char* name :
+                 {"/run/dbus/system_bus_socket", "/run/docker/sock", "/run/systemd/private", "/run/user/bus"})
+                if (!listen_on(name)) return false;
+        return listen_on(base_ + "/outside/socket") && listen_on(base_ + "/state/sock/control.sock") &&
+               listen_on(std::string(1, '\0') + abstract_) && make_terminal() && start_witness();
     }
     ~Host() {
         if (witness_ > 0) {
@@ -184,7 +191,7 @@ class Host {
     bool witness_lives() const { return ::waitpid(witness_, nullptr, WNOHANG) == 0; }
 
     std::string fill_in(std::string line) const {
-        const std::array<std::pair<std::string, std::string>, 9> names = {{
+        const std::array<std::pair<std::string, std::string>, 8> names = {{
             {"@OUTSIDE@", base_ + "/outside"},
             {"@HOME@", base_ + "/home"},
             {"@STATE@", base_ + "/state"},
@@ -193,7 +200,6 @@ class Host {
             {"@PID@", std::to_string(witness_)},
             {"@ABSTRACT@", abstract_},
             {"@TMP@", "/tmp/substrate-no-such"},
-            {"@RUNTIME@", base_ + "/run"},
         }};
         for (const auto& [name, value] : names)
             for (std::size_t at = 0; (at = line.find(name, at)) != std::string::npos;)
@@ -259,8 +265,8 @@ class Worlds {
         spec.project_device = sys::device_of(st.value());
         spec.project_inode = st.value().stx_ino;
         spec.store = HostPath(host_.base() + "/store");
-        const bool guarded = ::getenv("SUBSTRATE_TEST_GUARDED") != nullptr;
-        spec.capture = facts_.overlay.ok && !guarded ? CaptureStrategy::overlay : CaptureStrategy::direct;
+        spec.capture =
+            facts_.overlay.ok && !is_guarded() ? CaptureStrategy::overlay : CaptureStrategy::direct;
         SUB_TRY_ASSIGN(parts_.plan, plan::plan_world(spec, facts_));
         SUB_TRY_ASSIGN(parts_.seccomp, world::compile_seccomp(plan::SeccompMode::enforce));
         if (!layer.switch_off(parts_)) return false;

@@ -42,13 +42,16 @@ plant() {
         [[ $groups != *" $where "* || $program == sh: ]] || cp -u "$extra/payloads/$program" "$project/bin/"
     done
     abstract=substrate-security-$$
+    local sockets=("$outside/socket")
+    # What the guard has an empty place for.
+    [[ ! ${SUBSTRATE_TEST_GUARDED:-} ]] || sockets+=(/run/{dbus/system_bus_socket,docker/sock,systemd/private,user/bus})
     /usr/bin/python3 -c '
 import signal, socket, sys
-names = sys.argv[1], "\0" + sys.argv[2]
+names = sys.argv[2:] + ["\0" + sys.argv[1]]
 kept = [socket.socket(socket.AF_UNIX) for name in names]
 for s, name in zip(kept, names): s.bind(name); s.listen(64)
 print("ready", flush=True)
-signal.pause()' "$outside/socket" "$abstract" </dev/null >"$base/ready" &
+signal.pause()' "$abstract" "${sockets[@]}" </dev/null >"$base/ready" &
     witness=$!
     until [[ -s $base/ready ]]; do kill -0 "$witness" || return 1; done
     cd "$project" || return 1
@@ -120,7 +123,7 @@ while IFS='|' read -r id where _ line; do
     [[ $line == sh:* ]] && line=${line#sh: } || line=$project/bin/$line
     line=${line//@OUTSIDE@/$outside} line=${line//@HOME@/$HOME} line=${line//@STATE@/$SUBSTRATE_HOME}
     line=${line//@PROJECT@/$project} line=${line//@PARENT@/${project%/*}} line=${line//@PID@/$witness}
-    line=${line//@ABSTRACT@/$abstract} line=${line//@TMP@/$scratch} line=${line//@RUNTIME@/$XDG_RUNTIME_DIR}
+    line=${line//@ABSTRACT@/$abstract} line=${line//@TMP@/$scratch}
     judge "$id" "$where" "$line"
 done <"$extra/security/payloads.txt"
 check_spans
