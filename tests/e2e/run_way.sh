@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# run_way.sh WAY BINARIES FILE.bats: runs one suite with the programs of the directory
-# BINARIES as one of root, user (an ordinary account) and unshare (that account's
-# root inside `unshare -r`). Exit 77 and a reason where that cannot be had.
+# run_way.sh WAY BINARIES FILE.bats [EXTRA…]: runs one suite with the programs of the
+# directory BINARIES as one of root, user (an ordinary account) and unshare (that account's
+# root inside `unshare -r`). The suite finds the directories EXTRA in $SUBSTRATE_TEST_EXTRA.
+# Exit 77 and a reason where that cannot be had.
 set -euo pipefail
 
 way=$1 binaries=$2 suite=$3
+shift 3
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 as_user=$here/../support/as_user.sh
 
@@ -24,14 +26,15 @@ command -v bats >/dev/null || skip 'bats is missing (package bats)'
 # The checkout may be closed to the ordinary account: it gets copies.
 stage=$(mktemp -d /var/tmp/substrate-e2e.XXXXXXXX)
 trap 'rm -rf "$stage"' EXIT
-mkdir "$stage/bin" "$stage/e2e" "$stage/support"
+mkdir "$stage/bin" "$stage/e2e" "$stage/support" "$stage/extra"
 cp "$binaries"/substrate "$binaries"/substrate-policy "$binaries"/substrate-world-{agent,init} "$stage/bin/"
-cp -R "$here"/*.bats "$here"/*.bash "$stage/e2e/"
+cp -R "$here"/*.bash "$suite" "$stage/e2e/"
+(($# == 0)) || cp -R "$@" "$stage/extra/"
 cp "$here"/../contract/validate_schemas.py "$stage/support/" 2>/dev/null || true
 cp -R "$here"/../../schemas "$stage/schemas" 2>/dev/null || true
 chmod -R go+rX "$stage"
 
-export SUBSTRATE_BIN=$stage/bin SUBSTRATE_TEST_WAY=$way
+export SUBSTRATE_BIN=$stage/bin SUBSTRATE_TEST_WAY=$way SUBSTRATE_TEST_EXTRA=$stage/extra
 suite=$stage/e2e/$(basename "$suite")
 # Without a controlling terminal: nothing may wait for an answer of whoever started this.
 case $way in
