@@ -118,7 +118,8 @@ bool PolicySet::interactive() const {
 FsAccess PolicySet::fs_access(const policy::PatternValues& values) const {
     FsAccess access = policy::fs_access_of(layers_.front().policy, values);
     for (std::size_t i = 1; i < layers_.size(); ++i)
-        access = policy::both(std::move(access), policy::fs_access_of(layers_[i].policy, values), values.project);
+        access =
+            policy::both(std::move(access), policy::fs_access_of(layers_[i].policy, values), values.project);
     return access;
 }
 

@@ -49,13 +49,13 @@ class PolicySet {
     PolicyMode mode() const;
 
     // What all layers together leave of the values that are not patterns.
-    CommitMode commit() const;                 // the most cautious
-    bool reuse_session() const;                // all
-    bool isolate_network() const;              // any
-    WorldLimits limits() const;                // the lowest of each; 0: none
-    std::int64_t approval_timeout_ms() const;  // the shortest; 0: none
-    bool interactive() const;                  // all
-    bool seccomp() const;                      // any
+    CommitMode commit() const;                                      // the most cautious
+    bool reuse_session() const;                                     // all
+    bool isolate_network() const;                                   // any
+    WorldLimits limits() const;                                     // the lowest of each; 0: none
+    std::int64_t approval_timeout_ms() const;                       // the shortest; 0: none
+    bool interactive() const;                                       // all
+    bool seccomp() const;                                           // any
     FsAccess fs_access(const policy::PatternValues& values) const;  // what all permit
 
   private:

@@ -44,9 +44,9 @@ struct ExecRequest {
     CommitMode commit = CommitMode::automatic;
     std::optional<CaptureStrategy> capture;  // this one and no other
     bool host_network = false;
-    FsAccess fs;         // set by the gate, never by a caller
-    WorldLimits limits;  // the same
-    bool seccomp = true;  // the same
+    FsAccess fs;                  // set by the gate, never by a caller
+    WorldLimits limits;           // the same
+    bool seccomp = true;          // the same
     std::int64_t timeout_ms = 0;  // 0: none
     std::string session_id;       // empty: the project's own
     std::string parent_span;

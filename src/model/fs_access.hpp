@@ -14,11 +14,11 @@ enum class WorldFsIsolation : std::uint8_t { workspace, full };
 struct FsAccess {
     WorldFsMode mode = WorldFsMode::writable;
     WorldFsIsolation isolation = WorldFsIsolation::workspace;
-    bool project_writable = true;        // the whole project; else only what `writable` has of it
-    std::vector<std::string> writable;   // beside the world's own /tmp and the like
-    std::vector<std::string> readable;   // full isolation: beside the system's own
-    std::vector<std::string> hidden;     // shown empty
-    std::vector<std::string> unenforced; // what a policy asks for and worlds do not do, one sentence each
+    bool project_writable = true;         // the whole project; else only what `writable` has of it
+    std::vector<std::string> writable;    // beside the world's own /tmp and the like
+    std::vector<std::string> readable;    // full isolation: beside the system's own
+    std::vector<std::string> hidden;      // shown empty
+    std::vector<std::string> unenforced;  // what a policy asks for and worlds do not do, one sentence each
     bool operator==(const FsAccess&) const = default;
 };
 

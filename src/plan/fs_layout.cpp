@@ -44,7 +44,8 @@ void show(std::vector<MountOp>& ops, const std::string& path, bool read_only) {
     std::erase_if(ops, [&](const MountOp& op) {
         return op.target.str() == path && std::holds_alternative<Bind>(op.action);
     });
-    ops.push_back({WorldPath(path), Bind{.source = HostPath(path), .read_only = read_only, .optional = true}});
+    ops.push_back(
+        {WorldPath(path), Bind{.source = HostPath(path), .read_only = read_only, .optional = true}});
 }
 
 void add_path(std::vector<WorldPath>& list, std::string_view path) {
@@ -101,11 +102,11 @@ void add_fs_access(std::vector<MountOp>& ops, WorldPlan& plan, const WorldSpec& 
 void add_landlock(WorldPlan& plan, const WorldSpec& spec, const HostFacts& facts) {
     // Without the right to allow them, ABI 1 forbids renames between directories.
     if (facts.landlock_abi < 2) {
-        plan.degradations.push_back(
-            {"landlock",
-             facts.landlock_abi == 0 ? "the kernel has no Landlock, or it is switched off"
-                                     : "Landlock of this kernel would forbid renames between directories",
-             "boot with landlock in the lsm= list, Linux 5.19 or newer"});
+        plan.degradations.push_back({"landlock",
+                                     facts.landlock_abi == 0
+                                         ? "the kernel has no Landlock, or it is switched off"
+                                         : "Landlock of this kernel would forbid renames between directories",
+                                     "boot with landlock in the lsm= list, Linux 5.19 or newer"});
         return;
     }
     LandlockPlan& landlock = plan.landlock;
@@ -116,12 +117,11 @@ void add_landlock(WorldPlan& plan, const WorldSpec& spec, const HostFacts& facts
         const std::string& target = op.target.str();
         const auto* bind = std::get_if<Bind>(&op.action);
         const auto* tmpfs = std::get_if<Tmpfs>(&op.action);
-        // Device nodes, and what is written below /proc, which the kernel guards itself.
-        const bool opened = is_within(target, "/dev") || std::holds_alternative<Proc>(op.action);
-        if (opened) add_path(landlock.writable, target);
+        if (is_within(target, "/dev")) add_path(landlock.writable, target);
         else if ((bind != nullptr && !bind->read_only) || (tmpfs != nullptr && !tmpfs->read_only))
             add_path(landlock.writable, target);
-        else if (landlock.restricts_reading && bind != nullptr) add_path(landlock.readable, target);
+        else if (landlock.restricts_reading && (bind != nullptr || std::holds_alternative<Proc>(op.action)))
+            add_path(landlock.readable, target);
     }
 }
 

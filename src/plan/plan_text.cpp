@@ -18,7 +18,8 @@ std::string landlock_text(const LandlockPlan& landlock) {
     if (landlock.abi == 0) return "landlock   not in use\n";
     std::string text = fmt::format("landlock   ABI {}", landlock.abi);
     if (landlock.abi >= 6)
-        text += fmt::format("; outside it no abstract sockets{}", landlock.scopes_signals ? ", no signals" : "");
+        text +=
+            fmt::format("; outside it no abstract sockets{}", landlock.scopes_signals ? ", no signals" : "");
     text += '\n';
     const auto list = [&](const char* what, const std::vector<WorldPath>& paths) {
         text += fmt::format("           {}", what);
@@ -75,7 +76,8 @@ std::string to_text(const WorldPlan& plan) {
                         to_string(plan.capture.strategy));
     if (plan.capture.read_only)
         text += fmt::format("           read-only{}\n", plan.capture.writable.empty() ? "" : " but for");
-    for (const std::string& part : plan.capture.writable) text += fmt::format("           {}\n", printable(part));
+    for (const std::string& part : plan.capture.writable)
+        text += fmt::format("           {}\n", printable(part));
     if (!plan.capture.alias.empty())
         text += fmt::format("           and as {}\n", printable(plan.capture.alias.str()));
     for (const WorldPath& mask : plan.capture.masks)

@@ -18,7 +18,9 @@ constexpr const char* kStoreInMemory = "captures can lie on a tmpfs only";
 constexpr std::array<std::string_view, 10> kMaskedProc = {
     "acpi",       "asound",      "kcore",       "keys", "latency_stats",
     "timer_list", "timer_stats", "sched_debug", "scsi", "interrupts"};
-constexpr std::array<std::string_view, 5> kReadOnlyProc = {"bus", "fs", "irq", "sys", "sysrq-trigger"};
+// The last is of world-init, whose user id a command has.
+constexpr std::array<std::string_view, 6> kReadOnlyProc = {
+    "bus", "fs", "irq", "sys", "sysrq-trigger", "1/oom_score_adj"};
 
 // Secrets of the person's home that no command may read.
 constexpr std::array<std::string_view, 8> kMaskedHome = {
@@ -98,11 +100,10 @@ void add_masks(std::vector<MountOp>& ops, const HostFacts& facts) {
         if (home.size() > 1)
             for (const std::string_view name : kMaskedHome) ops.push_back({WorldPath(home) / name, Mask{}});
     ops.push_back({WorldPath(facts.substrate_home), Mask{}});
-    for (const std::string_view path : {"/etc/shadow", "/etc/gshadow", "/etc/shadow-", "/etc/gshadow-",
-                                        "/etc/sudoers", "/etc/sudoers.d", "/etc/ssl/private",
-                                        "/etc/ssh/ssh_host_rsa_key", "/etc/ssh/ssh_host_ecdsa_key",
-                                        "/etc/ssh/ssh_host_ed25519_key", "/etc/ssh/ssh_host_dsa_key",
-                                        "/var/lib/substrate/overlay"})
+    for (const std::string_view path :
+         {"/etc/shadow", "/etc/gshadow", "/etc/shadow-", "/etc/gshadow-", "/etc/sudoers", "/etc/sudoers.d",
+          "/etc/ssl/private", "/etc/ssh/ssh_host_rsa_key", "/etc/ssh/ssh_host_ecdsa_key",
+          "/etc/ssh/ssh_host_ed25519_key", "/etc/ssh/ssh_host_dsa_key", "/var/lib/substrate/overlay"})
         ops.push_back({WorldPath(std::string(path)), Mask{}});
 }
 

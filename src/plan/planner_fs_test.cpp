@@ -34,10 +34,11 @@ TEST(PlannerFs, LandlockAllowsWhatTheMountsAllow) {
     const WorldPlan plan = plan_of({});
     EXPECT_EQ(plan.landlock.abi, 2);
     EXPECT_FALSE(plan.landlock.restricts_reading);
-    for (const char* own : {"/dev", "/proc", "/run", "/tmp", "/var/tmp", "/var/lib/substrate/world-deps"})
+    for (const char* own : {"/dev", "/run", "/tmp", "/var/tmp", "/var/lib/substrate/world-deps"})
         EXPECT_TRUE(holds(plan.landlock.writable, own)) << own;
     for (const WorldPath& path : plan.landlock.writable)
-        for (const char* never : {"/home", "/usr", "/etc", "/var", "/"}) EXPECT_NE(path.str(), never);
+        for (const char* never : {"/home", "/usr", "/etc", "/var", "/proc", "/"})
+            EXPECT_NE(path.str(), never);
 }
 
 TEST(PlannerFs, WithoutLandlockThePlanSaysSo) {
@@ -92,7 +93,8 @@ TEST(PlannerFs, FullIsolationShowsTheSystemAndTheProject) {
                                     .project_writable = false,
                                     .writable = {std::string(kProject) + "/build", "/srv"},
                                     .readable = {"/home/ada/data", "/home/ada"}});
-    for (const char* hidden : {"/home", "/root", "/srv", "/var"}) EXPECT_EQ(bind_at(plan, hidden), nullptr) << hidden;
+    for (const char* hidden : {"/home", "/root", "/srv", "/var"})
+        EXPECT_EQ(bind_at(plan, hidden), nullptr) << hidden;
     for (const char* shown : {"/usr", "/etc", "/home/ada/data"}) {
         ASSERT_NE(bind_at(plan, shown), nullptr) << shown;
         EXPECT_TRUE(bind_at(plan, shown)->read_only);
@@ -107,9 +109,11 @@ TEST(PlannerFs, FullIsolationShowsTheSystemAndTheProject) {
 }
 
 TEST(PlannerFs, HiddenPathsAreMasked) {
-    const WorldPlan plan = plan_of({.hidden = {std::string(kProject) + "/secrets", "/srv", "/home/ada/.netrc"}});
+    const WorldPlan plan =
+        plan_of({.hidden = {std::string(kProject) + "/secrets", "/srv", "/home/ada/.netrc"}});
     EXPECT_TRUE(holds(plan.capture.masks, std::string(kProject) + "/secrets"));
-    EXPECT_TRUE(std::ranges::find(plan.mounts, MountOp{WorldPath("/home/ada/.netrc"), Mask{}}) != plan.mounts.end());
+    EXPECT_TRUE(std::ranges::find(plan.mounts, MountOp{WorldPath("/home/ada/.netrc"), Mask{}}) !=
+                plan.mounts.end());
     EXPECT_EQ(bind_at(plan, "/srv"), nullptr);
     WorldSpec spec = spec_for(kProject);
     spec.fs.hidden = {"/home/ada"};

@@ -251,7 +251,8 @@ TEST(Planner, NothingIsWritableButWhatIsTheWorldsOwn) {
     ASSERT_TRUE(plan);
     for (const MountOp& op : plan->mounts) {
         const auto* bind = std::get_if<Bind>(&op.action);
-        if (bind == nullptr || bind->read_only || op.target.str() == "/var/lib/substrate/world-deps") continue;
+        if (bind == nullptr || bind->read_only || op.target.str() == "/var/lib/substrate/world-deps")
+            continue;
         EXPECT_TRUE(bind->device) << to_text(op);
         EXPECT_TRUE(op.target.str().starts_with("/dev/")) << to_text(op);
     }

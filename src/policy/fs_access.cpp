@@ -9,19 +9,20 @@ namespace substrate::policy {
 namespace {
 
 // nullopt, and a sentence in `problems`, for what names no one place.
-std::optional<std::string> expanded(std::string_view list, const std::string& entry, const PatternValues& values,
-                                    std::vector<std::string>& problems) {
+std::optional<std::string> expanded(std::string_view list, const std::string& entry,
+                                    const PatternValues& values, std::vector<std::string>& problems) {
     std::string text = entry;
-    for (const auto& [name, with] : {std::pair<std::string_view, std::string_view>{"$PROJECT", values.project},
-                                     {"${PROJECT}", values.project},
-                                     {"$HOME", values.home},
-                                     {"${HOME}", values.home},
-                                     {"~", values.home}}) {
-        const bool named =
-            text.starts_with(name) && (text.size() == name.size() || text[name.size()] == '/');
+    for (const auto& [name, with] :
+         {std::pair<std::string_view, std::string_view>{"$PROJECT", values.project},
+          {"${PROJECT}", values.project},
+          {"$HOME", values.home},
+          {"${HOME}", values.home},
+          {"~", values.home}}) {
+        const bool named = text.starts_with(name) && (text.size() == name.size() || text[name.size()] == '/');
         if (!named) continue;
         if (with.empty()) {
-            problems.push_back(std::string(list) + " \"" + entry + "\" holds nothing: no home directory is known");
+            problems.push_back(std::string(list) + " \"" + entry +
+                               "\" holds nothing: no home directory is known");
             return std::nullopt;
         }
         text = std::string(with) + text.substr(name.size());
@@ -85,7 +86,8 @@ FsAccess fs_access_of(const Policy& policy, const PatternValues& values) {
     if (full) {
         access.readable = all_of("world_fs.read_allowlist", policy.world_fs.read_allowlist, values, problems);
         if (!reads_all) join(access.readable, read);
-        access.writable = all_of("world_fs.write_allowlist", policy.world_fs.write_allowlist, values, problems);
+        access.writable =
+            all_of("world_fs.write_allowlist", policy.world_fs.write_allowlist, values, problems);
         access.project_writable = false;
     } else {
         if (!reads_all) problems.emplace_back("fs.read holds nothing back: world_fs.isolation is not full");

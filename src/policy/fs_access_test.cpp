@@ -25,7 +25,8 @@ Policy full(Paths write) {
 TEST(FsAccessOf, SaysNothingOfAPolicyThatSaysNothing) { EXPECT_EQ(fs_access_of({}, kValues), FsAccess{}); }
 
 TEST(FsAccessOf, ExpandsPaths) {
-    const FsAccess access = fs_access_of(workspace({"$PROJECT", "${HOME}/.cache/**", "~/x//y/", "rel", "/abs"}), kValues);
+    const FsAccess access =
+        fs_access_of(workspace({"$PROJECT", "${HOME}/.cache/**", "~/x//y/", "rel", "/abs"}), kValues);
     EXPECT_EQ(access.writable,
               (Paths{"/abs", "/home/u/.cache", "/home/u/project", "/home/u/project/rel", "/home/u/x/y"}));
     EXPECT_TRUE(access.project_writable);

@@ -8,6 +8,7 @@
 
 #include "process/clone.hpp"
 #include "sys/file.hpp"
+#include "sys/signals.hpp"
 
 namespace substrate::process {
 namespace {
@@ -53,8 +54,10 @@ Result<Child> spawn(ChildPlan plan, const SpawnOptions& options) {
         ready.read.reset();
         auto mapped = options.write_id_maps(child.pid);
         if (mapped) mapped = sys::write_all(ready.write.get(), "x");
-        ready.write.reset();  // on failure the child reads the end and gives up
+        ready.write.reset();
         if (!mapped) {
+            // It reads a pipe whose other end it holds as well.
+            (void)sys::send_signal(child.pid, SIGKILL);
             reap(child.pidfd);
             return fail(std::move(mapped).error());
         }

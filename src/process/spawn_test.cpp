@@ -138,6 +138,15 @@ TEST_F(SpawnTest, DropsCapabilitiesAndSetsNoNewPrivs) {
         EXPECT_NE(text.find(std::string(set) + ":\t0000000000000000"), std::string::npos) << text;
 }
 
+TEST_F(SpawnTest, AChildWhoseIdsCannotBeMappedIsEnded) {
+    Argv argv({"/bin/true"});
+    const SpawnOptions options{
+        .namespaces = 0, .write_id_maps = [](pid_t) -> Result<> { return fail({Errc::os, "no maps"}); }};
+    const auto child = spawn(plan(argv), options);
+    ASSERT_FALSE(child);
+    EXPECT_EQ(child.error().message(), "no maps");
+}
+
 TEST_F(SpawnTest, WorksBesideBusyThreads) {
     std::jthread busy([](const std::stop_token& stop) {
         while (!stop.stop_requested()) std::string(100, 'x').shrink_to_fit();

@@ -37,19 +37,23 @@ int explain_command(const Console& console, const ExecRequest& asked) {
     places.cache.clear();  // nothing is made
     broker::Broker broker(console.env, places);
     const broker::Judgement judgement = broker.judge(supervisor::question_of(asked, path, asked.session_id));
-    const ExecRequest request = supervisor::tightened(
-        asked, judgement, {.project = path, .home = places.home}, /*preview=*/false);
+    const ExecRequest request =
+        supervisor::tightened(asked, judgement, {.project = path, .home = places.home}, /*preview=*/false);
     // Reads and probes only; the store is where the next command would make it.
     const std::string scratch = probe_scratch(console);
     auto facts = world::probe_host(
         console.env, {supervisor::sibling_program("substrate-world-init"), console.home.path, scratch});
     if (!facts) return console.fail_with(facts.error());
-    const supervisor::Machine machine{
-        .env = console.env, .facts = *facts, .seccomp = {}, .init_program = {}, .cgroups = {}, .capture_roots = roots};
-    auto plan = supervisor::plan_project_world(machine, path, scratch,
-                                               {request.capture, request.host_network,
-                                                request.ephemeral, request.fs,
-                                                plan::limits_of(request.limits), request.seccomp});
+    const supervisor::Machine machine{.env = console.env,
+                                      .facts = *facts,
+                                      .seccomp = {},
+                                      .init_program = {},
+                                      .cgroups = {},
+                                      .capture_roots = roots};
+    auto plan =
+        supervisor::plan_project_world(machine, path, scratch,
+                                       {request.capture, request.host_network, request.ephemeral, request.fs,
+                                        plan::limits_of(request.limits), request.seccomp});
     if (!plan) return console.fail_with(plan.error());
     console.out(fmt::format("command    {}\ndecision   {}\ncommit     {}\n",
                             printable(request.cmd.empty() ? shell_join(request.argv) : request.cmd),

@@ -152,9 +152,12 @@ Result<> Execution::run(const std::string& span_id, const int (&stdio)[3]) {
 }
 
 Project::Wanted Execution::wanted() const {
-    return {request_.capture, request_.host_network,
-            request_.ephemeral || request_.commit == CommitMode::discard, request_.fs,
-            plan::limits_of(request_.limits), request_.seccomp};
+    return {request_.capture,
+            request_.host_network,
+            request_.ephemeral || request_.commit == CommitMode::discard,
+            request_.fs,
+            plan::limits_of(request_.limits),
+            request_.seccomp};
 }
 
 Result<> Execution::acquire() {

@@ -210,8 +210,9 @@ Result<Passage> Gate::run(const ExecRequest& request, Asker& asker) {
         return std::move(made_);
     }
     if (made_.would_deny) made_.notices.push_back(policy::denial_text(decision));
-    made_.request = tightened(std::move(made_.request), made_.judgement,
-                              {.project = project_, .home = broker_.places().home}, made_.preview.has_value());
+    made_.request =
+        tightened(std::move(made_.request), made_.judgement,
+                  {.project = project_, .home = broker_.places().home}, made_.preview.has_value());
     return std::move(made_);
 }
 

@@ -121,7 +121,8 @@ void collect_cgroups(const Env& env, GcReport& report, bool dry_run, const std::
     if (!found) return report.errors.push_back({"cgroups", found.error().describe()});
     for (const world::CgroupLeftover& group : *found) {
         const auto made_ns = time_of_id(group.world_id);
-        if (!group.empty || alive.contains(group.world_id) || !made_ns || *made_ns + kMakingNs > env.realtime_ns())
+        if (!group.empty || alive.contains(group.world_id) || !made_ns ||
+            *made_ns + kMakingNs > env.realtime_ns())
             continue;
         const std::string name = "cgroup " + group.world_id;
         if (auto removed = dry_run ? Result<>{} : world::remove_leftover(*ground, group.world_id); !removed)

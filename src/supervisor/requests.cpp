@@ -294,8 +294,10 @@ Result<Json> run_warm(Agent& agent, const Json& request) {
                    agent.project(find_project(text_of(request, "cwd"), agent.machine().facts.home)));
     // The world that the next command will want.
     Project::Wanted wanted;
-    if (const auto in_force = agent.broker().in_force(text_of(request, "cwd"), project->path()); in_force.set) {
-        wanted.fs = in_force.set->fs_access({.project = project->path(), .home = agent.broker().places().home});
+    if (const auto in_force = agent.broker().in_force(text_of(request, "cwd"), project->path());
+        in_force.set) {
+        wanted.fs =
+            in_force.set->fs_access({.project = project->path(), .home = agent.broker().places().home});
         wanted.host_network = !in_force.set->isolate_network();
         wanted.limits = plan::limits_of(in_force.set->limits());
         wanted.seccomp = in_force.set->seccomp();

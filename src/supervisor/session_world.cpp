@@ -213,9 +213,10 @@ Result<std::unique_ptr<SessionWorld>> Project::launch(const Machine& machine, co
         SUB_TRY(store_.discard("worlds/" + plan.world_id));
         return fail(std::move(launched).error());
     }
-    plan.degradations.insert(plan.degradations.end(), group->degradations().begin(), group->degradations().end());
-    auto world = std::make_unique<SessionWorld>(std::move(plan), std::move(*group), std::move(*launched), std::move(made.lock),
-                                                machine.env.realtime_ns());
+    plan.degradations.insert(plan.degradations.end(), group->degradations().begin(),
+                             group->degradations().end());
+    auto world = std::make_unique<SessionWorld>(std::move(plan), std::move(*group), std::move(*launched),
+                                                std::move(made.lock), machine.env.realtime_ns());
     world->masks = mask_identities(world->plan);
     world->fs = wanted.fs;
     if (!made.slot.empty()) world->adopt_slot(std::move(made.slot));

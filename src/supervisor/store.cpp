@@ -281,8 +281,7 @@ Result<std::optional<Manifest>> Store::marked_capture(const std::string& slot) c
 Result<> Store::discard(const std::string& relative_path) {
     for (;;) {
         const std::string name = fmt::format("trash/{}", trash_number_++);
-        auto moved = sys::rename_at(fd_.get(), relative_path.c_str(), fd_.get(), name.c_str(),
-                                    kNoReplace);
+        auto moved = sys::rename_at(fd_.get(), relative_path.c_str(), fd_.get(), name.c_str(), kNoReplace);
         if (moved || moved.error().os_errno() == ENOENT) return {};
         if (moved.error().os_errno() != EEXIST) return moved;
     }

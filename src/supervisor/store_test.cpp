@@ -267,8 +267,7 @@ TEST_F(StoreTest, AnEndedWorldsDirectoryServesTheNext) {
     EXPECT_FALSE(store.marked_capture(next->slot).value()) << "no command has started in it";
     const auto worlds = store.lock_dead_worlds();
     ASSERT_TRUE(worlds);
-    for (const Store::FoundWorld& found : *worlds)
-        EXPECT_EQ(found.dead, found.id != "wld_3") << found.id;
+    for (const Store::FoundWorld& found : *worlds) EXPECT_EQ(found.dead, found.id != "wld_3") << found.id;
     EXPECT_EQ(store.make_world("wld_4", /*reuse=*/true).value().slot, "") << "it is taken";
 }
 

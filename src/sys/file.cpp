@@ -79,6 +79,12 @@ Result<std::string> read_file(const std::string& path, std::size_t limit) {
     return text;
 }
 
+Result<int> open_flags(int fd) {
+    const int flags = ::fcntl(fd, F_GETFL);
+    if (flags < 0) return fail(Error::last_os("fcntl"));
+    return flags;
+}
+
 Result<> write_all(int fd, std::string_view bytes) {
     while (!bytes.empty()) {
         const ssize_t n = ::write(fd, bytes.data(), bytes.size());

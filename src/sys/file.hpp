@@ -34,6 +34,8 @@ Result<std::size_t> read_some(int fd, std::span<char> buffer);
 // Until the end or `limit` bytes; more than `limit` is Errc::invalid.
 Result<std::string> read_to_end(int fd, std::size_t limit);
 Result<std::string> read_file(const std::string& path, std::size_t limit = 16u << 20);
+// F_GETFL of fcntl(2): how it was opened.
+Result<int> open_flags(int fd);
 // All of `bytes`, over as many write(2) calls as it takes.
 Result<> write_all(int fd, std::string_view bytes);
 // ftruncate(2).

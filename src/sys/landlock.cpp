@@ -21,8 +21,9 @@ constexpr int kRulePathBeneath = 1;
 constexpr std::uint64_t bit(FsRight right) { return static_cast<std::uint64_t>(right); }
 
 // What can be done with a file; the kernel takes no other rights for one.
-constexpr std::uint64_t kFileRights = bit(FsRight::execute) | bit(FsRight::write_file) | bit(FsRight::read_file) |
-                                      bit(FsRight::truncate) | bit(FsRight::ioctl_dev);
+constexpr std::uint64_t kFileRights = bit(FsRight::execute) | bit(FsRight::write_file) |
+                                      bit(FsRight::read_file) | bit(FsRight::truncate) |
+                                      bit(FsRight::ioctl_dev);
 
 }  // namespace
 
@@ -42,7 +43,8 @@ std::uint64_t known_fs_rights(std::uint64_t rights, int abi) {
 
 Result<LandlockRuleset> LandlockRuleset::create(std::uint64_t handled, std::uint64_t scoped) {
     // An older kernel takes a longer structure whose rest is zero.
-    const RulesetAttributes attributes{.handled_access_fs = handled, .handled_access_net = 0, .scoped = scoped};
+    const RulesetAttributes attributes{
+        .handled_access_fs = handled, .handled_access_net = 0, .scoped = scoped};
     UniqueFd fd(static_cast<int>(::syscall(SYS_landlock_create_ruleset, &attributes, sizeof attributes, 0)));
     if (!fd) return fail(Error::last_os("landlock_create_ruleset"));
     return LandlockRuleset(std::move(fd), handled);

@@ -1,7 +1,6 @@
 #include "world/command_rules.hpp"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 
 #include "sys/file.hpp"
 
@@ -17,20 +16,23 @@ constexpr std::uint64_t rights(std::initializer_list<FsRight> list) {
 }
 
 constexpr std::uint64_t kReading = rights({FsRight::execute, FsRight::read_file, FsRight::read_dir});
-constexpr std::uint64_t kWriting = rights(
-    {FsRight::write_file, FsRight::remove_dir, FsRight::remove_file, FsRight::make_dir, FsRight::make_reg,
-     FsRight::make_sock, FsRight::make_fifo, FsRight::make_sym, FsRight::refer, FsRight::truncate, FsRight::ioctl_dev});
+constexpr std::uint64_t kWriting =
+    rights({FsRight::write_file, FsRight::remove_dir, FsRight::remove_file, FsRight::make_dir,
+            FsRight::make_reg, FsRight::make_sock, FsRight::make_fifo, FsRight::make_sym, FsRight::refer,
+            FsRight::truncate, FsRight::ioctl_dev});
 // Nowhere: a command has no need of device nodes.
 constexpr std::uint64_t kNowhere = rights({FsRight::make_char, FsRight::make_block});
 
 std::uint64_t handled_by(const plan::LandlockPlan& landlock) {
-    return sys::known_fs_rights(kWriting | kNowhere | (landlock.restricts_reading ? kReading : 0), landlock.abi);
+    return sys::known_fs_rights(kWriting | kNowhere | (landlock.restricts_reading ? kReading : 0),
+                                landlock.abi);
 }
 
 std::uint64_t scopes_of(const plan::LandlockPlan& landlock) {
     if (landlock.abi < 6) return 0;
     const auto sockets = static_cast<std::uint64_t>(sys::LandlockScope::abstract_unix_socket);
-    return landlock.scopes_signals ? sockets | static_cast<std::uint64_t>(sys::LandlockScope::signal) : sockets;
+    return landlock.scopes_signals ? sockets | static_cast<std::uint64_t>(sys::LandlockScope::signal)
+                                   : sockets;
 }
 
 }  // namespace
@@ -74,15 +76,18 @@ Result<> CommandRules::allow_project(sys::LandlockRuleset& rules, const CaptureM
     return {};
 }
 
-Result<sys::LandlockRuleset> CommandRules::take(const CaptureMount& mount, std::span<const sys::UniqueFd> stdio) {
+Result<sys::LandlockRuleset> CommandRules::take(const CaptureMount& mount,
+                                                std::span<const sys::UniqueFd> stdio) {
     SUB_TRY(prepare());
     sys::LandlockRuleset rules = std::move(*next_);
     next_.reset();
     SUB_TRY(allow_project(rules, mount));
-    // What a command was given it may open again: /dev/stderr, /proc/self/fd/1.
+    // What a command was given it may open again, as it was given: /dev/stderr, /proc/self/fd/1.
     for (const sys::UniqueFd& stream : stdio) {
-        SUB_TRY_ASSIGN(const auto st, sys::stat_fd(stream.get()));
-        if (!S_ISDIR(st.stx_mode)) SUB_TRY(rules.allow_beneath(stream.get(), kReading | kWriting));
+        SUB_TRY_ASSIGN(const int flags, sys::open_flags(stream.get()));
+        const int access = flags & O_ACCMODE;
+        SUB_TRY(rules.allow_beneath(
+            stream.get(), (access == O_WRONLY ? 0 : kReading) | (access == O_RDONLY ? 0 : kWriting)));
     }
     return rules;
 }

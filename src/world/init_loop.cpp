@@ -1,7 +1,9 @@
 #include "world/init_loop.hpp"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/stat.h>
 
 #include <array>
 #include <optional>
@@ -33,6 +35,21 @@ process::ChildPlan confinement(const plan::WorldPlan& world, const std::vector<s
         plan.seccomp_length = static_cast<unsigned short>(seccomp.size());
     }
     return plan;
+}
+
+// Whoever has a directory of the host has all of them, by "..".
+Result<> check_streams(const std::vector<sys::UniqueFd>& stdio) {
+    constexpr std::array kNames = {"standard input", "standard output", "standard error"};
+    if (stdio.size() != kNames.size()) return fail({Errc::invalid, "three standard streams are needed"});
+    for (std::size_t i = 0; i < kNames.size(); ++i) {
+        SUB_TRY_ASSIGN(const auto st, sys::stat_fd(stdio[i].get()));
+        SUB_TRY_ASSIGN(const int flags, sys::open_flags(stdio[i].get()));
+        if (S_ISDIR(st.stx_mode) || (flags & O_PATH) != 0)
+            return fail(
+                {Errc::safety, std::string(kNames[i]) +
+                                   " is a directory or no open file, which would lead out of the world"});
+    }
+    return {};
 }
 
 class InitLoop {
@@ -70,7 +87,7 @@ class InitLoop {
     // processes live on: they would see it, and it would be counted as one of them.
     std::optional<process::ParkedChild> child_;
     bool background_ = false;
-    bool slim_ = false;  // nothing has happened since the program's pages were given back
+    bool slim_ = false;      // nothing has happened since the program's pages were given back
     bool complete_ = false;  // the first command's process has done its part
 };
 
@@ -116,7 +133,8 @@ Result<bool> InitLoop::take_order() {
 
 Result<> InitLoop::exec(ExecOrder order, const std::vector<sys::UniqueFd>& stdio) {
     if (command_ > 0) return send(Failed{"a command is already running", 0});
-    if (stdio.size() != 3) return send(Failed{"three standard streams are needed", 0});
+    if (auto usable = check_streams(stdio); !usable)
+        return send(Failed{usable.error().message(), usable.error().os_errno()});
     auto started = start(std::move(order), stdio);
     if (started) return {};
     const int os_errno = started.error().os_errno();

@@ -76,6 +76,9 @@ Result<> deny(scmp_filter_ctx filter, std::uint32_t action) {
         SUB_TRY(check(::seccomp_rule_add(filter, action, SCMP_SYS(socket), 1,
                                          masked_equal(1, 0xf, static_cast<scmp_datum_t>(type))),
                       "raw sockets"));
+    // The limits of world-init, which has the same user id.
+    SUB_TRY(check(::seccomp_rule_add(filter, action, SCMP_SYS(prlimit64), 1, masked_equal(0, 0xffffffffu, 1)),
+                  "prlimit64"));
     // TIOCSTI and TIOCLINUX put words into a terminal's mouth. The kernel reads
     // 32 bits of the request, so compare no more.
     for (const unsigned request : {0x5412u, 0x541cu})

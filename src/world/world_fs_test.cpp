@@ -22,7 +22,8 @@ class WorldFsTest : public WorldTest {
             spec.single_use = single_use;
         });
     }
-    Run run_once(const plan::WorldPlan& plan, const std::string& line, const SeccompProgram* seccomp = nullptr) {
+    Run run_once(const plan::WorldPlan& plan, const std::string& line,
+                 const SeccompProgram* seccomp = nullptr) {
         auto world = World::launch(plan, {init_program(), seccomp == nullptr ? &seccomp_ : seccomp});
         if (!world) ADD_FAILURE() << world.error().describe();
         if (!world) return {};
@@ -30,15 +31,16 @@ class WorldFsTest : public WorldTest {
     }
     // The host's directory beside the project, where a plan shows the rest of the host.
     void show_outside(plan::WorldPlan& plan, bool read_only) {
-        plan.mounts.push_back(
-            {WorldPath("/outside"), plan::Bind{.source = HostPath(base_ + "/outside"), .read_only = read_only}});
+        plan.mounts.push_back({WorldPath("/outside"),
+                               plan::Bind{.source = HostPath(base_ + "/outside"), .read_only = read_only}});
     }
 };
 
 TEST_F(WorldFsTest, NoWriteOutsideTheProjectByEitherLayerAlone) {
-    const std::string attack = "exec 2>/dev/null; echo x >/outside/by-path; echo $?; ln -s /outside out; "
-                               "echo x >out/by-link; echo $?; mkdir /outside/dir; echo $?; touch x; "
-                               "mv x out/renamed; echo $?";
+    const std::string attack =
+        "exec 2>/dev/null; echo x >/outside/by-path; echo $?; ln -s /outside out; "
+        "echo x >out/by-link; echo $?; mkdir /outside/dir; echo $?; touch x; "
+        "mv x out/renamed; echo $?";
     const auto refusals = [&](bool mounts, bool landlock) {
         plan::WorldPlan plan = make_plan();
         show_outside(plan, /*read_only=*/mounts);
@@ -56,11 +58,12 @@ TEST_F(WorldFsTest, NoWriteOutsideTheProjectByEitherLayerAlone) {
 }
 
 TEST_F(WorldFsTest, WhatABuildDoesStillWorks) {
-    const Run done = run_once(make_plan(),
-                              "set -e; mkdir -p a/b c; echo x >a/b/f; mv a/b/f c/g; ln c/g c/h; ln -s h c/i; mkfifo p; "
-                              "echo longer >c/g; truncate -s 1 c/g; rm -r a; echo t >/tmp/t; mv /tmp/t t; "
-                              "echo s >/dev/shm/s; echo n >/dev/null; cat <(echo sub); echo out >/dev/stdout; "
-                              "exec 3<>/dev/ptmx; echo end >&2");
+    const Run done =
+        run_once(make_plan(),
+                 "set -e; mkdir -p a/b c; echo x >a/b/f; mv a/b/f c/g; ln c/g c/h; ln -s h c/i; mkfifo p; "
+                 "echo longer >c/g; truncate -s 1 c/g; rm -r a; echo t >/tmp/t; mv /tmp/t t; "
+                 "echo s >/dev/shm/s; echo n >/dev/null; cat <(echo sub); echo out >/dev/stdout; "
+                 "exec 3<>/dev/ptmx; echo end >&2");
     EXPECT_EQ(done.exit, 0);
     EXPECT_EQ(done.output, "sub\nout\nend\n");
 }
@@ -90,9 +93,10 @@ TEST_F(WorldFsTest, AReadOnlyProjectIsOneByEveryPath) {
     for (const bool landlock : {true, false}) {
         plan::WorldPlan plan = plan_with({.mode = WorldFsMode::read_only, .project_writable = false});
         if (!landlock) plan.landlock = {};
-        const Run done = run_once(plan, "echo x >file; echo x >" + base_ +
-                                            "/project/file; echo x >/proc/self/cwd/file; touch src; rmdir src; "
-                                            "mv src dst; ls; cd /tmp && touch works && echo tmp");
+        const Run done =
+            run_once(plan, "echo x >file; echo x >" + base_ +
+                               "/project/file; echo x >/proc/self/cwd/file; touch src; rmdir src; "
+                               "mv src dst; ls; cd /tmp && touch works && echo tmp");
         EXPECT_EQ(done.exit, 0);
         EXPECT_TRUE(done.output.ends_with("build\nsrc\ntmp\n")) << done.output;
     }
@@ -101,8 +105,10 @@ TEST_F(WorldFsTest, AReadOnlyProjectIsOneByEveryPath) {
 TEST_F(WorldFsTest, PartsOfAReadOnlyProjectAreWritable) {
     const plan::WorldPlan plan = plan_with(
         {.project_writable = false, .writable = {base_ + "/project/build", base_ + "/project/new/dir"}});
-    const Run done = run_once(plan, "touch build/ok new/dir/ok && echo written; touch src/no; touch no; mv build x; "
-                                    "rm -r new; ln build/ok src/ok; ls src new/dir build");
+    const Run done =
+        run_once(plan,
+                 "touch build/ok new/dir/ok && echo written; touch src/no; touch no; mv build x; "
+                 "rm -r new; ln build/ok src/ok; ls src new/dir build");
     EXPECT_TRUE(done.output.starts_with("written\n")) << done.output;
     EXPECT_TRUE(done.output.ends_with("build:\nok\n\nnew/dir:\n\nsrc:\n") ||
                 done.output.ends_with("build:\nok\n\nnew/dir:\nok\n\nsrc:\n"))
@@ -115,12 +121,14 @@ TEST_F(WorldFsTest, FullIsolationNamesNoHostPath) {
                                           .project_writable = false,
                                           .writable = {base_ + "/project/build"}});
         if (!landlock) plan.landlock = {};
-        const Run done = run_once(plan, "for d in /home /root /var/log /opt /srv " + base_ + "/outside " + base_ +
-                                            "/home; do [ -e $d ] && echo seen $d; done; cat /etc/shadow; "
-                                            "[ -d /project/src ] && [ -d " + base_ +
-                                            "/project/src ] && echo both; touch /project/build/a && ls build; "
-                                            "touch /project/no; touch no; gcc --version >/dev/null 2>&1 || true; "
-                                            "ls /usr/bin/env; echo t >/tmp/t && cat /tmp/t");
+        const Run done =
+            run_once(plan, "for d in /home /root /var/log /opt /srv " + base_ + "/outside " + base_ +
+                               "/home; do [ -e $d ] && echo seen $d; done; cat /etc/shadow; "
+                               "[ -d /project/src ] && [ -d " +
+                               base_ +
+                               "/project/src ] && echo both; touch /project/build/a && ls build; "
+                               "touch /project/no; touch no; gcc --version >/dev/null 2>&1 || true; "
+                               "ls /usr/bin/env; echo t >/tmp/t && cat /tmp/t");
         EXPECT_FALSE(done.output.contains("seen")) << done.output;
         EXPECT_TRUE(done.output.contains("both\na\n")) << done.output;
         EXPECT_TRUE(done.output.ends_with("/usr/bin/env\nt\n")) << done.output;

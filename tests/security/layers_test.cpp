@@ -91,6 +91,11 @@ bool without_network(WorldParts& parts) {
     return true;
 }
 
+bool without_landlock(WorldParts& parts) {
+    parts.plan.landlock = {};
+    return true;
+}
+
 // Every layer that a plan can lose. One that is new in the plan gets a row here and its
 // name in the third column of payloads.txt, and is in every test.
 constexpr std::array kLayers = {
@@ -100,6 +105,7 @@ constexpr std::array kLayers = {
     Layer{"masks", without_masks},
     Layer{"readonly", without_read_only},
     Layer{"net", without_network},
+    Layer{"landlock", without_landlock},
 };
 
 struct Payload {
@@ -384,7 +390,9 @@ class Matrix {
         const std::string what = payload.id + " without " + layer.name;
         if (::getenv("SUBSTRATE_TEST_VERBOSE") != nullptr) std::fprintf(stderr, "%s\n", what.c_str());
         char shown = '?';
-        if (!code) complain(what + ": " + code.error().message());
+        // A directory of the host is given to no command.
+        if (!code && payload.where == "stdin-dir") shown = '.';
+        else if (!code) complain(what + ": " + code.error().message());
         else shown = judge(payload, layer, *code, what);
         if (!host_.witness_lives()) complain(what + " ended a process of the host");
         // What a payload leaves of a world must serve the next one.

@@ -90,6 +90,11 @@ judge() {
     local id=$1 where=$2 line=$3 output code=0 why reopened=0 after
     output=$(run_payload "$where" "$line" 2>&1) || code=$?
     why=$(is_open "$id") && reopened=1
+    if [[ $where == stdin-dir && $output == *'would lead out of the world' ]]; then
+        # Such a stream is given to no command: there is none to record.
+        refusals=$((refusals + 1)) counted=$((counted + 1))
+        return
+    fi
     case $code-$reopened in
         0-0) refusals=$((refusals + 1)) ;;
         66-1) say "open: $id: $why" ;;
