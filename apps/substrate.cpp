@@ -112,6 +112,12 @@ int explain(const Console& console, const ExecRequest& request) {
     return run_policy_program(console, argv.data());
 }
 
+int verify(const Console& console, std::string root, bool json) {
+    std::string name = "policy", word = "internal-verify", form = json ? "json" : "text";
+    const std::array<char*, 5> argv = {name.data(), word.data(), form.data(), root.data(), nullptr};
+    return run_policy_program(console, argv.data());
+}
+
 int run_main(const Console& console, const MainOptions& options) {
     RunOptions run;
     ExecRequest& request = run.request;
@@ -223,6 +229,11 @@ int run_subcommand(const Console& console, int argc, char** argv) {
     add_world("restart", "Stop the agent and its worlds, and warm anew",
               [&] { return world_restart(console, world); });
     add_world("stop", "Stop the agent and its worlds", [&] { return world_stop(console); });
+    std::string verify_root;
+    add_world("verify", "Try in worlds what commands must not be able to do",
+              [&] { return verify(console, verify_root, world.json); })
+        ->add_option("--root", verify_root, "Where the scratch project is made; default: /var/tmp")
+        ->type_name("DIR");
     add_world("gc", "Remove what dead worlds have left", [&] {
         return world_gc(console, world);
     })->add_flag("--dry-run", world.dry_run, "Only say what would be removed");

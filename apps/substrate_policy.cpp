@@ -139,6 +139,8 @@ class Parser {
 int run(const Console& console, int argc, char** argv) {
     if (argc == 3 && std::string_view(argv[1]) == "internal-explain")
         return explain_request(console, argv[2]);
+    if (argc == 4 && std::string_view(argv[1]) == "internal-verify")
+        return world_verify(console, {.root = argv[3], .json = std::string_view(argv[2]) == "json"});
     Options options;
     // What follows "--" is the words of a command to explain, not ours to interpret.
     int own = argc;

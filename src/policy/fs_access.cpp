@@ -11,32 +11,36 @@ namespace {
 // nullopt, and a sentence in `problems`, for what names no one place.
 std::optional<std::string> expanded(std::string_view list, const std::string& entry,
                                     const PatternValues& values, std::vector<std::string>& problems) {
-    std::string text = entry;
+    // What a value has in it is no pattern.
+    std::string value, rest = entry;
     for (const auto& [name, with] :
          {std::pair<std::string_view, std::string_view>{"$PROJECT", values.project},
           {"${PROJECT}", values.project},
           {"$HOME", values.home},
           {"${HOME}", values.home},
           {"~", values.home}}) {
-        const bool named = text.starts_with(name) && (text.size() == name.size() || text[name.size()] == '/');
+        const bool named =
+            entry.starts_with(name) && (entry.size() == name.size() || entry[name.size()] == '/');
         if (!named) continue;
         if (with.empty()) {
             problems.push_back(std::string(list) + " \"" + entry +
                                "\" holds nothing: no home directory is known");
             return std::nullopt;
         }
-        text = std::string(with) + text.substr(name.size());
+        value = with;
+        rest = entry.substr(name.size());
         break;
     }
-    for (const std::string_view rest : {"/**", "/*"})
-        if (text.ends_with(rest) && text.size() > rest.size()) text.resize(text.size() - rest.size());
-    if (!text.starts_with('/')) text = std::string(values.project) + "/" + text;
-    if (text.find_first_of("*?[") != std::string::npos || has_dot_dot(text)) {
+    for (const std::string_view end : {"/**", "/*"})
+        if (rest.ends_with(end)) rest.resize(rest.size() - end.size());
+    if (value.empty() && rest.empty()) rest = "/";
+    if (value.empty() && !rest.starts_with('/')) value = std::string(values.project) + "/";
+    if (rest.find_first_of("*?[") != std::string::npos || has_dot_dot(rest)) {
         problems.push_back(std::string(list) + " \"" + entry +
                            "\" is not enforced by worlds: it is a pattern, and they take paths");
         return std::nullopt;
     }
-    return normalized(text);
+    return normalized(value + rest);
 }
 
 std::vector<std::string> all_of(std::string_view list, const std::vector<std::string>& entries,

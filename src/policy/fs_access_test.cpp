@@ -33,6 +33,20 @@ TEST(FsAccessOf, ExpandsPaths) {
     EXPECT_EQ(access.unenforced, Paths{});
 }
 
+TEST(FsAccessOf, TheRootIsAPathToo) {
+    for (const char* root : {"/", "/**", "/*"})
+        EXPECT_EQ(fs_access_of(workspace({root}), kValues).writable, Paths{"/"}) << root;
+    EXPECT_EQ(fs_access_of(workspace({"$PROJECT/**"}), kValues).writable, Paths{"/home/u/project"});
+}
+
+TEST(FsAccessOf, WhatAValueHoldsIsNoPattern) {
+    const FsAccess access = fs_access_of(workspace({"$PROJECT", "~/.cache"}),
+                                         {.project = "/tmp/esc\x1b[31m*", .home = "/home/[x]"});
+    EXPECT_EQ(access.unenforced, Paths{});
+    EXPECT_TRUE(access.project_writable);
+    EXPECT_EQ(access.writable, (Paths{"/home/[x]/.cache", "/tmp/esc\x1b[31m*"}));
+}
+
 TEST(FsAccessOf, APolicyThatNamesNoProjectKeepsItReadOnly) {
     const FsAccess access = fs_access_of(workspace({"/tmp", "build"}), kValues);
     EXPECT_FALSE(access.project_writable);

@@ -55,6 +55,14 @@ int world_stop(const Console& console);
 int world_restart(const Console& console, const WorldOptions& options);
 int world_gc(const Console& console, const WorldOptions& options);
 
+struct VerifyOptions {
+    std::string root;  // where the scratch project is made; empty: /var/tmp
+    bool json = false;
+};
+// Tries in worlds what commands must not be able to do. Exit 5 when something was possible, 4
+// when nothing could be tried.
+int world_verify(const Console& console, const VerifyOptions& options);
+
 // --explain: the plan of the world that a command would get; runs nothing.
 int explain_command(const Console& console, const ExecRequest& request);
 // The same for the JSON of an ExecRequest, as the client hands it on.

@@ -160,6 +160,12 @@ Result<> make_dirs(const std::string& path, mode_t mode) {
     return {};
 }
 
+Result<std::string> make_temp_dir(const std::string& prefix) {
+    std::string path = prefix + "XXXXXX";
+    if (::mkdtemp(path.data()) == nullptr) return fail(Error::last_os("mkdtemp", prefix));
+    return path;
+}
+
 Result<> make_dirs_beneath(int dir, const std::string& path, mode_t mode) {
     const auto there = open_beneath(dir, path, O_PATH);
     if (there) return {};

@@ -65,6 +65,8 @@ inline std::uint64_t device_of(const struct ::statx& st) {
 Result<> make_dirs(const std::string& path, mode_t mode);
 // The same for a relative path, by open_beneath. Whatever is there already, stays.
 Result<> make_dirs_beneath(int dir, const std::string& path, mode_t mode);
+// mkdtemp(3): a directory of ours alone; six characters are appended to `prefix`.
+Result<std::string> make_temp_dir(const std::string& prefix);
 // A directory that belongs to us and nobody else can write: created 0700 when
 // missing; a link, a foreign owner or group/other write bits are Errc::safety.
 Result<UniqueFd> open_private_dir(const std::string& path);

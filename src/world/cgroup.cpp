@@ -82,7 +82,9 @@ Result<Opened> open_parent(const Place& place) {
     opened.own = *std::move(own);
     auto parent = sys::open_cgroup_at(opened.own.get(), kCgroupParent);
     if (parent) opened.parent = *std::move(parent);
-    else if (parent.error().os_errno() != ENOENT) return fail(std::move(parent).error());
+    // EACCES: another account's, with nothing of ours in it.
+    else if (const int why = parent.error().os_errno(); why != ENOENT && why != EACCES)
+        return fail(std::move(parent).error());
     return opened;
 }
 

@@ -129,3 +129,15 @@ policy() {
     run -0 substrate world gc
     [[ $output != *'cgroup wld_'* ]]
 }
+
+@test "verify tries on this machine what worlds promise, and leaves nothing" {
+    run --separate-stderr -0 substrate world verify
+    contains "$output" 'pass  read_only_relative_write' 'pass  workspace_outside_write' 'pass  full_isolation_host_paths' \
+        'pass  pid_isolation' 'pass  network_default_deny' 'pass  seccomp' 'skip  dns_pinned: ' ' 0 failed, '
+    run --separate-stderr -0 substrate world verify --json --root .
+    equal checks '["world_backend","read_only_relative_write","read_only_absolute_write","workspace_outside_write","full_isolation_host_paths","full_isolation_write_allowlist","pid_isolation","network_default_deny","dns_pinned","seccomp","landlock","cgroup_limits"]' \
+        "$(jq -c '[.checks[].id]' <<<"$output")"
+    equal failed 0 "$(jq .failed <<<"$output")"
+    equal left '' "$(ls)"
+    refused 1 substrate world verify --root /no/such/directory
+}
