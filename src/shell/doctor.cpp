@@ -82,6 +82,26 @@ const char* to_string(Verdict verdict) {
     return "INFO";
 }
 
+Finding landlock_row(int abi) {
+    const std::string fix = "boot with landlock in the lsm= list, Linux 5.19 or newer";
+    if (abi == 0) return {Verdict::warn, "landlock", "not in this kernel, or switched off", fix};
+    if (abi == 1)
+        return {Verdict::warn, "landlock", "ABI 1 is not used: it forbids renames between directories", fix};
+    return {Verdict::pass, "landlock", fmt::format("ABI {}", abi), {}};
+}
+
+Finding limits_row(const MachineNotes& notes) {
+    if (notes.missing_limits.empty())
+        return {Verdict::pass,
+                "cgroups",
+                notes.cgroup_detail + "; limits of memory, processors and processes hold",
+                {}};
+    std::string reasons;
+    for (const Degradation& missing : notes.missing_limits)
+        reasons += (reasons.empty() ? "" : "; ") + missing.reason;
+    return {Verdict::warn, "cgroups", notes.cgroup_detail + ": " + reasons, notes.missing_limits.front().fix};
+}
+
 }  // namespace
 
 std::vector<Finding> judge(const plan::HostFacts& facts, const MachineNotes& notes) {
@@ -102,16 +122,8 @@ std::vector<Finding> judge(const plan::HostFacts& facts, const MachineNotes& not
     findings.push_back(of(facts.fuse, "fuse-overlayfs", facts.overlay.ok ? Verdict::info : Verdict::fail));
     if (facts.fuse.ok && !notes.fuse_version.empty())
         findings.back().detail += fmt::format(" ({})", notes.fuse_version);
-    findings.push_back(
-        {Verdict::info,
-         "landlock",
-         facts.landlock_abi == 0 ? "not in this kernel" : fmt::format("ABI {}", facts.landlock_abi),
-         {}});
-    findings.push_back({notes.cgroup_version == 2 ? Verdict::pass : Verdict::warn, "cgroups",
-                        notes.cgroup_detail,
-                        notes.cgroup_version == 2
-                            ? ""
-                            : "boot with systemd.unified_cgroup_hierarchy=1 for limits in one hierarchy"});
+    findings.push_back(landlock_row(facts.landlock_abi));
+    findings.push_back(limits_row(notes));
     findings.push_back({Verdict::info, "nft", notes.nft.empty() ? "not installed" : notes.nft, {}});
     findings.push_back({Verdict::info,
                         "dmesg_restrict",

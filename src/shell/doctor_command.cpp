@@ -6,6 +6,7 @@
 
 #include <array>
 
+#include "base/ids.hpp"
 #include "base/text.hpp"
 #include "model/exit_codes.hpp"
 #include "process/spawn.hpp"
@@ -15,6 +16,7 @@
 #include "supervisor/store.hpp"
 #include "sys/file.hpp"
 #include "sys/pipe.hpp"
+#include "world/cgroup.hpp"
 #include "world/probe.hpp"
 
 namespace substrate::shell {
@@ -36,38 +38,20 @@ std::string value_after(const std::string& text, std::string_view key) {
     return value;
 }
 
-// cgroup2 is found where it is mounted, not at a fixed path; a hybrid machine
-// has it without the controllers.
-void read_cgroups(MachineNotes& notes) {
-    const auto mounts = sys::read_file("/proc/self/mountinfo", 8u << 20);
-    if (!mounts) return;
-    std::string place;
+// By making a group with limits, as for a world.
+void try_limits(const Console& console, MachineNotes& notes) {
+    const auto ground = world::find_cgroup_ground();
+    if (!ground) return notes.missing_limits.push_back({"cgroup", ground.error().describe(), {}});
     bool v1 = false;
-    for (std::size_t begin = 0; begin < mounts->size();) {
-        const std::size_t end = std::min(mounts->find('\n', begin), mounts->size());
-        const std::string line = mounts->substr(begin, end - begin);
-        const auto type = line.find(" - ");
-        if (type != std::string::npos) {
-            // proc(5): the mount point is the fifth field.
-            std::size_t field = 0;
-            for (int i = 0; i < 4; ++i) field = line.find(' ', field) + 1;
-            if (line.compare(type + 3, 8, "cgroup2 ") == 0)
-                place = line.substr(field, line.find(' ', field) - field);
-            else if (line.compare(type + 3, 7, "cgroup ") == 0) v1 = true;
-        }
-        begin = end + 1;
-    }
-    const std::string controllers = place.empty() ? "" : line_of(place + "/cgroup.controllers");
-    if (!place.empty() && controllers.contains("memory")) {
-        notes.cgroup_version = 2;
-        notes.cgroup_detail = fmt::format("v2 at {} ({})", place, controllers);
-    } else if (v1) {
-        notes.cgroup_version = 1;
-        notes.cgroup_detail =
-            place.empty() ? "v1 only" : fmt::format("hybrid: v2 at {} has no cpu, memory, pids", place);
-    } else {
-        notes.cgroup_detail = "not mounted";
-    }
+    for (const auto& place : ground->v1) v1 |= place.has_value();
+    if (v1) notes.cgroup_version = 1;
+    else if (ground->unified) notes.cgroup_version = 2;
+    notes.cgroup_detail = v1 ? (ground->unified ? "hybrid: the controllers are version 1's" : "version 1")
+                             : (ground->unified ? "version 2" : "not mounted");
+    const plan::Limits small{.cpu_millis = 100, .memory_bytes = 64 << 20, .pids = 16};
+    const auto group = world::Cgroup::make(*ground, make_world_id(console.env), small);
+    if (!group) notes.missing_limits.push_back({"cgroup", group.error().describe(), {}});
+    else notes.missing_limits = group->degradations();
 }
 
 // "1.10" of "fuse-overlayfs: version 1.10"; empty when it says something else.
@@ -97,7 +81,7 @@ MachineNotes look_around(const Console& console, const plan::HostFacts& facts) {
     MachineNotes notes;
     if (const auto release = sys::read_file("/etc/os-release", 1 << 16))
         notes.distribution = value_after(*release, "PRETTY_NAME=");
-    read_cgroups(notes);
+    try_limits(console, notes);
     for (const char* place : {"/usr/sbin/nft", "/sbin/nft", "/usr/local/sbin/nft"})
         if (notes.nft.empty() && ::access(place, X_OK) == 0) notes.nft = place;
     notes.dmesg_restrict = line_of("/proc/sys/kernel/dmesg_restrict");

@@ -100,13 +100,23 @@ TEST(Doctor, AppArmorIsNamedOnlyWhereItRestricts) {
     EXPECT_EQ(verdict(good_facts(), "AppArmor", notes), Verdict::warn);
 }
 
-TEST(Doctor, CgroupsInOneHierarchy) {
+TEST(Doctor, LimitsThatWouldNotHold) {
     MachineNotes notes = good_notes();
-    for (const int version : {0, 1}) {
-        notes.cgroup_version = version;
-        const auto findings = judge(good_facts(), notes);
-        EXPECT_EQ(row(findings, "cgroups").verdict, Verdict::warn);
-        EXPECT_NE(row(findings, "cgroups").fix, "");
+    EXPECT_EQ(row(judge(good_facts(), notes), "cgroups").verdict, Verdict::pass);
+    notes.missing_limits = {{"cgroup", "no limit on memory: no delegation", "systemd-run --user --scope"},
+                            {"cgroup", "no limit on processes: no delegation", ""}};
+    const auto findings = judge(good_facts(), notes);
+    EXPECT_EQ(row(findings, "cgroups").verdict, Verdict::warn);
+    EXPECT_EQ(row(findings, "cgroups").fix, "systemd-run --user --scope");
+    EXPECT_NE(row(findings, "cgroups").detail.find("processes"), std::string::npos);
+}
+
+TEST(Doctor, LandlockThatIsNotUsed) {
+    for (const int abi : {0, 1, 7}) {
+        plan::HostFacts facts = good_facts();
+        facts.landlock_abi = abi;
+        EXPECT_EQ(row(judge(facts, good_notes()), "landlock").verdict,
+                  abi > 1 ? Verdict::pass : Verdict::warn);
     }
 }
 
@@ -115,7 +125,7 @@ TEST(Doctor, NotesAreOnlyInformation) {
     plan::HostFacts facts = good_facts();
     facts.landlock_abi = 0;
     auto findings = judge(facts, notes);
-    EXPECT_EQ(row(findings, "landlock").detail, "not in this kernel");
+    EXPECT_EQ(row(findings, "landlock").detail, "not in this kernel, or switched off");
     EXPECT_EQ(row(findings, "nft").detail, "not installed");
     EXPECT_EQ(row(findings, "dmesg_restrict").detail, "unknown");
     EXPECT_EQ(row(findings, "agent").detail, "not running; started on demand");

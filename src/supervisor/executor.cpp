@@ -161,7 +161,8 @@ Project::Wanted Execution::wanted() const {
 }
 
 Result<> Execution::acquire() {
-    const Project::Wanted wanted = this->wanted();
+    Project::Wanted wanted = this->wanted();
+    if (const auto caller = sys::peer_credentials(caller_.fd())) wanted.caller = caller->pid;
     for (;;) {
         SUB_TRY_ASSIGN(lease_, project_.acquire(machine_, wanted));
         // A new one is being set up while its first command is prepared.

@@ -204,7 +204,9 @@ Result<std::unique_ptr<SessionWorld>> Project::launch(const Machine& machine, co
         SUB_TRY_ASSIGN(made.slot, store_.make_slot(plan.world_id, 0, CaptureStrategy::fuse));
     }
     // After the world's lock: a collector takes a group for a dead world's that nobody locks.
-    auto group = plan.limits.any() ? world::Cgroup::make(machine.cgroups, plan.world_id, plan.limits)
+    world::CgroupGround ground = machine.cgroups;
+    if (wanted.caller > 0) ground.movable.push_back(wanted.caller);
+    auto group = plan.limits.any() ? world::Cgroup::make(ground, plan.world_id, plan.limits)
                                    : Result<world::Cgroup>(world::Cgroup::none());
     const auto* filter = plan.seccomp == plan::SeccompMode::off ? nullptr : &machine.seccomp;
     auto launched = group ? world::World::launch(plan, {machine.init_program, filter, &*group})

@@ -98,6 +98,8 @@ class Project {
         FsAccess fs;
         plan::Limits limits;
         bool seccomp = true;
+        // Who asks: may be moved aside in the group that it shares with us (CgroupGround::movable).
+        pid_t caller = 0;
     };
     struct Lease {
         std::unique_ptr<SessionWorld> world;

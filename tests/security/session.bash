@@ -117,8 +117,10 @@ judge() {
 check_spans() {
     local spans
     spans=$(substrate trace --json -n 10000 | jq -r 'select(.cmd != "true") | "\(.exit) \(.cmd)"' | LC_ALL=C sort)
+    # What may leave no span leaves one where the disk has a little room again.
+    [[ -z $unrecorded ]] || spans=$(grep -vxF -- "${unrecorded%$'\n'}" <<<"$spans")
     [[ $spans == "$(printf %s "$expected" | LC_ALL=C sort)" ]] ||
-        bad "not recorded as it was, or by now although open.txt says otherwise: $(diff <(echo "$spans") <(printf %s "$expected" | LC_ALL=C sort)) $unrecorded"
+        bad "not recorded as it was: $(diff <(echo "$spans") <(printf %s "$expected" | LC_ALL=C sort))"
 }
 
 plant || exit 99
