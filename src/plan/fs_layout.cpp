@@ -117,9 +117,9 @@ void add_landlock(WorldPlan& plan, const WorldSpec& spec, const HostFacts& facts
         const std::string& target = op.target.str();
         const auto* bind = std::get_if<Bind>(&op.action);
         const auto* tmpfs = std::get_if<Tmpfs>(&op.action);
-        if (is_within(target, "/dev")) add_path(landlock.writable, target);
-        else if ((bind != nullptr && !bind->read_only) || (tmpfs != nullptr && !tmpfs->read_only))
-            add_path(landlock.writable, target);
+        const bool opened = is_within(target, "/dev") || (bind != nullptr && !bind->read_only) ||
+                            (tmpfs != nullptr && !tmpfs->read_only);
+        if (opened) add_path(landlock.writable, target);
         else if (landlock.restricts_reading && (bind != nullptr || std::holds_alternative<Proc>(op.action)))
             add_path(landlock.readable, target);
     }

@@ -209,11 +209,11 @@ Result<std::unique_ptr<SessionWorld>> Project::launch(const Machine& machine, co
     auto group = plan.limits.any() ? world::Cgroup::make(ground, plan.world_id, plan.limits)
                                    : Result<world::Cgroup>(world::Cgroup::none());
     const auto* filter = plan.seccomp == plan::SeccompMode::off ? nullptr : &machine.seccomp;
-    auto launched = group ? world::World::launch(plan, {machine.init_program, filter, &*group})
-                          : Result<world::World>(fail(std::move(group).error()));
-    if (!launched) {
+    Result<world::World> launched = fail({Errc::internal, "not launched"});
+    if (group) launched = world::World::launch(plan, {machine.init_program, filter, &*group});
+    if (!group || !launched) {
         SUB_TRY(store_.discard("worlds/" + plan.world_id));
-        return fail(std::move(launched).error());
+        return fail(group ? std::move(launched).error() : std::move(group).error());
     }
     plan.degradations.insert(plan.degradations.end(), group->degradations().begin(),
                              group->degradations().end());
