@@ -160,6 +160,38 @@ int usage_exit(const Console& console, const CLI::App& app, const CLI::ParseErro
     return to_int(ExitCode::usage);
 }
 
+struct WorldArguments : WorldOptions {
+    std::string verify_root;
+};
+
+// Everything named must outlive the parsing.
+void add_world_commands(const Console& console, CLI::App& app, WorldArguments& world, int& exit) {
+    auto* world_app = app.add_subcommand("world", "Worlds and this machine");
+    world_app->require_subcommand(1);
+    const auto add_world = [&](const char* name, const char* help, std::function<int()> run) {
+        auto* sub = world_app->add_subcommand(name, help);
+        sub->add_flag("--json", world.json);
+        sub->callback([&exit, run = std::move(run)] { exit = run(); });
+        return sub;
+    };
+    add_world("status", "The agent, its worlds, and what is kept",
+              [&] { return world_status(console, world); });
+    add_world("doctor", "What this machine can do, and how to mend the rest",
+              [&] { return world_doctor(console, world); });
+    add_world("warm", "Start the agent and a world for this project",
+              [&] { return world_warm(console, world); });
+    add_world("restart", "Stop the agent and its worlds, and warm anew",
+              [&] { return world_restart(console, world); });
+    add_world("stop", "Stop the agent and its worlds", [&] { return world_stop(console); });
+    add_world("verify", "Try in worlds what commands must not be able to do",
+              [&] { return verify(console, world.verify_root, world.json); })
+        ->add_option("--root", world.verify_root, "Where the scratch project is made; default: /var/tmp")
+        ->type_name("DIR");
+    add_world("gc", "Remove what dead worlds have left", [&] {
+        return world_gc(console, world);
+    })->add_flag("--dry-run", world.dry_run, "Only say what would be removed");
+}
+
 // The first word that names a command decides which parser is built: parsing is
 // part of every command's latency.
 int run_subcommand(const Console& console, int argc, char** argv) {
@@ -211,32 +243,8 @@ int run_subcommand(const Console& console, int argc, char** argv) {
     apply->add_flag("--force", change.force, "Even where the host has changed since");
     add_change("discard", "Drop kept changes", discard_command);
 
-    WorldOptions world;
-    auto* world_app = app.add_subcommand("world", "Worlds and this machine");
-    world_app->require_subcommand(1);
-    const auto add_world = [&](const char* name, const char* help, std::function<int()> run) {
-        auto* sub = world_app->add_subcommand(name, help);
-        sub->add_flag("--json", world.json);
-        sub->callback([&exit, run = std::move(run)] { exit = run(); });
-        return sub;
-    };
-    add_world("status", "The agent, its worlds, and what is kept",
-              [&] { return world_status(console, world); });
-    add_world("doctor", "What this machine can do, and how to mend the rest",
-              [&] { return world_doctor(console, world); });
-    add_world("warm", "Start the agent and a world for this project",
-              [&] { return world_warm(console, world); });
-    add_world("restart", "Stop the agent and its worlds, and warm anew",
-              [&] { return world_restart(console, world); });
-    add_world("stop", "Stop the agent and its worlds", [&] { return world_stop(console); });
-    std::string verify_root;
-    add_world("verify", "Try in worlds what commands must not be able to do",
-              [&] { return verify(console, verify_root, world.json); })
-        ->add_option("--root", verify_root, "Where the scratch project is made; default: /var/tmp")
-        ->type_name("DIR");
-    add_world("gc", "Remove what dead worlds have left", [&] {
-        return world_gc(console, world);
-    })->add_flag("--dry-run", world.dry_run, "Only say what would be removed");
+    WorldArguments world;
+    add_world_commands(console, app, world, exit);
 
     try {
         app.parse(argc, argv);

@@ -25,7 +25,7 @@ struct MachineNotes {
     int cgroup_version = 0;  // 0: none
     std::string cgroup_detail;
     std::vector<Degradation> missing_limits;  // that a world's group would not have
-    std::string nft;  // "nft --version"'s place in the file system, or empty
+    std::string nft;                          // "nft --version"'s place in the file system, or empty
     std::string dmesg_restrict;
     std::string selinux;
     std::string apparmor_userns;
