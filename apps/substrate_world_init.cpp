@@ -21,6 +21,7 @@ using namespace substrate;
 Result<std::vector<sock_filter>> read_filter(int fd) {
     SUB_TRY_ASSIGN(const std::string bytes, sys::read_to_end(fd, 1 << 20));
     std::vector<sock_filter> filter(bytes.size() / sizeof(sock_filter));
+    if (filter.empty()) return filter;  // there is none, and memcpy(3) takes no null pointer
     std::memcpy(filter.data(), bytes.data(), filter.size() * sizeof(sock_filter));
     return filter;
 }
