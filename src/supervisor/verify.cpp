@@ -107,7 +107,6 @@ Result<Attempt> Verifier::attempt(const Project::Wanted& wanted, const std::stri
     Attempt made;
     made.plan = world.plan;
     made.has_group = world.cgroup.exists();
-    Result<int> exit = fail({Errc::internal, "not tried"});
     const auto try_it = [&]() -> Result<int> {
         SUB_TRY_ASSIGN(sys::Pipe pipe, sys::make_pipe());
         SUB_TRY_ASSIGN(const sys::UniqueFd null, sys::open_path("/dev/null", O_RDONLY));
@@ -122,14 +121,15 @@ Result<Attempt> Verifier::attempt(const Project::Wanted& wanted, const std::stri
         pipe.write.reset();
         return follow(world.world, pipe.read.get(), made.output);
     };
-    exit = try_it();
+    const Result<int> exit = try_it();
     if (made.has_group)
         if (auto usage = world.cgroup.usage()) made.usage = *usage;
     const std::string id = world.id();
     lease.world.reset();
     SUB_TRY(project_->store().discard("worlds/" + id));
     project_->store().empty_trash();
-    SUB_TRY_ASSIGN(made.exit, std::move(exit));
+    if (!exit) return fail(exit.error());
+    made.exit = *exit;
     return made;
 }
 
