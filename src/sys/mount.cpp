@@ -26,6 +26,13 @@ Error context_error(int context, std::string_view operation, std::string_view su
     return std::move(error).during(std::move(text));
 }
 
+Result<> change_attributes(int fd, mount_attr attr, bool recursive) {
+    const unsigned flags = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0u);
+    if (::syscall(SYS_mount_setattr, fd, "", flags, &attr, sizeof attr) != 0)
+        return fail(Error::last_os("mount_setattr"));
+    return {};
+}
+
 }  // namespace
 
 Result<UniqueFd> mount_new(const char* type, std::span<const FsOption> options, std::uint64_t attributes) {
@@ -56,19 +63,13 @@ Result<UniqueFd> clone_tree(int dir, const std::string& path, bool recursive) {
 Result<> set_attributes(int fd, std::uint64_t attributes, bool recursive) {
     mount_attr attr{};
     attr.attr_set = attributes;
-    const unsigned flags = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0u);
-    if (::syscall(SYS_mount_setattr, fd, "", flags, &attr, sizeof attr) != 0)
-        return fail(Error::last_os("mount_setattr"));
-    return {};
+    return change_attributes(fd, attr, recursive);
 }
 
 Result<> clear_attributes(int fd, std::uint64_t attributes, bool recursive) {
     mount_attr attr{};
     attr.attr_clr = attributes;
-    const unsigned flags = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0u);
-    if (::syscall(SYS_mount_setattr, fd, "", flags, &attr, sizeof attr) != 0)
-        return fail(Error::last_os("mount_setattr"));
-    return {};
+    return change_attributes(fd, attr, recursive);
 }
 
 Result<> attach(int mount, int dir, const std::string& path) {

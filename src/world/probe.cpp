@@ -160,8 +160,7 @@ class Scratch {
   public:
     static Result<Scratch> make(const std::string& parent) {
         SUB_TRY(sys::make_dirs(parent, 0700));
-        std::string path = parent + "/probe-XXXXXX";
-        if (::mkdtemp(path.data()) == nullptr) return fail(Error::last_os("mkdtemp", path));
+        SUB_TRY_ASSIGN(std::string path, sys::make_temp_dir(parent + "/probe-"));
         Scratch scratch(std::move(path));
         for (const char* name : {"root", "lower", "upper", "work", "merged"})
             SUB_TRY(sys::make_dirs(scratch.path_ + "/" + name, 0700));
