@@ -67,10 +67,10 @@ class BenchWorld {
         if (layers) {
             group_ = checked(
                 world::Cgroup::make(checked(world::find_cgroup_ground()), spec.world_id, plan_.limits));
-            seccomp_ = checked(world::compile_seccomp(plan::SeccompMode::enforce));
+            seccomp_ = checked(world::compile_seccomp(SeccompMode::enforce));
         } else {
             plan_.landlock = {};
-            plan_.seccomp = plan::SeccompMode::off;
+            plan_.seccomp = SeccompMode::off;
         }
         world_.emplace(checked(world::World::launch(plan_, {init_program(), &seccomp_, &group_})));
         checked(world_->await_ready());

@@ -107,8 +107,10 @@ std::int64_t PolicySet::approval_timeout_ms() const {
     return limit;
 }
 
-bool PolicySet::seccomp() const {
-    return std::ranges::any_of(layers_, [](const Layer& layer) { return layer.policy.world.seccomp; });
+SeccompMode PolicySet::seccomp() const {
+    SeccompMode mode = layers_.front().policy.world.seccomp;
+    for (const Layer& layer : layers_) mode = std::min(mode, layer.policy.world.seccomp);
+    return mode;
 }
 
 bool PolicySet::interactive() const {

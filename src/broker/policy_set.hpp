@@ -55,7 +55,7 @@ class PolicySet {
     WorldLimits limits() const;                                     // the lowest of each; 0: none
     std::int64_t approval_timeout_ms() const;                       // the shortest; 0: none
     bool interactive() const;                                       // all
-    bool seccomp() const;                                           // any
+    SeccompMode seccomp() const;                                    // the strictest
     FsAccess fs_access(const policy::PatternValues& values) const;  // what all permit
 
   private:

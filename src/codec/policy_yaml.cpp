@@ -246,16 +246,17 @@ void read_world(PolicyReader& reader, WorldRules& world, const YamlNode& node, c
              {"microvm_memory", reader.quantity(isolation.microvm_memory, parse_byte_size, kSizeExample)},
              {"microvm_vcpus", reader.integer(isolation.microvm_vcpus, 1)}});
     };
-    reader.object(node, pointer,
-                  {{"reuse_session", reader.flag(world.reuse_session)},
-                   {"enable_preload", reader.flag(world.enable_preload)},
-                   {"exec_tap", reader.flag(world.exec_tap)},
-                   {"isolate_network", reader.flag(world.isolate_network)},
-                   {"commit", reader.word(world.commit, parse_commit_mode, "auto, ask, manual, discard")},
-                   {"seccomp", reader.flag(world.seccomp)},
-                   {"limits", limits},
-                   {"high_isolation", high},
-                   {"backend", reader.text(world.backend)}});
+    reader.object(
+        node, pointer,
+        {{"reuse_session", reader.flag(world.reuse_session)},
+         {"enable_preload", reader.flag(world.enable_preload)},
+         {"exec_tap", reader.flag(world.exec_tap)},
+         {"isolate_network", reader.flag(world.isolate_network)},
+         {"commit", reader.word(world.commit, parse_commit_mode, "auto, ask, manual, discard")},
+         {"seccomp", reader.word(world.seccomp, parse_seccomp_mode, "enforce, log, off, true, false")},
+         {"limits", limits},
+         {"high_isolation", high},
+         {"backend", reader.text(world.backend)}});
 }
 
 void read_approval(PolicyReader& reader, ApprovalRules& approval, const YamlNode& node,

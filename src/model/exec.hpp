@@ -21,6 +21,16 @@ enum class CommitMode : std::uint8_t {
 const char* to_string(CommitMode mode);  // "auto", "ask", "manual", "discard"
 std::optional<CommitMode> parse_commit_mode(std::string_view text);
 
+// What becomes of system calls that no command needs; the strictest first.
+enum class SeccompMode : std::uint8_t {
+    enforce,  // they fail
+    log,      // they are let through to the kernel's own checks, and stand in its log
+    off,
+};
+const char* to_string(SeccompMode mode);
+// Also "true" and "false": enforce and off.
+std::optional<SeccompMode> parse_seccomp_mode(std::string_view text);
+
 // What a world may use at most.
 struct WorldLimits {
     std::uint32_t cpu_millis = 0;    // thousandths of one processor; 0: no limit
@@ -44,11 +54,11 @@ struct ExecRequest {
     CommitMode commit = CommitMode::automatic;
     std::optional<CaptureStrategy> capture;  // this one and no other
     bool host_network = false;
-    FsAccess fs;                  // set by the gate, never by a caller
-    WorldLimits limits;           // the same
-    bool seccomp = true;          // the same
-    std::int64_t timeout_ms = 0;  // 0: none
-    std::string session_id;       // empty: the project's own
+    FsAccess fs;                                 // set by the gate, never by a caller
+    WorldLimits limits;                          // the same
+    SeccompMode seccomp = SeccompMode::enforce;  // the same
+    std::int64_t timeout_ms = 0;                 // 0: none
+    std::string session_id;                      // empty: the project's own
     std::string parent_span;
     std::string agent_id = "human";
     std::int64_t as_of_ns = 0;     // show the project as it was then; 0: as it is

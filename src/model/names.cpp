@@ -69,6 +69,23 @@ std::optional<CommitMode> parse_commit_mode(std::string_view text) {
     return std::nullopt;
 }
 
+const char* to_string(SeccompMode mode) {
+    switch (mode) {
+        case SeccompMode::enforce: return "enforce";
+        case SeccompMode::log: return "log";
+        case SeccompMode::off: return "off";
+    }
+    return "enforce";
+}
+
+std::optional<SeccompMode> parse_seccomp_mode(std::string_view text) {
+    if (text == "true") return SeccompMode::enforce;
+    if (text == "false") return SeccompMode::off;
+    for (const auto mode : {SeccompMode::enforce, SeccompMode::log, SeccompMode::off})
+        if (text == to_string(mode)) return mode;
+    return std::nullopt;
+}
+
 std::optional<CaptureStrategy> parse_capture_strategy(std::string_view text) {
     for (const auto strategy : {CaptureStrategy::overlay, CaptureStrategy::fuse, CaptureStrategy::copy_diff,
                                 CaptureStrategy::direct})

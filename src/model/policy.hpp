@@ -61,7 +61,7 @@ struct WorldRules {
     bool exec_tap = false;
     bool isolate_network = true;
     CommitMode commit = CommitMode::automatic;
-    bool seccomp = true;
+    SeccompMode seccomp = SeccompMode::enforce;
     WorldLimits limits;
     HighIsolation high_isolation;
     std::string backend;  // empty: the machine's own

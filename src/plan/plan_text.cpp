@@ -43,15 +43,6 @@ std::string limits_text(const Limits& limits) {
 
 const char* to_string(NetworkMode mode) { return mode == NetworkMode::loopback ? "loopback" : "host"; }
 
-const char* to_string(SeccompMode mode) {
-    switch (mode) {
-        case SeccompMode::enforce: return "enforce";
-        case SeccompMode::log: return "log";
-        case SeccompMode::off: return "off";
-    }
-    return "off";
-}
-
 std::string to_text(const WorldPlan& plan) {
     std::string text = fmt::format("world      {}\n", plan.world_id);
     text += fmt::format("namespaces {}mount pid ipc uts{}\n", plan.user_namespace ? "user " : "",

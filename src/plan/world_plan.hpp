@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "model/exec.hpp"
 #include "model/fs_access.hpp"
 #include "model/span.hpp"
 #include "plan/host_facts.hpp"
@@ -13,9 +14,7 @@
 namespace substrate::plan {
 
 enum class NetworkMode : std::uint8_t { loopback, host };
-enum class SeccompMode : std::uint8_t { enforce, log, off };
 const char* to_string(NetworkMode mode);
-const char* to_string(SeccompMode mode);
 
 // What the caller wants of a world.
 struct WorldSpec {

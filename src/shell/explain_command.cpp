@@ -44,12 +44,8 @@ int explain_command(const Console& console, const ExecRequest& asked) {
     auto facts = world::probe_host(
         console.env, {supervisor::sibling_program("substrate-world-init"), console.home.path, scratch});
     if (!facts) return console.fail_with(facts.error());
-    const supervisor::Machine machine{.env = console.env,
-                                      .facts = *facts,
-                                      .seccomp = {},
-                                      .init_program = {},
-                                      .cgroups = {},
-                                      .capture_roots = roots};
+    const supervisor::Machine machine{
+        .env = console.env, .facts = *facts, .init_program = {}, .cgroups = {}, .capture_roots = roots};
     auto plan =
         supervisor::plan_project_world(machine, path, scratch,
                                        {request.capture, request.host_network, request.ephemeral, request.fs,

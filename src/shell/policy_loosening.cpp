@@ -125,7 +125,8 @@ class Comparison {
         flag("world.isolate_network", before.isolate_network, after.isolate_network, false);
         flag("world.reuse_session", before.reuse_session, after.reuse_session, true);
         flag("world.exec_tap", before.exec_tap, after.exec_tap, false);
-        flag("world.seccomp", before.seccomp, after.seccomp, false);
+        changed("world.seccomp", after.seccomp > before.seccomp, to_string(before.seccomp),
+                to_string(after.seccomp));
         changed("world.commit", after.commit < before.commit, to_string(before.commit),
                 to_string(after.commit));
         limit("world.limits.cpu", before.limits.cpu_millis, after.limits.cpu_millis);

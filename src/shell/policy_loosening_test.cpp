@@ -53,7 +53,7 @@ TEST(Loosened, TableOfChanges) {
         {"", "net: {allowed: [h]}", ""},
         {"net: {egress_budget: {total_bytes: 1Ki}}", "", "net.egress_budget.total_bytes: no limit"},
         {"", "world: {isolate_network: false}", "world.isolate_network: false instead of true"},
-        {"", "world: {seccomp: false}", "world.seccomp: false instead of true"},
+        {"", "world: {seccomp: false}", "world.seccomp: off instead of enforce"},
         {"world: {commit: manual}", "", "world.commit: auto instead of manual"},
         {"", "world: {commit: manual}", ""},
         {"world: {limits: {pids: 5}}", "world: {limits: {pids: 6}}", "world.limits.pids: a higher limit"},

@@ -113,7 +113,7 @@ std::vector<PolicyValue> policy_values(const Policy& policy) {
         {"/world/exec_tap", world.exec_tap},
         {"/world/isolate_network", world.isolate_network},
         {"/world/commit", to_string(world.commit)},
-        {"/world/seccomp", world.seccomp},
+        {"/world/seccomp", to_string(world.seccomp)},
         {"/world/limits/cpu", cpu_value(world.limits.cpu_millis)},
         {"/world/limits/memory", size_value(world.limits.memory_bytes)},
         {"/world/limits/pids", number_value(world.limits.pids)},

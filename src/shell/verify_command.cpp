@@ -19,7 +19,6 @@ Result<std::vector<supervisor::Check>> verify(const Console& console, const std:
     SUB_TRY(supervisor::create_home(console.home));
     supervisor::Machine machine{.env = console.env,
                                 .facts = {},
-                                .seccomp = {},
                                 .init_program = supervisor::sibling_program("substrate-world-init"),
                                 .cgroups = {},
                                 .capture_roots = supervisor::capture_roots(console.env, console.home)};
@@ -27,7 +26,6 @@ Result<std::vector<supervisor::Check>> verify(const Console& console, const std:
                    world::probe_host(console.env, {machine.init_program, console.home.path,
                                                    supervisor::usual_capture_root(machine.capture_roots)}));
     SUB_TRY_ASSIGN(machine.cgroups, world::find_cgroup_ground());
-    SUB_TRY_ASSIGN(machine.seccomp, world::compile_seccomp(plan::SeccompMode::enforce));
     return supervisor::verify_worlds(machine, sys::resolve_links(root.empty() ? "/var/tmp" : root));
 }
 

@@ -38,7 +38,6 @@ Result<std::unique_ptr<Agent>> Agent::start(const Env& env, const Home& home, co
 
     Machine machine{.env = env,
                     .facts = {},
-                    .seccomp = {},
                     .init_program = options.init_program,
                     .cgroups = {},
                     .capture_roots = capture_roots(env, home),
@@ -46,7 +45,7 @@ Result<std::unique_ptr<Agent>> Agent::start(const Env& env, const Home& home, co
     SUB_TRY_ASSIGN(machine.facts, world::probe_host(env, {options.init_program, home.path,
                                                           usual_capture_root(machine.capture_roots)}));
     SUB_TRY_ASSIGN(machine.cgroups, world::find_cgroup_ground());
-    SUB_TRY_ASSIGN(machine.seccomp, world::compile_seccomp(plan::SeccompMode::enforce));
+    SUB_TRY(machine.seccomp->of(SeccompMode::enforce));  // for the first world
     SUB_TRY_ASSIGN(trace::TraceWriter trace, trace::TraceWriter::open(home.path));
     // What an earlier agent left behind, before anybody can make more of it.
     GcReport ignored = collect_garbage(env, machine.capture_roots, /*dry_run=*/false);

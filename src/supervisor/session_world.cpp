@@ -13,13 +13,7 @@
 
 namespace substrate::supervisor {
 
-namespace {
-
-plan::SeccompMode seccomp_of(const Project::Wanted& wanted) {
-    return wanted.seccomp ? plan::SeccompMode::enforce : plan::SeccompMode::off;
-}
-
-}  // namespace
+namespace {}  // namespace
 
 Result<std::string> SessionWorld::prepare_slot(Store& store) {
     if (slot_.empty()) {
@@ -75,7 +69,7 @@ Result<plan::WorldPlan> plan_project_world(const Machine& machine, const std::st
     spec.network = wanted.host_network ? plan::NetworkMode::host : plan::NetworkMode::loopback;
     spec.fs = wanted.fs;
     spec.limits = wanted.limits;
-    spec.seccomp = seccomp_of(wanted);
+    spec.seccomp = wanted.seccomp;
     spec.single_use = wanted.fresh;
     return plan::plan_world(spec, machine.facts);
 }
@@ -132,7 +126,7 @@ bool Project::fits(const SessionWorld& world, const Wanted& wanted) {
     const auto network = wanted.host_network ? plan::NetworkMode::host : plan::NetworkMode::loopback;
     return world.plan.capture_record.primary == strategy && world.plan.network == network &&
            world.fs == wanted.fs && world.plan.limits == wanted.limits &&
-           world.plan.seccomp == seccomp_of(wanted);
+           world.plan.seccomp == wanted.seccomp;
 }
 
 // The idle world that fits best: one with background processes before others.
@@ -208,7 +202,7 @@ Result<std::unique_ptr<SessionWorld>> Project::launch(const Machine& machine, co
     if (wanted.caller > 0) ground.movable.push_back(wanted.caller);
     auto group = plan.limits.any() ? world::Cgroup::make(ground, plan.world_id, plan.limits)
                                    : Result<world::Cgroup>(world::Cgroup::none());
-    const auto* filter = plan.seccomp == plan::SeccompMode::off ? nullptr : &machine.seccomp;
+    SUB_TRY_ASSIGN(const world::SeccompProgram* filter, machine.seccomp->of(plan.seccomp));
     Result<world::World> launched = fail({Errc::internal, "not launched"});
     if (group) launched = world::World::launch(plan, {machine.init_program, filter, &*group});
     if (!group || !launched) {

@@ -23,11 +23,11 @@ namespace substrate::supervisor {
 struct Machine {
     const Env& env;
     plan::HostFacts facts;
-    world::SeccompProgram seccomp;
     std::string init_program;
     world::CgroupGround cgroups;
     std::vector<std::string> capture_roots;
     bool standby = false;  // whether worlds are made ahead of who wants a fresh one
+    std::shared_ptr<const world::SeccompPrograms> seccomp = std::make_shared<world::SeccompPrograms>();
 };
 
 // A running world of one project and the capture slots that it uses one after
@@ -97,7 +97,7 @@ class Project {
         bool fresh = false;  // not one that has run a command
         FsAccess fs;
         plan::Limits limits;
-        bool seccomp = true;
+        SeccompMode seccomp = SeccompMode::enforce;
         // Who asks: may be moved aside in the group that it shares with us (CgroupGround::movable).
         pid_t caller = 0;
     };

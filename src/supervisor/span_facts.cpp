@@ -51,12 +51,14 @@ void fill_span(Span& span, const Machine& machine, const Project& project, const
     span.warm = warm;
     span.capture = plan.capture_record;
     span.degraded.insert(span.degraded.end(), plan.degradations.begin(), plan.degradations.end());
+    // Compiled when the world was made.
+    const auto filter = machine.seccomp->of(plan.seccomp);
     span.enforcement = {.user_namespace = plan.user_namespace,
                         .mount_namespace = true,
                         .pid_namespace = true,
                         .netns = to_string(plan.network),
                         .seccomp = to_string(plan.seccomp),
-                        .seccomp_hash = machine.seccomp.hash,
+                        .seccomp_hash = filter ? (*filter)->hash : "",
                         .no_new_privs = true,
                         .capabilities_dropped = true,
                         .landlock_abi = plan.landlock.abi,

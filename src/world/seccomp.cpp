@@ -101,9 +101,9 @@ Result<std::vector<sock_filter>> export_bpf(scmp_filter_ctx filter) {
 
 }  // namespace
 
-Result<SeccompProgram> compile_seccomp(plan::SeccompMode mode) {
+Result<SeccompProgram> compile_seccomp(SeccompMode mode) {
     SeccompProgram program;
-    if (mode == plan::SeccompMode::off) return program;
+    if (mode == SeccompMode::off) return program;
     const Context filter(::seccomp_init(SCMP_ACT_ALLOW), ::seccomp_release);
     if (!filter) return fail({Errc::internal, "seccomp_init failed"});
     // A call of another architecture (int 0x80 on x86-64) would meet none of the rules.
@@ -111,7 +111,7 @@ Result<SeccompProgram> compile_seccomp(plan::SeccompMode mode) {
                   "other architectures"));
     // A balanced tree over the call numbers instead of one comparison after another.
     SUB_TRY(check(::seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_OPTIMIZE, 2), "optimisation"));
-    const bool enforce = mode == plan::SeccompMode::enforce;
+    const bool enforce = mode == SeccompMode::enforce;
     SUB_TRY(deny(filter.get(), enforce ? SCMP_ACT_ERRNO(EPERM) : SCMP_ACT_LOG));
     if (enforce)
         SUB_TRY(
@@ -124,6 +124,15 @@ Result<SeccompProgram> compile_seccomp(plan::SeccompMode mode) {
                   static_cast<unsigned long long>(hash.low64));
     program.hash = text;
     return program;
+}
+
+Result<const SeccompProgram*> SeccompPrograms::of(SeccompMode mode) const {
+    const std::scoped_lock lock(mutex_);
+    std::optional<SeccompProgram>& program = programs_[static_cast<std::size_t>(mode)];
+    if (!program) {
+        SUB_TRY_ASSIGN(program, compile_seccomp(mode));
+    }
+    return &*program;
 }
 
 }  // namespace substrate::world

@@ -33,16 +33,16 @@ struct Argv {
     std::vector<char*> pointers_;
 };
 
-SeccompProgram compiled(plan::SeccompMode mode) {
+SeccompProgram compiled(SeccompMode mode) {
     auto program = compile_seccomp(mode);
     EXPECT_TRUE(program) << program.error().message();
     return program ? *program : SeccompProgram{};
 }
 
 TEST(Seccomp, HasAProgramForEachModeButOff) {
-    const SeccompProgram enforce = compiled(plan::SeccompMode::enforce);
-    const SeccompProgram log = compiled(plan::SeccompMode::log);
-    const SeccompProgram off = compiled(plan::SeccompMode::off);
+    const SeccompProgram enforce = compiled(SeccompMode::enforce);
+    const SeccompProgram log = compiled(SeccompMode::log);
+    const SeccompProgram off = compiled(SeccompMode::off);
     EXPECT_FALSE(enforce.instructions.empty());
     EXPECT_LE(enforce.instructions.size(), static_cast<std::size_t>(BPF_MAXINSNS));
     EXPECT_FALSE(log.instructions.empty());
@@ -52,7 +52,7 @@ TEST(Seccomp, HasAProgramForEachModeButOff) {
 }
 
 TEST(Seccomp, HashNamesTheProgram) {
-    for (const auto mode : {plan::SeccompMode::enforce, plan::SeccompMode::log}) {
+    for (const auto mode : {SeccompMode::enforce, SeccompMode::log}) {
         const SeccompProgram once = compiled(mode), again = compiled(mode);
         EXPECT_EQ(once.hash, again.hash);
         ASSERT_EQ(once.instructions.size(), again.instructions.size());
@@ -202,7 +202,7 @@ const std::string kEperm = std::to_string(EPERM);
 const std::string kEnosys = std::to_string(ENOSYS);
 
 TEST(Seccomp, RefusesKernelInterfacesThatNoCommandNeeds) {
-    Answers answers = answers_of("KernelInterfaces", compiled(plan::SeccompMode::enforce).instructions);
+    Answers answers = answers_of("KernelInterfaces", compiled(SeccompMode::enforce).instructions);
     EXPECT_EQ(answers["clone3"], kEnosys) << "libc falls back to clone, whose flags can be seen";
     EXPECT_EQ(answers["fork"], "ok");
     EXPECT_EQ(answers["tiocgwinsz"], std::to_string(EBADF));
@@ -212,7 +212,7 @@ TEST(Seccomp, RefusesKernelInterfacesThatNoCommandNeeds) {
 }
 
 TEST(Seccomp, RefusesSocketsThatReachBelowTheNetwork) {
-    const Answers answers = answers_of("Sockets", compiled(plan::SeccompMode::enforce).instructions);
+    const Answers answers = answers_of("Sockets", compiled(SeccompMode::enforce).instructions);
     EXPECT_EQ(answers.size(), 16u);
     for (const char* name : {"packet", "packet_raw", "alg", "vsock", "key", "xdp", "inet_raw",
                              "inet_raw_flags", "inet6_raw", "netlink_raw"})
@@ -223,12 +223,11 @@ TEST(Seccomp, RefusesSocketsThatReachBelowTheNetwork) {
 }
 
 TEST(Seccomp, LoggingChangesNoAnswer) {
-    EXPECT_EQ(answers_of("Sockets", compiled(plan::SeccompMode::log).instructions),
-              answers_of("Sockets", {}));
+    EXPECT_EQ(answers_of("Sockets", compiled(SeccompMode::log).instructions), answers_of("Sockets", {}));
 }
 
 TEST(Seccomp, ComparesThe32BitsThatTheKernelReads) {
-    const Answers answers = answers_of("Detours", compiled(plan::SeccompMode::enforce).instructions);
+    const Answers answers = answers_of("Detours", compiled(SeccompMode::enforce).instructions);
     for (const auto& [name, answer] : answers) EXPECT_EQ(answer, kEperm) << name;
 }
 

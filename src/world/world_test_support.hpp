@@ -37,7 +37,7 @@ class WorldTest : public ::testing::Test {
         facts_ = *facts;
         SUB_SKIP_WITHOUT("userns",
                          facts_.user_namespace.ok ? "" : "the probe says: " + facts_.user_namespace.reason);
-        auto seccomp = compile_seccomp(plan::SeccompMode::enforce);
+        auto seccomp = compile_seccomp(SeccompMode::enforce);
         ASSERT_TRUE(seccomp) << seccomp.error().message();
         seccomp_ = *seccomp;
     }

@@ -86,7 +86,14 @@ policy() {
     run --separate-stderr -0 substrate -c 'grep Seccomp: /proc/self/status'
     contains "$output" $'Seccomp:\t0'
     contains "$stderr" 'degraded: seccomp'
-    equal seccomp off "$(last .enforcement.seccomp)"
+    equal seccomp 'off null' "$(last '.enforcement | "\(.seccomp) \(.seccomp_hash)"')"
+    policy $'world:\n  seccomp: log'
+    run --separate-stderr -0 substrate -c 'grep Seccomp: /proc/self/status; unshare -U echo let through'
+    contains "$output" $'Seccomp:\t2' 'let through'
+    contains "$stderr" "degraded: seccomp: mode 'log' was asked for"
+    equal seccomp log "$(last .enforcement.seccomp)"
+    policy $'world:\n  seccomp: true'
+    run ! substrate -c 'unshare -U echo let through'
 }
 
 @test "a command that takes too much memory is ended, and the world goes on" {

@@ -57,7 +57,7 @@ struct Layer {
 };
 
 bool without_seccomp(WorldParts& parts) {
-    parts.plan.seccomp = plan::SeccompMode::off;
+    parts.plan.seccomp = SeccompMode::off;
     parts.seccomp = {};
     return true;
 }
@@ -274,7 +274,7 @@ class Worlds {
         spec.capture =
             facts_.overlay.ok && !is_guarded() ? CaptureStrategy::overlay : CaptureStrategy::direct;
         SUB_TRY_ASSIGN(parts_.plan, plan::plan_world(spec, facts_));
-        SUB_TRY_ASSIGN(parts_.seccomp, world::compile_seccomp(plan::SeccompMode::enforce));
+        SUB_TRY_ASSIGN(parts_.seccomp, world::compile_seccomp(SeccompMode::enforce));
         if (!layer.switch_off(parts_)) return false;
         slot_ = "worlds/" + spec.world_id + "/slots/0";
         for (const char* part : {"/upper", "/work"})
