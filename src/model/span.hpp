@@ -116,7 +116,7 @@ struct Span {
     int exit = 0;                   // 128+n for signal n
     int signal = 0;                 // 0 when it exited by itself
     Outcome outcome = Outcome::ok;
-    std::string outcome_reason;  // the limit that ended or hindered it: "memory", "pids", "runtime"
+    std::string outcome_reason;  // the limit that ended or hindered it: "memory", "pids", "runtime", "disk"
     double duration_ms = 0;
     ResourceUsage usage;
     std::vector<std::string> scopes_used;

@@ -15,6 +15,7 @@
 #include "model/exit_codes.hpp"
 #include "supervisor/captured.hpp"
 #include "supervisor/command_line.hpp"
+#include "supervisor/disk_watch.hpp"
 #include "supervisor/hand_edits.hpp"
 #include "supervisor/span_facts.hpp"
 #include "sys/directory.hpp"
@@ -26,6 +27,8 @@ namespace substrate::supervisor {
 namespace {
 
 constexpr std::int64_t kGraceNs = 2'000'000'000;  // from TERM to KILL
+constexpr std::int64_t kDiskLookMs = 200;         // a short command is not looked after
+constexpr const char* kDiskReason = "disk";
 
 // What changes on the host from now on conflicts with the capture. File stamps
 // of older kernels are those of the last clock tick: an edit just before would
@@ -71,6 +74,7 @@ class Execution {
     Result<> wait();
     Result<> hear_caller();
     Result<> take_event();
+    void look_at_disk();
     void stop_command(Outcome outcome);
     void kill_command();
     Result<> conclude_capture();
@@ -104,6 +108,7 @@ class Execution {
     std::optional<world::Exited> exited_;
     bool world_died_ = false;
     std::optional<Outcome> stopped_as_;
+    std::optional<DiskWatch> disk_;
 };
 
 Result<> Execution::run(const std::string& span_id, const int (&stdio)[3]) {
@@ -118,6 +123,7 @@ Result<> Execution::run(const std::string& span_id, const int (&stdio)[3]) {
     fill_decision(span(), passage_);
     span().enforcement.cgroup = fmt::format("{}", fmt::join(session_world().cgroup.directories(), " "));
     trace::SpanDraft draft = trace::begin(span());
+    disk_.emplace(store().fd());
     SUB_TRY(wait());
     span().duration_ms = static_cast<double>(machine_.env.monotonic_ns() - started_mono_) / 1e6;
     fill_outcome(span(), exited_, stopped_as_);
@@ -258,10 +264,13 @@ Result<> Execution::wait() {
             deadline = started_mono_ + request_.timeout_ms * 1'000'000;
         const std::int64_t left_ms =
             deadline == 0 ? -1 : std::max<std::int64_t>(0, (deadline - now + 999'999) / 1'000'000);
+        const bool watching = disk_ && !stopped_as_;
+        const std::int64_t most_ms = watching ? kDiskLookMs : 3'600'000;
         const int n = ::poll(polled.data(), polled.size(),
-                             static_cast<int>(std::min<std::int64_t>(left_ms, 3'600'000)));
+                             static_cast<int>(left_ms < 0 ? most_ms : std::min(left_ms, most_ms)));
         if (n < 0 && errno != EINTR) return fail(Error::last_os("poll"));
         if (n <= 0) {
+            if (watching) look_at_disk();
             if (deadline != 0 && machine_.env.monotonic_ns() >= deadline) {
                 if (kill_at_ != 0) kill_command();
                 else stop_command(Outcome::timeout);
@@ -272,6 +281,15 @@ Result<> Execution::wait() {
         else if (polled[1].revents != 0) SUB_TRY(hear_caller());
     }
     return {};
+}
+
+void Execution::look_at_disk() {
+    const std::string left = disk_->exhausted();
+    if (left.empty()) return;
+    span().outcome_reason = kDiskReason;
+    result_.notices.push_back(
+        fmt::format("the disk is nearly full: {} where changes are captured; the command is ended", left));
+    stop_command(Outcome::killed);
 }
 
 Result<> Execution::take_event() {
@@ -333,6 +351,12 @@ Result<> Execution::conclude_capture() {
 // process or a failed call only, and nobody could tell from where.
 void Execution::note_limits() {
     if (stopped_as_ == Outcome::timeout) span().outcome_reason = "runtime";
+    if (exited_)
+        for (const std::string& place : exited_->full) {
+            if (span().outcome_reason.empty()) span().outcome_reason = kDiskReason;
+            result_.notices.push_back(
+                fmt::format("the world's own {} is full: it is in memory, and ends with the world", place));
+        }
     SessionWorld& sw = session_world();
     if (!sw.plan.limits.any() || !sw.cgroup.exists()) return;
     auto usage = sw.cgroup.usage();
@@ -402,6 +426,8 @@ Result<> Execution::commit(const FsDiff& diff) {
         return {};
     }
     bool now = request_.commit == CommitMode::automatic || passage_.preview;
+    // What has filled the disk a person looks at first.
+    if (stopped_as_ && span().outcome_reason == kDiskReason) now = false;
     if (!passage_.preview && request_.commit == CommitMode::ask && !caller_gone_) {
         const auto answer = caller_.ask_commit(diff);
         now = answer && *answer;

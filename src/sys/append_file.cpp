@@ -47,6 +47,17 @@ Result<> append_once(int fd, std::string_view bytes) {
     return fail(Error::from_os(ENOSPC, "write was cut short"));
 }
 
+Result<> reserve_space_at(int dir, const std::string& name, std::uint64_t bytes) {
+    SUB_TRY_ASSIGN(const UniqueFd fd, open_append_at(dir, name));
+    struct ::stat st{};
+    if (::fstat(fd.get(), &st) != 0) return fail(Error::last_os("fstat", name));
+    if (st.st_size >= static_cast<off_t>(bytes)) return {};
+    if (::fallocate(fd.get(), 0, 0, static_cast<off_t>(bytes)) == 0) return {};
+    const Error failed = Error::last_os("fallocate", name);
+    if (::ftruncate(fd.get(), 0) != 0) return fail(Error::last_os("ftruncate", name));
+    return fail(failed);
+}
+
 Result<> sync_data(int fd) {
     if (::fdatasync(fd) != 0) return fail(Error::last_os("fdatasync"));
     return {};

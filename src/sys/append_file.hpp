@@ -21,6 +21,10 @@ Result<UniqueFd> open_append_at(int dir, const std::string& name);
 // again, or ended by a newline where others have appended since.
 Result<> append_once(int fd, std::string_view bytes);
 
+// A file that holds nothing but `bytes` of space on the disk (fallocate(2)): whole, or empty and an
+// error.
+Result<> reserve_space_at(int dir, const std::string& name, std::uint64_t bytes);
+
 // fdatasync(2).
 Result<> sync_data(int fd);
 // pread(2): up to buffer.size() bytes; less only at the end of the file.

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -216,6 +217,15 @@ Result<> remove_tree_at(int dir, const std::string& name) {
     if (::unlinkat(dir, name.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT)
         return fail(Error::last_os("rmdir", name));
     return {};
+}
+
+Result<DiskSpace> disk_space(int fd) {
+    struct ::statvfs st{};
+    if (::fstatvfs(fd, &st) != 0) return fail(Error::last_os("fstatvfs"));
+    return DiskSpace{.bytes_left = st.f_bavail * st.f_frsize,
+                     .bytes_total = st.f_blocks * st.f_frsize,
+                     .files_left = st.f_favail,
+                     .files_total = st.f_files};
 }
 
 Result<std::int64_t> file_system_magic(int fd) {

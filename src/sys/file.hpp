@@ -74,6 +74,13 @@ Result<UniqueFd> open_private_dir(const std::string& path);
 // that are not searchable are made so first. Missing is success.
 Result<> remove_tree_at(int dir, const std::string& name);
 
+// What is left on the file system of `fd` for who is not privileged; no total of files where the
+// file system has no limit of them (fstatvfs(3)).
+struct DiskSpace {
+    std::uint64_t bytes_left = 0, bytes_total = 0;
+    std::uint64_t files_left = 0, files_total = 0;
+};
+Result<DiskSpace> disk_space(int fd);
 // The file system magic of statfs(2), e.g. TMPFS_MAGIC of linux/magic.h.
 Result<std::int64_t> file_system_magic(int fd);
 Result<UniqueFd> make_memfd(const char* name, std::string_view content);  // sealed against every change

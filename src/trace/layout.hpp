@@ -13,6 +13,8 @@ namespace substrate::trace {
 
 inline constexpr std::string_view kTraceName = "trace.jsonl";
 inline constexpr std::string_view kLockName = "trace.lock";
+// Space on the disk for the records of commands that fill it.
+inline constexpr std::string_view kReserveName = "trace.reserve";
 inline constexpr std::string_view kBlobDirectory = "blobs";
 // More rotated files than this are not looked for.
 inline constexpr unsigned kMostKept = 99;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
+#include <cerrno>
 #include <mutex>
 #include <optional>
 
@@ -20,6 +22,10 @@ constexpr std::size_t kSmallField = 1024;
 // A blob is written before the record that names it, and may be reused by a later
 // record; this keeps what the last hour of a dropped file used.
 constexpr std::int64_t kBlobGrace_ns = 3'600'000'000'000;
+// Some records and their blobs: enough to say what filled the disk.
+constexpr std::uint64_t kReserve_bytes = 256u << 10;
+
+bool is_disk_full(const Error& error) { return error.os_errno() == ENOSPC || error.os_errno() == EDQUOT; }
 
 std::size_t text_size(const Json& field) {
     return field.is_string() ? field.get_ref<const std::string&>().size() : dump_json(field).size();
@@ -80,7 +86,20 @@ struct TraceWriter::State {
     Result<> rotate();
     Result<bool> is_torn(std::uint64_t size) const;
     Result<> write(std::string& line, bool sync);
+    // Keeps space for later, where there is any: the next attempt is the next record's.
+    void reserve() {
+        reserved = sys::reserve_space_at(dir.get(), std::string(kReserveName), kReserve_bytes).has_value();
+    }
+    // True: there is more space than before.
+    bool give_up_reserve();
+
+    std::atomic<bool> reserved = false;
 };
+
+bool TraceWriter::State::give_up_reserve() {
+    reserved = false;
+    return sys::unlink_at(dir.get(), kReserveName.data()).has_value();
+}
 
 Result<> TraceWriter::State::open_file() {
     SUB_TRY_ASSIGN(file, sys::open_append_at(dir.get(), std::string(kTraceName)));
@@ -155,19 +174,26 @@ Result<TraceWriter> TraceWriter::open(const std::string& directory, const Writer
     state->blobs = BlobStore(state->dir.get());
     SUB_TRY_ASSIGN(state->lock, sys::open_append_at(state->dir.get(), std::string(kLockName)));
     SUB_TRY(state->open_file());
+    state->reserve();
     return TraceWriter(std::move(state));
 }
 
 Result<> TraceWriter::append(Record record) {
     const Fsync fsync = state_->options.fsync;
     const bool sync = fsync == Fsync::always || (fsync == Fsync::span && record.is_span());
-    std::string line = line_of(record.json_);
     // One byte is left for the newline that ends a torn line before it.
     const std::size_t limit = state_->options.max_record - 1;
-    if (line.size() > limit) {
-        SUB_TRY_ASSIGN(line, shrink(record.json_, limit, state_->blobs, sync));
-    }
-    return state_->write(line, sync);
+    const auto try_it = [&]() -> Result<> {
+        std::string line = line_of(record.json_);
+        if (line.size() > limit) {
+            SUB_TRY_ASSIGN(line, shrink(record.json_, limit, state_->blobs, sync));
+        }
+        return state_->write(line, sync);
+    };
+    Result<> written = try_it();
+    if (!written && is_disk_full(written.error()) && state_->give_up_reserve()) written = try_it();
+    else if (written && !state_->reserved) state_->reserve();
+    return written;
 }
 
 }  // namespace substrate::trace

@@ -74,6 +74,7 @@ class InitLoop {
     Result<> complete_world();
     Result<> reap();
     Result<> finish(const sys::Reaped& command);
+    std::vector<std::string> full_places() const;
     Result<> release_capture();
     Result<> send(const Event& event) { return send_packet(control_, encode(event), {}); }
 
@@ -230,9 +231,23 @@ Result<> InitLoop::finish(const sys::Reaped& command) {
         if (!background_) SUB_TRY(release_capture());
         return send(Failed{failure->message(), failure->os_errno()});
     }
-    SUB_TRY(
-        send(Exited{command.wait_status, command.cpu_us, command.max_rss_kb, capture_.slot(), background_}));
+    SUB_TRY(send(Exited{command.wait_status, command.cpu_us, command.max_rss_kb, capture_.slot(), background_,
+                        command.wait_status == 0 ? std::vector<std::string>() : full_places()}));
     return background_ ? Result<>{} : release_capture();
+}
+
+// A program seldom says which file system had no room, and these are no one's but the world's.
+std::vector<std::string> InitLoop::full_places() const {
+    std::vector<std::string> full;
+    for (const plan::MountOp& op : plan_.mounts) {
+        const auto* tmpfs = std::get_if<plan::Tmpfs>(&op.action);
+        if (tmpfs == nullptr || tmpfs->read_only) continue;
+        const auto place = sys::open_path(op.target.c_str(), O_PATH);
+        const auto space = place ? sys::disk_space(place->get()) : fail(place.error());
+        if (space && (space->bytes_left == 0 || (space->files_total != 0 && space->files_left == 0)))
+            full.push_back(op.target.str());
+    }
+    return full;
 }
 
 // After the event, so that the supervisor reads the upper directory meanwhile.

@@ -89,6 +89,7 @@ std::string encode(const Event& event) {
         out.put(exited->max_rss_kb);
         out.put(exited->slot);
         out.put(exited->background);
+        out.put_strings(exited->full);
     }
     return out.take();
 }
@@ -112,6 +113,7 @@ Result<Event> decode_event(std::string_view bytes) {
             exited.max_rss_kb = in.get<std::int64_t>();
             exited.slot = in.get_string();
             exited.background = in.get<bool>();
+            exited.full = in.get_strings();
             event = std::move(exited);
             break;
         }

@@ -68,6 +68,8 @@ struct Exited {
     std::int64_t max_rss_kb = 0;
     std::string slot;         // the slot that captured its changes
     bool background = false;  // processes live on and hold the slot
+    // Of a command that failed: the file systems of the world's own that have no room left.
+    std::vector<std::string> full;
     bool operator==(const Exited&) const = default;
 };
 // The last background process is gone and the capture is unmounted.

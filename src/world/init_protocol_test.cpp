@@ -34,7 +34,8 @@ std::vector<Event> events() {
                    .cpu_us = -1,
                    .max_rss_kb = 1LL << 40,
                    .slot = "worlds/w/slots/0",
-                   .background = true},
+                   .background = true,
+                   .full = {"/tmp", ""}},
             Exited{},
             Quiet{}};
 }

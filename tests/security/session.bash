@@ -87,7 +87,7 @@ is_open() {
 }
 
 judge() {
-    local id=$1 where=$2 line=$3 output code=0 why reopened=0 after
+    local id=$1 where=$2 line=$3 output code=0 why reopened=0 after refused=0
     output=$(run_payload "$where" "$line" 2>&1) || code=$?
     why=$(is_open "$id") && reopened=1
     if [[ $where == stdin-dir && $output == *'would lead out of the world' ]]; then
@@ -95,7 +95,9 @@ judge() {
         refusals=$((refusals + 1)) counted=$((counted + 1))
         return
     fi
-    case $code-$reopened in
+    # Ended by the world's supervisor before it had all of it.
+    [[ $code != 143 || $output != *'the disk is nearly full'* ]] || refused=143
+    case $((code == refused ? 0 : code))-$reopened in
         0-0) refusals=$((refusals + 1)) ;;
         66-1) say "open: $id: $why" ;;
         0-1) bad "$id is refused by now: take it out of open.txt" ;;
