@@ -42,6 +42,7 @@ Json enforcement_json(const Enforcement& layers) {
     object.emplace("no_new_privs", layers.no_new_privs);
     object.emplace("capabilities_dropped", layers.capabilities_dropped);
     object.emplace("landlock_abi", layers.landlock_abi);
+    if (layers.fs_guard != 0) object.emplace("fs_guard", layers.fs_guard);
     put_unless_empty(object, "cgroup", layers.cgroup);
     return object;
 }
@@ -117,6 +118,7 @@ void read_enforcement(ObjectReader& reader, Enforcement& layers) {
     reader.boolean("no_new_privs", layers.no_new_privs);
     reader.boolean("capabilities_dropped", layers.capabilities_dropped);
     reader.integer("landlock_abi", layers.landlock_abi);
+    reader.integer("fs_guard", layers.fs_guard);
     reader.bytes("cgroup", layers.cgroup);
 }
 

@@ -18,6 +18,8 @@ struct FsAccess {
     std::vector<std::string> writable;    // beside the world's own /tmp and the like
     std::vector<std::string> readable;    // full isolation: beside the system's own
     std::vector<std::string> hidden;      // shown empty
+    std::vector<std::string> denied;      // patterns of base/path_pattern.hpp: refused by name
+    bool required = false;                // rather no world than one that cannot hold `denied`
     std::vector<std::string> unenforced;  // what a policy asks for and worlds do not do, one sentence each
     bool operator==(const FsAccess&) const = default;
 };

@@ -73,6 +73,7 @@ struct Enforcement {
     bool no_new_privs = false;
     bool capabilities_dropped = false;
     int landlock_abi = 0;  // 0 when not in use
+    int fs_guard = 0;      // how many patterns and paths are denied by name
     std::string cgroup;    // empty when not in use
     bool operator==(const Enforcement&) const = default;
 };

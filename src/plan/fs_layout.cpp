@@ -99,6 +99,25 @@ void add_fs_access(std::vector<MountOp>& ops, WorldPlan& plan, const WorldSpec& 
     for (const std::string& reason : spec.fs.unenforced) refuse(reason);
 }
 
+Result<> add_guard(WorldPlan& plan, const WorldSpec& spec, const HostFacts& facts) {
+    const std::string& project = spec.project.str();
+    GuardPlan guard{.patterns = spec.fs.denied, .paths = {}};
+    for (const std::string& path : spec.fs.hidden)
+        if (path != project && is_within(path, project)) guard.paths.emplace_back(path);
+    if (guard == GuardPlan{}) return {};
+    if (facts.path_guard.ok) {
+        plan.guard = std::move(guard);
+        return {};
+    }
+    const std::string reason =
+        guard.patterns.empty()
+            ? "denied paths of the project that do not exist can be made: " + facts.path_guard.reason
+            : "the patterns of fs.deny are not enforced: " + facts.path_guard.reason;
+    if (spec.fs.required) return fail(Error(Errc::unsupported, reason).hint(facts.path_guard.fix));
+    plan.degradations.push_back({"fs", reason, facts.path_guard.fix});
+    return {};
+}
+
 void add_landlock(WorldPlan& plan, const WorldSpec& spec, const HostFacts& facts) {
     // Without the right to allow them, ABI 1 forbids renames between directories.
     if (facts.landlock_abi < 2) {

@@ -54,6 +54,7 @@ struct HostFacts {
     Capability proc_mount;
     Capability overlay;  // as this user, in the namespaces a world would have
     Capability fuse;
+    Capability path_guard;    // answering the path calls of a command
     std::string fuse_binary;  // path of fuse-overlayfs when `fuse.ok`
 
     bool is_root() const { return uid == 0; }

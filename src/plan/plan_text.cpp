@@ -73,6 +73,10 @@ std::string to_text(const WorldPlan& plan) {
         text += fmt::format("           and as {}\n", printable(plan.capture.alias.str()));
     for (const WorldPath& mask : plan.capture.masks)
         text += fmt::format("mount      mask     {}\n", printable(mask.str()));
+    for (const std::string& pattern : plan.guard.patterns)
+        text += fmt::format("denied     {}\n", printable(pattern));
+    for (const WorldPath& path : plan.guard.paths)
+        text += fmt::format("denied     {} (by name, where it does not exist yet)\n", printable(path.str()));
     text += landlock_text(plan.landlock);
     if (plan.limits.any()) text += limits_text(plan.limits);
     for (const Degradation& degradation : plan.degradations)

@@ -6,7 +6,7 @@ namespace substrate::plan {
 namespace {
 
 constexpr std::uint32_t kMagic = 0x53574c50;  // "SWLP"
-constexpr std::uint32_t kVersion = 2;
+constexpr std::uint32_t kVersion = 3;
 
 enum class OpTag : std::uint8_t { bind, tmpfs, proc, devpts, mask, read_only, symlink, directory };
 
@@ -124,6 +124,8 @@ std::string encode_plan(const WorldPlan& plan) {
     out.put(plan.seccomp);
     out.put_list(plan.mounts, [&](const MountOp& op) { put_op(out, op); });
     put_landlock(out, plan.landlock);
+    out.put_strings(plan.guard.patterns);
+    out.put_list(plan.guard.paths, [&](const WorldPath& path) { out.put(path.str()); });
     put_limits(out, plan.limits);
     out.put(plan.capture.strategy);
     out.put(plan.capture.project.str());
@@ -162,6 +164,8 @@ Result<WorldPlan> decode_plan(std::string_view bytes) {
     plan.seccomp = in.get_enum(SeccompMode::off);
     plan.mounts = in.get_list<MountOp>([&] { return get_op(in); });
     plan.landlock = get_landlock(in);
+    plan.guard.patterns = in.get_strings();
+    plan.guard.paths = in.get_list<WorldPath>([&] { return WorldPath(in.get_string()); });
     plan.limits = get_limits(in);
     plan.capture.strategy = in.get_enum(CaptureStrategy::direct);
     plan.capture.project = HostPath(in.get_string());

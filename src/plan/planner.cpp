@@ -208,6 +208,7 @@ Result<WorldPlan> plan_world(const WorldSpec& spec, const HostFacts& facts) {
     add_dev(ops, facts);
     add_proc(ops);
     add_fs_access(ops, plan, spec);
+    SUB_TRY(add_guard(plan, spec, facts));
     add_masks(ops, facts);
     SUB_TRY(set_apart_project_masks(ops, plan.capture));
     settle_masks(ops);

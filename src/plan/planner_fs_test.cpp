@@ -126,6 +126,31 @@ TEST(PlannerFs, WhatIsNotEnforcedIsSaid) {
     EXPECT_EQ(plan.degradations[0].reason, "fs.deny \"*.key\" is a pattern");
 }
 
+TEST(PlannerFs, PatternsAreHeldByNameWhereTheKernelCan) {
+    FsAccess fs{.hidden = {std::string(kProject) + "/secrets", "/srv"}, .denied = {"/home/ada/app/**/.env"}};
+    HostFacts facts = user_facts();
+    facts.path_guard.ok = true;
+    const WorldPlan plan = plan_of(fs, facts);
+    EXPECT_EQ(plan.guard.patterns, fs.denied);
+    EXPECT_EQ(plan.guard.paths, std::vector{WorldPath(std::string(kProject) + "/secrets")});
+    EXPECT_EQ(plan.degradations, std::vector<Degradation>{});
+    EXPECT_TRUE(to_text(plan).contains("denied     /home/ada/app/**/.env\n")) << to_text(plan);
+    EXPECT_EQ(decode_plan(encode_plan(plan)).value(), plan);
+
+    facts.path_guard = {.ok = false, .reason = "an old kernel", .fix = "a new one"};
+    const WorldPlan without = plan_of(fs, facts);
+    EXPECT_EQ(without.guard, GuardPlan{});
+    ASSERT_EQ(without.degradations.size(), 1U);
+    EXPECT_EQ(without.degradations[0],
+              (Degradation{"fs", "the patterns of fs.deny are not enforced: an old kernel", "a new one"}));
+    WorldSpec spec = spec_for(kProject);
+    spec.fs = fs;
+    spec.fs.required = true;
+    EXPECT_FALSE(plan_world(spec, facts)) << "the policy wants worlds that hold";
+    EXPECT_EQ(plan_of({.hidden = {"/srv"}, .required = true}, facts).degradations,
+              std::vector<Degradation>{});
+}
+
 TEST(PlannerFs, TheWireFormHasAllOfIt) {
     const WorldPlan plan = plan_of({.isolation = WorldFsIsolation::full,
                                     .project_writable = false,

@@ -61,6 +61,14 @@ struct CapturePlan {
     bool operator==(const CapturePlan&) const = default;
 };
 
+// What commands may not touch by any name, whether it exists or not. It costs each call that names a
+// path, so a command is guarded only where there are patterns, or one of `paths` is missing when it starts.
+struct GuardPlan {
+    std::vector<std::string> patterns;  // of base/path_pattern.hpp
+    std::vector<WorldPath> paths;       // in the project: masked where they exist
+    bool operator==(const GuardPlan&) const = default;
+};
+
 // Everything that world-init does, as data.
 struct WorldPlan {
     std::string world_id;
@@ -72,6 +80,7 @@ struct WorldPlan {
     SeccompMode seccomp = SeccompMode::enforce;
     std::vector<MountOp> mounts;  // normalised
     LandlockPlan landlock;
+    GuardPlan guard;
     Limits limits;  // held by the world's cgroup, which is its launcher's to make
     CapturePlan capture;
     CaptureRecord capture_record;

@@ -3,15 +3,21 @@
 #include <algorithm>
 #include <optional>
 
+#include "base/path_pattern.hpp"
 #include "base/paths.hpp"
 
 namespace substrate::policy {
 namespace {
 
-// nullopt, and a sentence in `problems`, for what names no one place.
-std::optional<std::string> expanded(std::string_view list, const std::string& entry,
+// An entry with its value: what that has in it is no pattern.
+struct Expanded {
+    std::string value;
+    std::string rest;
+};
+
+// nullopt, and a sentence in `problems`, for what names no place.
+std::optional<Expanded> with_values(std::string_view list, const std::string& entry,
                                     const PatternValues& values, std::vector<std::string>& problems) {
-    // What a value has in it is no pattern.
     std::string value, rest = entry;
     for (const auto& [name, with] :
          {std::pair<std::string_view, std::string_view>{"$PROJECT", values.project},
@@ -35,12 +41,45 @@ std::optional<std::string> expanded(std::string_view list, const std::string& en
         if (rest.ends_with(end)) rest.resize(rest.size() - end.size());
     if (value.empty() && rest.empty()) rest = "/";
     if (value.empty() && !rest.starts_with('/')) value = std::string(values.project) + "/";
-    if (rest.find_first_of("*?[") != std::string::npos || has_dot_dot(rest)) {
-        problems.push_back(std::string(list) + " \"" + entry +
-                           "\" is not enforced by worlds: it is a pattern, and they take paths");
+    return Expanded{std::move(value), std::move(rest)};
+}
+
+std::string not_enforced(std::string_view list, const std::string& entry, std::string_view why) {
+    return std::string(list) + " \"" + entry + "\" is not enforced by worlds: " + std::string(why);
+}
+
+// nullopt, and a sentence in `problems`, for what names no one place.
+std::optional<std::string> expanded(std::string_view list, const std::string& entry,
+                                    const PatternValues& values, std::vector<std::string>& problems) {
+    auto place = with_values(list, entry, values, problems);
+    if (!place) return std::nullopt;
+    if (has_glob(place->rest) || has_dot_dot(place->rest)) {
+        problems.push_back(not_enforced(list, entry, "it is a pattern, and this list takes paths"));
         return std::nullopt;
     }
-    return normalized(value + rest);
+    return normalized(place->value + place->rest);
+}
+
+// Paths and patterns: what is shown empty, and what is refused by name.
+void read_denied(FsAccess& access, const std::vector<std::string>& entries, const PatternValues& values) {
+    for (const std::string& entry : entries) {
+        auto place = with_values("fs.deny", entry, values, access.unenforced);
+        if (!place) continue;
+        if (has_dot_dot(place->rest)) {
+            access.unenforced.push_back(not_enforced("fs.deny", entry, "it has a component \"..\""));
+        } else if (!has_glob(place->rest)) {
+            access.hidden.push_back(normalized(place->value + place->rest));
+        } else {
+            std::string pattern = normalized(literal_pattern(place->value) + place->rest);
+            if (const auto usable = PathPatterns::compile({pattern}); !usable)
+                access.unenforced.push_back(not_enforced("fs.deny", entry, usable.error().message()));
+            else access.denied.push_back(std::move(pattern));
+        }
+    }
+    for (std::vector<std::string>* list : {&access.hidden, &access.denied}) {
+        std::ranges::sort(*list);
+        list->erase(std::ranges::unique(*list).begin(), list->end());
+    }
 }
 
 std::vector<std::string> all_of(std::string_view list, const std::vector<std::string>& entries,
@@ -84,7 +123,8 @@ FsAccess fs_access_of(const Policy& policy, const PatternValues& values) {
     std::vector<std::string>& problems = access.unenforced;
     const bool full = access.isolation == WorldFsIsolation::full;
     const std::string project(values.project);
-    access.hidden = all_of("fs.deny", policy.fs.deny, values, problems);
+    access.required = policy.world_fs.require_world;
+    read_denied(access, policy.fs.deny, values);
     std::vector<std::string> read = all_of("fs.read", policy.fs.read, values, problems);
     const bool reads_all = read.empty() || covered("/", read);
     if (full) {
@@ -123,6 +163,8 @@ FsAccess both(FsAccess one, const FsAccess& other, std::string_view project) {
     one.project_writable = covered(std::string(project), writable);
     one.writable = writable;
     join(one.hidden, other.hidden);
+    join(one.denied, other.denied);
+    one.required = one.required || other.required;
     join(one.unenforced, other.unenforced);
     return one;
 }

@@ -8,7 +8,8 @@ namespace substrate::policy {
 
 // What one policy's `fs` and `world_fs` ask of a world, with $PROJECT and $HOME expanded. An entry
 // is a path and stands for all below it; one without a slash at its beginning is
-// relative to the project; `/**` at its end says nothing more. Pure.
+// relative to the project; `/**` at its end says nothing more. An entry of `fs.deny` may be a
+// pattern of base/path_pattern.hpp: `*.pem` lies in the project itself, `**/*.pem` anywhere in it. Pure.
 FsAccess fs_access_of(const Policy& policy, const PatternValues& values);
 
 // What both permit.

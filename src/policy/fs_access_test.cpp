@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace substrate::policy {
 namespace {
 
@@ -56,11 +58,35 @@ TEST(FsAccessOf, APolicyThatNamesNoProjectKeepsItReadOnly) {
 TEST(FsAccessOf, SaysWhatItDoesNotEnforce) {
     Policy policy = workspace({"src/*.c", "../other"});
     policy.fs.read = {"$PROJECT"};
-    policy.fs.deny = {"**/.env", "$HOME/.ssh"};
+    policy.fs.deny = {"*.[pem", "../x/*", "$HOME/.ssh"};
     const FsAccess access = fs_access_of(policy, {.project = "/p", .home = ""});
-    EXPECT_EQ(access.unenforced.size(), 5U) << "two to write, one to read, two denials without their place";
+    EXPECT_EQ(access.unenforced.size(), 6U) << "two to write, one to read, three denials";
     EXPECT_EQ(access.hidden, Paths{});
+    EXPECT_EQ(access.denied, Paths{});
+    EXPECT_TRUE(std::ranges::any_of(access.unenforced, [](const std::string& problem) {
+        return problem.starts_with("fs.deny \"*.[pem\" ") && problem.contains("a bracket that does not end");
+    }));
     EXPECT_FALSE(access.project_writable) << "what is not understood opens nothing";
+}
+
+TEST(FsAccessOf, TellsDeniedPathsFromPatterns) {
+    Policy policy;
+    policy.fs.deny = {"secrets", "**/.env", "$PROJECT/*.pem", "~/**/id_*", "/etc/**/*.key/**", "**/.env"};
+    const FsAccess access = fs_access_of(policy, {.project = "/p/[x]", .home = "/h*"});
+    EXPECT_EQ(access.unenforced, Paths{});
+    EXPECT_EQ(access.hidden, Paths{"/p/[x]/secrets"});
+    EXPECT_EQ(access.denied, (Paths{"/etc/**/*.key", "/h\\*/**/id_*", "/p/\\[x]/**/.env", "/p/\\[x]/*.pem"}));
+}
+
+TEST(Both, DenyWhatEitherDenies) {
+    Policy one, other;
+    one.fs.deny = {"a", "**/*.key"};
+    other.fs.deny = {"b", "**/.env"};
+    other.world_fs.require_world = true;
+    const FsAccess met = both(fs_access_of(one, kValues), fs_access_of(other, kValues), kValues.project);
+    EXPECT_EQ(met.hidden, (Paths{"/home/u/project/a", "/home/u/project/b"}));
+    EXPECT_EQ(met.denied, (Paths{"/home/u/project/**/*.key", "/home/u/project/**/.env"}));
+    EXPECT_TRUE(met.required);
 }
 
 TEST(FsAccessOf, ReadOnlyLeavesNothingWritable) {

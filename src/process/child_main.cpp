@@ -199,6 +199,60 @@ SUB_CHILD_SIDE void confine(const ChildPlan& plan, int report_fd) noexcept {
     }
 }
 
+SUB_CHILD_SIDE void send_descriptor(int socket, int fd, int report_fd) noexcept {
+    char byte = 'l';
+    iovec data{&byte, 1};
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+    msghdr message{};
+    message.msg_iov = &data;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    *reinterpret_cast<int*>(CMSG_DATA(header)) = fd;
+    const long result = raw_call(SYS_sendmsg, socket, as_long(&message), MSG_NOSIGNAL);
+    if (result != 1) die(report_fd, ChildStep::guard, result < 0 ? result : -EIO, "sending the listener");
+}
+
+// Every signal is blocked, also in the guard.
+SUB_CHILD_SIDE void start_guard(const ChildPlan& plan, int report_fd) noexcept {
+    const ChildGuard& guard = *plan.guard;
+    int pair[2] = {-1, -1};
+    long result = raw_call(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, as_long(pair));
+    if (result < 0) die(report_fd, ChildStep::guard, result, "socketpair");
+    // SAFETY: it gets a copy of the memory and goes on here, on its copy of this stack. The other
+    // process that shares the memory waits in the kernel for our answer, so the copy is whole.
+    const long pid = raw_call(SYS_clone, CLONE_PARENT | SIGCHLD);
+    if (pid < 0) die(report_fd, ChildStep::guard, pid, "clone");
+    if (pid == 0) {
+        const int socket = pair[1];
+        if (raw_call(SYS_close_range, 0, socket - 1, 0) >= 0 &&
+            raw_call(SYS_close_range, socket + 1, static_cast<long>(~0U), 0) >= 0)
+            guard.main(guard, plan, socket);
+        for (;;) raw_call(SYS_exit_group, 0);
+    }
+    raw_call(SYS_close, pair[1]);
+    // SAFETY: as in confine().
+    const sock_fprog program{guard.filter_length, const_cast<sock_filter*>(guard.filter)};
+    const long listener = raw_call(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+                                   SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
+                                   as_long(&program));
+    if (listener < 0) die(report_fd, ChildStep::guard, listener, "filter");
+    send_descriptor(pair[0], static_cast<int>(listener), report_fd);
+    raw_call(SYS_close, listener);
+    char byte = 0;
+    do result = raw_call(SYS_read, pair[0], as_long(&byte), 1);
+    while (result == -EINTR);
+    if (result != 1) die(report_fd, ChildStep::guard, result < 0 ? result : -EPIPE, "waiting for it");
+    raw_call(SYS_close, pair[0]);
+    const int number = static_cast<int>(pid);
+    result = raw_call(SYS_write, report_fd, as_long(&number), sizeof number);
+    if (result != sizeof number) die(report_fd, ChildStep::guard, result < 0 ? result : -EIO, "telling");
+}
+
 SUB_CHILD_SIDE void join_cgroups(const ChildPlan& plan) noexcept {
     for (unsigned i = 0; i < plan.cgroup_task_count; ++i) {
         const long result = raw_call(SYS_write, plan.cgroup_tasks[i], as_long("0"), 1);
@@ -257,6 +311,7 @@ SUB_CHILD_SIDE void join_cgroups(const ChildPlan& plan) noexcept {
         const long result = raw_call(SYS_chdir, as_long(plan.cwd));
         if (result < 0) die(report_fd, ChildStep::change_directory, result, plan.cwd);
     }
+    if (parked && plan.guard != nullptr) start_guard(plan, report_fd);
     // The parent blocked every signal around the clone.
     const std::uint64_t no_signals = 0;
     raw_call(SYS_rt_sigprocmask, SIG_SETMASK, as_long(&no_signals), 0, sizeof no_signals);

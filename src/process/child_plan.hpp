@@ -10,6 +10,8 @@ struct sock_filter;
 
 namespace substrate::process {
 
+struct ChildPlan;
+
 // What a child was doing when it failed. Wire values: never renumber.
 enum class ChildStep : std::uint16_t {
     none = 0,
@@ -30,6 +32,7 @@ enum class ChildStep : std::uint16_t {
     detach_old_root = 15,
     join_cgroup = 16,
     landlock = 17,
+    guard = 18,
 };
 const char* to_string(ChildStep step);
 
@@ -40,6 +43,18 @@ struct FdPlacement {
 };
 inline constexpr unsigned kMaxPlacements = 6;
 inline constexpr unsigned kMaxCgroupTasks = 4;
+
+// A second process beside the command: it answers the calls that `filter` hands over. Cloned from the
+// child when that has all its restrictions, so that it can do no more than the command; it has
+// a copy of the memory, the working directory, and no descriptor but `socket`, over which
+// comes the filter's listener (SCM_RIGHTS, with one byte). It sends one byte back when it
+// has it: only then is the program executed. It lives until `main` returns.
+struct ChildGuard {
+    const sock_filter* filter = nullptr;
+    unsigned short filter_length = 0;
+    void (*main)(const ChildGuard& guard, const ChildPlan& plan, int socket) noexcept = nullptr;
+    const void* context = nullptr;  // main's own
+};
 
 // Everything that a child does between clone(2) and execve(2), prepared by
 // the parent. Borrowed pointers only: the child allocates nothing.
@@ -70,6 +85,9 @@ struct ChildPlan {
     // Of a parked child: the last descriptor of the release is a Landlock ruleset, which
     // restricts it. It is known no earlier: the program's own files are among its rules.
     bool landlock = false;
+    // Of a parked child, read after the release. It then says by the number of the guard's
+    // process, a pid_t, on the release socket that it has one. Not owned.
+    const ChildGuard* guard = nullptr;
     // Targets are 0, 1, 2, … without gaps; everything above is closed.
     FdPlacement placements[kMaxPlacements] = {};
     unsigned placement_count = 0;

@@ -82,6 +82,7 @@ const char* to_string(ChildStep step) {
         case ChildStep::detach_old_root: return "detach the old root";
         case ChildStep::join_cgroup: return "join the cgroup";
         case ChildStep::landlock: return "Landlock";
+        case ChildStep::guard: return "path guard";
     }
     return "unknown";
 }

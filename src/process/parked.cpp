@@ -44,6 +44,7 @@ struct ParkedChild::State {
     Child child;
     std::optional<sys::ProcessorApart> apart;
     bool reaped = false;
+    pid_t guard_pid = -1;
 
     ~State() {
         apart.reset();
@@ -74,7 +75,9 @@ Result<ParkedChild> ParkedChild::park(const ChildPlan& plan) {
 
 pid_t ParkedChild::pid() const { return state_->child.pid; }
 
-Result<> ParkedChild::release(const Program& program, std::span<const int> stdio) {
+pid_t ParkedChild::guard_pid() const { return state_->guard_pid; }
+
+Result<> ParkedChild::release(const Program& program, std::span<const int> stdio, const ChildGuard* guard) {
     State& state = *state_;
     state.program = program;
     state.argv = pointers(state.program.argv);
@@ -89,7 +92,14 @@ Result<> ParkedChild::release(const Program& program, std::span<const int> stdio
     }
     state.plan.cwd = state.program.cwd.c_str();
     state.plan.umask = state.program.umask;
-    return sys::send_message(state.socket.get(), "x", stdio);
+    state.plan.guard = guard;
+    if (guard == nullptr) return sys::send_message(state.socket.get(), "x", stdio);
+    std::array<char, sizeof(ChildReport)> bytes{};
+    SUB_TRY_ASSIGN(const std::size_t size, sys::exchange(state.socket.get(), "x", stdio, bytes));
+    if (size == 0) return fail({Errc::unavailable, "the command's process has ended"});
+    if (size != sizeof state.guard_pid) return fail(report_in(bytes, size));
+    std::memcpy(&state.guard_pid, bytes.data(), sizeof state.guard_pid);
+    return {};
 }
 
 Result<> ParkedChild::root_is_entered() { return sys::send_message(state_->socket.get(), "x"); }

@@ -46,7 +46,10 @@ class ParkedChild {
     // Sends it on its way to `program` with `stdio` as its descriptors 0, 1 and 2, and the ruleset
     // behind them for ChildPlan::landlock. An error: it has
     // not gone, and never will. Does not wait for the execve(2): why that failed says failure().
-    Result<> release(const Program& program, std::span<const int> stdio);
+    // With a `guard`, which must live until the child was reaped, it waits until that is at work.
+    Result<> release(const Program& program, std::span<const int> stdio, const ChildGuard* guard = nullptr);
+    // The guard's process, a child of ours; -1 for none.
+    pid_t guard_pid() const;
     // Somebody has reaped it, as one of all children.
     void note_reaped();
     // Of a child that was released and reaped: why it has not executed its program.

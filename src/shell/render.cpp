@@ -39,6 +39,7 @@ std::string enforcement_text(const Enforcement& layers) {
     add(layers.no_new_privs, "no_new_privs");
     if (!layers.seccomp.empty()) add(true, fmt::format("seccomp {}", layers.seccomp));
     if (layers.landlock_abi > 0) add(true, fmt::format("Landlock ABI {}", layers.landlock_abi));
+    if (layers.fs_guard > 0) add(true, fmt::format("{} denied by name", layers.fs_guard));
     add(!layers.cgroup.empty(), "limits");
     return text.empty() ? "none" : text;
 }

@@ -62,6 +62,7 @@ void fill_span(Span& span, const Machine& machine, const Project& project, const
                         .no_new_privs = true,
                         .capabilities_dropped = true,
                         .landlock_abi = plan.landlock.abi,
+                        .fs_guard = static_cast<int>(plan.guard.patterns.size() + plan.guard.paths.size()),
                         .cgroup = {}};  // by who knows the world's group
     span.replay = replay_context(request, order, plan);
 }

@@ -32,6 +32,12 @@ Result<UniqueFd> open_resolved(int dir, const std::string& path, int flags, mode
 
 }  // namespace
 
+int open_resolving(int dir, const char* path, std::uint64_t flags, std::uint64_t resolve) {
+    const open_how how{.flags = flags | O_CLOEXEC, .mode = 0, .resolve = resolve};
+    const long fd = ::syscall(SYS_openat2, dir, path, &how, sizeof how);
+    return fd < 0 ? -errno : static_cast<int>(fd);
+}
+
 Result<UniqueFd> open_at(int dir, const std::string& name, int flags, mode_t mode) {
     int fd = -1;
     do fd = ::openat(dir, name.c_str(), flags | O_CLOEXEC, mode);

@@ -29,6 +29,9 @@ Result<UniqueFd> open_beneath(int dir, const std::string& path, int flags, mode_
 // `root` were "/".
 Result<UniqueFd> open_in_root(int root, const std::string& path, int flags);
 
+// openat2(2) with these flags and RESOLVE_* bits: a descriptor, or -errno.
+int open_resolving(int dir, const char* path, std::uint64_t flags, std::uint64_t resolve);
+
 // Up to buffer.size() bytes; 0 at the end.
 Result<std::size_t> read_some(int fd, std::span<char> buffer);
 // Until the end or `limit` bytes; more than `limit` is Errc::invalid.

@@ -1,12 +1,19 @@
 #include "sys/signals.hpp"
 
+#include <dirent.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstdlib>
+#include <memory>
+#include <string>
+
+#include "sys/file.hpp"
 
 namespace substrate::sys {
 
@@ -50,6 +57,30 @@ std::optional<Reaped> reap_any() {
 }
 
 bool other_processes_exist() { return ::kill(-1, 0) == 0; }
+
+bool other_processes_exist(std::span<const pid_t> but) {
+    if (!other_processes_exist()) return false;
+    const auto is_one = [&](long pid) { return std::ranges::find(but, pid) != but.end(); };
+    const std::unique_ptr<DIR, int (*)(DIR*)> proc(::opendir("/proc"), ::closedir);
+    if (!proc) return true;
+    for (const dirent* entry = ::readdir(proc.get()); entry != nullptr; entry = ::readdir(proc.get())) {
+        char* end = nullptr;
+        const long pid = std::strtol(entry->d_name, &end, 10);
+        if (*end != '\0' || pid <= 1 || is_one(pid)) continue;
+        // "pid (name) state parent …", and a name may hold anything but ends last.
+        const auto stat = read_file("/proc/" + std::string(entry->d_name) + "/stat", 4096);
+        if (!stat) continue;  // gone meanwhile
+        const std::size_t after = stat->rfind(") ");
+        const bool known = after != std::string::npos && after + 4 < stat->size();
+        if (!known || !is_one(std::strtol(stat->c_str() + after + 4, nullptr, 10))) return true;
+    }
+    return false;
+}
+
+void end_child(pid_t pid) {
+    (void)::kill(pid, SIGKILL);
+    while (::waitpid(pid, nullptr, __WALL) < 0 && errno == EINTR) continue;
+}
 
 Result<> send_signal(pid_t target, int signal) {
     if (::kill(target, signal) != 0) return fail(Error::last_os("kill"));

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <optional>
+#include <span>
 
 #include "base/result.hpp"
 #include "sys/unique_fd.hpp"
@@ -31,6 +32,10 @@ std::optional<Reaped> reap_any();
 
 // True when any process but ourselves exists in this pid namespace. For PID 1.
 bool other_processes_exist();
+// The same, but for those in `but` and their children: by /proc, which must show all.
+bool other_processes_exist(std::span<const pid_t> but);
+// Kills our child and reaps it.
+void end_child(pid_t pid);
 Result<> send_signal(pid_t pid_or_negative_group, int signal);
 // The process cannot be traced or read through /proc by others of the same user.
 Result<> forbid_tracing();

@@ -51,6 +51,12 @@ struct Received {
 // One recvmsg(2). A message or control data cut short is an error.
 Result<Received> receive_message(int socket, std::span<char> buffer);
 
+// Sends `bytes` with the descriptors and waits for one message back: how many bytes of `reply` it
+// fills, 0 when the peer has closed. In between, nothing but our own stack is touched: a peer that
+// shares our memory finds it whole.
+Result<std::size_t> exchange(int socket, std::string_view bytes, std::span<const int> fds,
+                             std::span<char> reply);
+
 // True once `fd` is readable, has an error or was hung up; false after
 // `timeout_ms` (negative: no limit).
 Result<bool> wait_readable(int fd, int timeout_ms);

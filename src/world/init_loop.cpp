@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <array>
 #include <optional>
 #include <utility>
@@ -18,6 +19,7 @@
 #include "world/command_rules.hpp"
 #include "world/init_protocol.hpp"
 #include "world/packet.hpp"
+#include "world/path_guard.hpp"
 
 namespace substrate::world {
 namespace {
@@ -55,13 +57,17 @@ Result<> check_streams(const std::vector<sys::UniqueFd>& stdio) {
 class InitLoop {
   public:
     InitLoop(int control, const plan::WorldPlan& plan, const Staging& staging,
-             const std::vector<sock_filter>& seccomp, process::ParkedChild first)
+             const std::vector<sock_filter>& seccomp, std::optional<PathGuard> guard,
+             process::ParkedChild first)
         : control_(control),
           plan_(plan),
           capture_(plan.capture, staging),
           rules_(plan.landlock, plan.capture),
           seccomp_(seccomp),
-          child_(std::move(first)) {}
+          guard_(std::move(guard)),
+          child_(std::move(first)) {
+        if (guard_) child_guard_ = guard_->child_guard();
+    }
 
     Result<> run();
 
@@ -76,6 +82,9 @@ class InitLoop {
     Result<> finish(const sys::Reaped& command);
     std::vector<std::string> full_places() const;
     Result<> release_capture();
+    bool needs_guard() const;
+    bool others_exist() const;
+    void end_guards();
     Result<> send(const Event& event) { return send_packet(control_, encode(event), {}); }
 
     int control_;
@@ -83,7 +92,10 @@ class InitLoop {
     CaptureMount capture_;
     CommandRules rules_;
     const std::vector<sock_filter>& seccomp_;
-    pid_t command_ = -1;  // the running command, -1 when there is none
+    std::optional<PathGuard> guard_;  // none: the plan denies nothing by name
+    process::ChildGuard child_guard_;
+    std::vector<pid_t> guards_;  // processes: of the command, and of those of background processes
+    pid_t command_ = -1;         // the running command, -1 when there is none
     // The running command, or the process of the next one. Only while no background
     // processes live on: they would see it, and it would be counted as one of them.
     std::optional<process::ParkedChild> child_;
@@ -174,12 +186,34 @@ Result<> InitLoop::start(ExecOrder order, const std::vector<sys::UniqueFd>& stdi
     // A process of the world may have killed the one that waited.
     for (bool fresh = !child_;; fresh = true) {
         if (fresh) SUB_TRY(park());
-        auto released = child_->release(program, fds);
+        auto released = child_->release(program, fds, needs_guard() ? &child_guard_ : nullptr);
         if (!released && !fresh) continue;
         SUB_TRY(std::move(released));
+        if (child_->guard_pid() > 0) guards_.push_back(child_->guard_pid());
         command_ = child_->pid();
         return {};
     }
+}
+
+// By its patterns, or because somebody could make a path that is denied and cannot be masked.
+bool InitLoop::needs_guard() const {
+    if (!guard_) return false;
+    if (!plan_.guard.patterns.empty()) return true;
+    const std::size_t prefix = plan_.capture.project.str().size() + 1;
+    return std::ranges::any_of(plan_.guard.paths, [&](const WorldPath& path) {
+        return !sys::open_in_root(capture_.fd(), path.str().substr(prefix), O_PATH);
+    });
+}
+
+// Guards do not count: each ends by itself once nobody is left whom it answers.
+bool InitLoop::others_exist() const {
+    return guards_.empty() ? sys::other_processes_exist() : sys::other_processes_exist(guards_);
+}
+
+// Before a capture is looked at, nobody may be about to finish a dead process's call.
+void InitLoop::end_guards() {
+    for (const pid_t guard : guards_) sys::end_child(guard);
+    guards_.clear();
 }
 
 // Before the first command: what its process has made is the whole world's.
@@ -209,13 +243,15 @@ Result<> InitLoop::reap() {
     std::optional<sys::Reaped> command;
     while (const auto reaped = sys::reap_any()) {
         if (reaped->pid == command_) command = reaped;
+        std::erase(guards_, reaped->pid);
         if (!child_ || reaped->pid != child_->pid()) continue;
         child_->note_reaped();
         if (reaped->pid != command_) child_.reset();
     }
     if (command) return finish(*command);
-    if (command_ < 0 && background_ && !sys::other_processes_exist()) {
+    if (command_ < 0 && background_ && !others_exist()) {
         background_ = false;
+        end_guards();
         SUB_TRY(release_capture());
         return send(Quiet{});
     }
@@ -226,7 +262,8 @@ Result<> InitLoop::finish(const sys::Reaped& command) {
     const std::optional<Error> failure = child_->failure();
     child_.reset();
     command_ = -1;
-    background_ = sys::other_processes_exist();
+    background_ = others_exist();
+    if (!background_) end_guards();
     if (failure) {
         if (!background_) SUB_TRY(release_capture());
         return send(Failed{failure->message(), failure->os_errno()});
@@ -265,7 +302,11 @@ Result<process::ParkedChild> park_first(const plan::WorldPlan& plan,
 
 Result<> serve_world(int control, const plan::WorldPlan& plan, const Staging& staging,
                      const std::vector<sock_filter>& seccomp, process::ParkedChild first) {
-    return InitLoop(control, plan, staging, seccomp, std::move(first)).run();
+    std::optional<PathGuard> guard;
+    if (plan.guard != plan::GuardPlan{}) {
+        SUB_TRY_ASSIGN(guard, PathGuard::make(plan));
+    }
+    return InitLoop(control, plan, staging, seccomp, std::move(guard), std::move(first)).run();
 }
 
 }  // namespace substrate::world

@@ -19,6 +19,7 @@
 #include "sys/file.hpp"
 #include "sys/landlock.hpp"
 #include "sys/namespace.hpp"
+#include "sys/seccomp_notify.hpp"
 #include "sys/socket.hpp"
 #include "world/init_protocol.hpp"
 #include "world/packet.hpp"
@@ -178,6 +179,19 @@ class Scratch {
     std::string path_;
 };
 
+// What a guard needs: calls that are handed over, and the memory of their callers, which Yama gives
+// to their parents only (Documentation/admin-guide/LSM/Yama.rst).
+plan::Capability path_guard() {
+    if (const auto calls = sys::check_path_calls(); !calls)
+        return {.ok = false, .reason = calls.error().message(), .fix = "use Linux 5.19 or newer"};
+    const std::string scope = first_line(sys::read_file("/proc/sys/kernel/yama/ptrace_scope"));
+    if (!scope.empty() && scope != "0")
+        return {.ok = false,
+                .reason = "kernel.yama.ptrace_scope is " + scope + ": no process may read another's memory",
+                .fix = "sysctl kernel.yama.ptrace_scope=0"};
+    return {.ok = true, .reason = {}, .fix = {}};
+}
+
 Result<> probe_namespaces(plan::HostFacts& facts, const ProbeOptions& options) {
     constexpr int kBase = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
     SUB_TRY_ASSIGN(const Scratch scratch, Scratch::make(options.scratch));
@@ -249,6 +263,7 @@ Result<plan::HostFacts> probe_host(const Env& env, const ProbeOptions& options) 
     SUB_TRY_ASSIGN(facts.uid_extents, id_extents(all_ids, "uid_map", facts.uid));
     SUB_TRY_ASSIGN(facts.gid_extents, id_extents(all_ids, "gid_map", facts.gid));
     facts.fuse_binary = find_program(env, "fuse-overlayfs");
+    facts.path_guard = path_guard();
     SUB_TRY(probe_namespaces(facts, options));
     return facts;
 }

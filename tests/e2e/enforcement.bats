@@ -78,9 +78,9 @@ policy() {
 }
 
 @test "what worlds do not enforce of a policy is said with each command, and recorded" {
-    policy $'fs:\n  deny: ["**/.env"]'
+    policy $'fs:\n  deny: ["**/.en[v"]'
     run --separate-stderr -0 substrate -c true
-    contains "$stderr" 'degraded: fs: fs.deny "**/.env" is not enforced by worlds'
+    contains "$stderr" 'degraded: fs: fs.deny "**/.en[v" is not enforced by worlds' 'a bracket that does not end'
     equal degraded fs "$(last '.degradations[0].component')"
     policy $'world:\n  seccomp: false'
     run --separate-stderr -0 substrate -c 'grep Seccomp: /proc/self/status'

@@ -1,0 +1,89 @@
+#include "world/path_guard.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include "base/paths.hpp"
+#include "sys/seccomp_notify.hpp"
+#include "sys/socket.hpp"
+#include "world/path_guard_calls.hpp"
+
+namespace substrate::world {
+namespace {
+
+constexpr int kLookAfterWorkersMs = 100;
+constexpr std::string_view kDeleted = " (deleted)";  // the kernel's word behind a name that is no more
+
+// The rest of the guard's life: until nobody is left whose calls it answers.
+Result<> serve(const PathGuard& guard, const process::ChildPlan& plan, int socket) {
+    std::array<char, 1> byte{};
+    SUB_TRY_ASSIGN(auto received, sys::receive_message(socket, byte));
+    if (received.fds.size() != 1) return {};  // the command has failed before
+    const sys::CallListener listener(std::move(received.fds.front()));
+    CallAnswerer answerer(guard, listener, {plan.program, plan.fallback_program});
+    SUB_TRY(sys::send_message(socket, "r"));
+    ::close(socket);
+    for (;;) {
+        pollfd polled{listener.fd(), POLLIN, 0};
+        const int ready = ::poll(&polled, 1, answerer.has_workers() ? kLookAfterWorkersMs : -1);
+        if (ready < 0 && errno != EINTR) return fail(Error::last_os("poll"));
+        answerer.look_after_workers();
+        if ((polled.revents & POLLIN) != 0) {
+            SUB_TRY_ASSIGN(const auto notice, listener.receive());
+            if (notice) answerer.answer(*notice);
+        } else if ((polled.revents & (POLLHUP | POLLERR)) != 0) {
+            return {};
+        }
+    }
+}
+
+void guard_main(const process::ChildGuard& guard, const process::ChildPlan& plan, int socket) noexcept {
+    // Nothing of a terminal or of the command's job control reaches it.
+    ::setsid();
+    ::prctl(PR_SET_NAME, "substrate-guard", 0, 0, 0);
+    // A failure ends it, and every call that it should answer fails with ENOSYS.
+    (void)serve(*static_cast<const PathGuard*>(guard.context), plan, socket);
+}
+
+}  // namespace
+
+Result<PathGuard> PathGuard::make(const plan::WorldPlan& plan) {
+    PathGuard guard;
+    std::vector<std::string> patterns = plan.guard.patterns;
+    for (const WorldPath& path : plan.guard.paths) patterns.push_back(literal_pattern(path.str()));
+    SUB_TRY_ASSIGN(guard.patterns_, PathPatterns::compile(patterns));
+    guard.project_ = plan.capture.project.str();
+    guard.alias_ = plan.capture.alias.str();
+    guard.filter_ = sys::path_call_filter();
+    return guard;
+}
+
+std::string PathGuard::canonical(const std::string& name) const {
+    return !alias_.empty() && is_within(name, alias_) ? project_ + name.substr(alias_.size()) : name;
+}
+
+bool PathGuard::denies(const std::string& name) const {
+    const std::string path = canonical(name);
+    if (patterns_.names(path)) return true;
+    return path.ends_with(kDeleted) &&
+           patterns_.names(std::string_view(path).substr(0, path.size() - kDeleted.size()));
+}
+
+bool PathGuard::may_move(const std::string& from, const std::string& to) const {
+    return patterns_.keeps_names(canonical(from), canonical(to));
+}
+
+process::ChildGuard PathGuard::child_guard() const {
+    return {.filter = filter_.data(),
+            .filter_length = static_cast<unsigned short>(filter_.size()),
+            .main = guard_main,
+            .context = this};
+}
+
+}  // namespace substrate::world
