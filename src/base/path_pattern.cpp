@@ -1,6 +1,7 @@
 #include "base/path_pattern.hpp"
 
 #include <algorithm>
+#include <bit>
 
 #include "base/paths.hpp"
 
@@ -125,7 +126,10 @@ Result<PathPatterns> PathPatterns::compile(const std::vector<std::string>& patte
             if (!component) return fail(wrong(text, component.error().message()));
             literal =
                 literal && component->tokens.size() == 1 && component->tokens[0].kind == Token::Kind::text;
-            if (literal) pattern.head += "/" + component->tokens[0].text;
+            if (literal) {
+                pattern.head += "/" + component->tokens[0].text;
+                ++pattern.head_components;
+            }
             // A second `**` in a row says nothing more.
             if (!component->any_depth || pattern.components.empty() || !pattern.components.back().any_depth)
                 pattern.components.push_back(std::move(*component));
@@ -186,15 +190,14 @@ bool PathPatterns::is_named(const Pattern& pattern, States states) {
     return (states >> pattern.components.size() & 1) != 0;
 }
 
-PathPatterns::States PathPatterns::after(const Pattern& pattern, std::string_view path) {
-    States states = closed(pattern, 1);
+PathPatterns::States PathPatterns::after(const Pattern& pattern, States states, std::string_view path) {
     std::size_t at = 0;
     for (std::string_view name = next_component(path, at); !name.empty() && states != 0;
          name = next_component(path, at)) {
         if (is_named(pattern, states)) return states;
         States next = 0;
-        for (std::size_t i = 0; i < pattern.components.size(); ++i) {
-            if ((states >> i & 1) == 0) continue;
+        for (States left = states; left != 0; left &= left - 1) {
+            const auto i = static_cast<std::size_t>(std::countr_zero(left));
             const Component& component = pattern.components[i];
             if (component.any_depth) next |= States{1} << i;
             else if (matches(component, name)) next |= States{1} << (i + 1);
@@ -206,16 +209,17 @@ PathPatterns::States PathPatterns::after(const Pattern& pattern, std::string_vie
 
 bool PathPatterns::names(std::string_view path) const {
     return std::ranges::any_of(patterns_, [&](const Pattern& pattern) {
-        return (pattern.head.empty() || is_within(path, pattern.head)) &&
-               is_named(pattern, after(pattern, path));
+        // Most patterns of a project have the same head: it is compared as one text.
+        if (!pattern.head.empty() && !is_within(path, pattern.head)) return false;
+        const States behind = closed(pattern, States{1} << pattern.head_components);
+        return is_named(pattern, after(pattern, behind, path.substr(pattern.head.size())));
     });
 }
 
 bool PathPatterns::keeps_names(std::string_view from, std::string_view to) const {
     if (names(to)) return true;
-    return std::ranges::all_of(patterns_, [&](const Pattern& pattern) {
-        return (after(pattern, from) & ~after(pattern, to)) == 0;
-    });
+    return std::ranges::all_of(
+        patterns_, [&](const Pattern& pattern) { return (after(pattern, from) & ~after(pattern, to)) == 0; });
 }
 
 }  // namespace substrate

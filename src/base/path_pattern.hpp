@@ -47,6 +47,7 @@ class PathPatterns {
     };
     struct Pattern {
         std::string head;  // the path that its components without globs begin with; "" for none
+        std::size_t head_components = 0;
         std::vector<Component> components;
     };
     // Bit i: the next component of a path is compared with component i. The bit after the
@@ -58,7 +59,10 @@ class PathPatterns {
     static bool matches(const Token& token, std::string_view text, std::size_t& at);
     static bool matches(const Component& component, std::string_view name);
     static States closed(const Pattern& pattern, States states);
-    static States after(const Pattern& pattern, std::string_view path);
+    static States after(const Pattern& pattern, States states, std::string_view path);
+    static States after(const Pattern& pattern, std::string_view path) {
+        return after(pattern, closed(pattern, 1), path);
+    }
     static bool is_named(const Pattern& pattern, States states);
 
     std::vector<Pattern> patterns_;

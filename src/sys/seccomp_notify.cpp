@@ -98,7 +98,13 @@ constexpr std::array<std::uint32_t, 18> kNotPermitted = {SYS_io_uring_setup,
                                                          SYS_fspick,
                                                          SYS_mount_setattr,
                                                          SYS_acct};
-constexpr std::array<std::uint32_t, 2> kNotHere = {SYS_clone3, SYS_landlock_create_ruleset};
+constexpr std::array kNotHere = {
+    std::uint32_t{SYS_clone3},
+    std::uint32_t{SYS_landlock_create_ruleset},
+#if defined(__x86_64__)
+    std::uint32_t{SYS_uselib},
+#endif
+};
 constexpr std::uint32_t kNamespaceFlags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET |
                                           CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP |
                                           0x80;  // CLONE_NEWTIME

@@ -27,6 +27,8 @@ Result<> serve(const PathGuard& guard, const process::ChildPlan& plan, int socke
     if (received.fds.size() != 1) return {};  // the command has failed before
     const sys::CallListener listener(std::move(received.fds.front()));
     CallAnswerer answerer(guard, listener, {plan.program, plan.fallback_program});
+    // Nothing of a capture is held longer than a call takes.
+    if (::chdir("/") != 0) return fail(Error::last_os("chdir"));
     SUB_TRY(sys::send_message(socket, "r"));
     ::close(socket);
     for (;;) {

@@ -19,6 +19,7 @@ extern "C" {
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 #include "base/paths.hpp"
 #include "sys/file.hpp"
@@ -44,10 +45,7 @@ CallAnswerer::CallAnswerer(const PathGuard& guard, const sys::CallListener& list
     : guard_(guard),
       listener_(listener),
       first_programs_(first_programs),
-      first_directory_(::open(".", O_PATH | O_DIRECTORY | O_CLOEXEC)) {
-    // Nothing of a capture is held longer than a call takes.
-    (void)::chdir("/");
-}
+      first_directory_(::open(".", O_PATH | O_DIRECTORY | O_CLOEXEC)) {}
 
 void CallAnswerer::answer(const sys::CallNotice& notice) {
     const Call call{.notice = notice, .memory = CallerMemory(notice.caller), .walk = PathWalk(notice.caller)};
@@ -254,18 +252,20 @@ CallAnswerer::Answer CallAnswerer::read_link(const Call& call, int directory, st
 // thread may put there instead is executed without having been read.
 CallAnswerer::Answer CallAnswerer::execute(const Call& call, int directory, std::uint64_t path, int flags) {
     const Answer pass{.how = Answer::How::pass};
-    if (first_directory_) {
-        for (const char* program : first_programs_) {
+    std::string readable;
+    if (first_directory_ && call.memory.read_path(path, readable) == EPERM) {
+        for (const char*& program : first_programs_) {
             // SAFETY: the address is where our copy of the text lies; the caller's is the same until it
-            // executes, and cannot be read.
+            // executes, and cannot be read. Once for each text: no later program may use the address.
             if (program == nullptr || path != reinterpret_cast<std::uintptr_t>(program)) continue;
+            const std::string text = std::exchange(program, nullptr);
             Place place;
-            if (call.walk.find(first_directory_.get(), program, /*follow=*/true, place) != 0) return pass;
+            if (call.walk.find(first_directory_.get(), text, /*follow=*/true, place) != 0) return pass;
             const int error = judge(call, place.name);
             return error != 0 ? Answer{error} : pass;
         }
-        first_directory_.reset();
     }
+    first_directory_.reset();
     Place place;
     const int error = judged_object(call, directory, path, flags, place);
     return error == EACCES && is_denied(place.name) ? Answer{EACCES} : pass;
@@ -305,8 +305,7 @@ CallAnswerer::Answer CallAnswerer::bind_socket(const Call& call) const {
     // directory is swapped for a link meanwhile, an empty socket is made elsewhere.
     if (base && ::fchdir(base.get()) != 0) return {errno};
     const int error = result_of(::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), size));
-    (void)::chdir("/");
-    return {error};
+    return {::chdir("/") != 0 && error == 0 ? errno : error};
 }
 
 }  // namespace substrate::world

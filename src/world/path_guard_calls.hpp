@@ -68,8 +68,10 @@ class CallAnswerer {
     Answer open_found(const Call& call, const OpenRequest& request, const Place& place);
     Answer create(const Call& call, const OpenRequest& request, const Named& named);
     Answer reopen(const Call& call, std::uint64_t flags, std::uint64_t mode, const Place& place);
-    Answer open_beside(const Call& call, std::uint64_t flags, int object);
-    Answer give(const Call& call, std::uint64_t asked, std::uint64_t used, sys::UniqueFd fd) const;
+    Answer open_beside(const Call& call, std::uint64_t flags, const Place& place);
+    // `judged`: the name that was.
+    Answer give(const Call& call, std::uint64_t asked, std::uint64_t used, const std::string& judged,
+                sys::UniqueFd fd) const;
 
     // path_guard_calls.cpp
     Answer make_entry(const Call& call, int directory, std::uint64_t path, mode_t mode, dev_t device) const;

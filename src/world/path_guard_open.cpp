@@ -130,7 +130,7 @@ CallAnswerer::Answer CallAnswerer::create(const Call& call, const OpenRequest& r
         const std::uint64_t used = request.flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY;
         sys::UniqueFd fd(::openat(place.parent.get(), place.last.c_str(), static_cast<int>(used),
                                   static_cast<mode_t>(request.mode & 07777)));
-        if (fd) return give(call, request.flags, used, std::move(fd));
+        if (fd) return give(call, request.flags, used, place.name, std::move(fd));
         const bool other = errno == ELOOP || errno == EEXIST || errno == ENXIO || errno == EWOULDBLOCK;
         if (!other || only_new) return {errno};
     }
@@ -146,31 +146,31 @@ CallAnswerer::Answer CallAnswerer::reopen(const Call& call, std::uint64_t flags,
     if ((flags & kTemporary) != 0) ::umask(umask_of(call.notice.caller));
     else if (S_ISDIR(st.st_mode) && (flags & O_CREAT) != 0) return {EISDIR};
     if (S_ISFIFO(st.st_mode) && may_wait && (flags & O_ACCMODE) != O_RDWR)
-        return open_beside(call, flags, place.object.get());
+        return open_beside(call, flags, place);
     if (S_ISCHR(st.st_mode)) {
         constexpr unsigned kMemory = 1, kTerminals = 5;  // Documentation/admin-guide/devices.txt
         if (st.st_rdev == makedev(kTerminals, 0)) {
             const std::string terminal = terminal_of(call.notice.caller);
             if (terminal.empty()) return {ENXIO};
             sys::UniqueFd fd(::open(terminal.c_str(), static_cast<int>(flags | O_NOCTTY | O_CLOEXEC)));
-            return fd ? give(call, flags, flags, std::move(fd)) : Answer{errno};
+            return fd ? give(call, flags, flags, place.name, std::move(fd)) : Answer{errno};
         }
         if (may_wait && major(st.st_rdev) != kMemory && major(st.st_rdev) != kTerminals)
-            return open_beside(call, flags, place.object.get());
+            return open_beside(call, flags, place);
     }
     // A lease on a regular file makes the opener wait for its holder: see fcntl(2).
     const std::uint64_t used = S_ISREG(st.st_mode) ? flags | O_NONBLOCK : flags;
     sys::UniqueFd fd(open_again(place.object.get(), used, mode & 07777));
-    if (fd) return give(call, flags, used, std::move(fd));
-    if (errno == EWOULDBLOCK && may_wait) return open_beside(call, flags, place.object.get());
+    if (fd) return give(call, flags, used, place.name, std::move(fd));
+    if (errno == EWOULDBLOCK && may_wait) return open_beside(call, flags, place);
     return {errno};
 }
 
 // By a process that can wait for as long as it takes.
-CallAnswerer::Answer CallAnswerer::open_beside(const Call& call, std::uint64_t flags, int object) {
+CallAnswerer::Answer CallAnswerer::open_beside(const Call& call, std::uint64_t flags, const Place& place) {
     const auto worker = process::fork_worker([&] {
-        sys::UniqueFd fd(open_again(object, flags, 0));
-        const Answer answer = fd ? give(call, flags, flags, std::move(fd)) : Answer{errno};
+        sys::UniqueFd fd(open_again(place.object.get(), flags, 0));
+        const Answer answer = fd ? give(call, flags, flags, place.name, std::move(fd)) : Answer{errno};
         if (answer.how == Answer::How::value) listener_.answer(call.notice.id, 0, answer.error);
     });
     if (!worker) return {worker.error().os_errno()};
@@ -179,9 +179,9 @@ CallAnswerer::Answer CallAnswerer::open_beside(const Call& call, std::uint64_t f
 }
 
 CallAnswerer::Answer CallAnswerer::give(const Call& call, std::uint64_t asked, std::uint64_t used,
-                                        sys::UniqueFd fd) const {
+                                        const std::string& judged, sys::UniqueFd fd) const {
     // It may have got another name since it was judged.
-    if (is_denied(name_of(fd.get()))) return {EACCES};
+    if (const std::string name = name_of(fd.get()); name != judged && is_denied(name)) return {EACCES};
     if (asked != used && ::fcntl(fd.get(), F_SETFL, static_cast<int>(asked & kChangeable)) != 0)
         return {errno};
     if (const int error = listener_.give(call.notice.id, fd.get(), (asked & O_CLOEXEC) != 0); error != 0)

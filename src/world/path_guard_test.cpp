@@ -150,9 +150,9 @@ TEST_F(PathGuardTest, TheFirstProgramIsJudgedToo) {
     ExecOrder order;
     order.slot.path = world_ + "/slots/0";
     order.cwd = project_;
-    for (const char* name : {"./run.sh", "/proc/self/cwd/run.sh"}) {
-        order.program = project_ + "/run.sh";
-        order.argv = {name};
+    for (const std::string& program : {std::string("./run.sh"), project_ + "/run.sh"}) {
+        order.program = program;
+        order.argv = {"run.sh"};
         ASSERT_TRUE(world->exec(order, {null.get(), null.get(), null.get()}));
         auto event = world->receive();
         if (event && std::holds_alternative<Ready>(*event)) event = world->receive();
