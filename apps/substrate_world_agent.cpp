@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <charconv>
 
+#include "agent/api.hpp"
 #include "model/exit_codes.hpp"
 #include "supervisor/agent.hpp"
 #include "supervisor/client.hpp"
@@ -64,6 +65,8 @@ int main(int argc, char** argv) {
     options.standby = env.variable("SUBSTRATE_STANDBY").value_or("1") != "0";
     auto agent = supervisor::Agent::start(env, *home, options);
     if (!agent) return fail_with(agent.error());
+    const auto api = agent::Api::start(**agent);
+    if (!api) return fail_with(api.error());
     tell(ready_fd, "ready");
     if (auto ended = (*agent)->run(signals->get()); !ended) return fail_with(ended.error());
     return 0;

@@ -102,6 +102,17 @@ void Agent::end_listening(int fd) {
     listening_.erase(fd);
 }
 
+void Agent::begin_request() {
+    const std::scoped_lock lock(mutex_);
+    ++busy_;
+}
+
+void Agent::end_request() {
+    const std::scoped_lock lock(mutex_);
+    --busy_;
+    last_request_ns_ = machine_.env.monotonic_ns();
+}
+
 // The thread that accepts a connection serves it: no hand-over. Before it
 // does, it makes sure that another one waits for the next.
 void Agent::serve() {
@@ -194,6 +205,7 @@ Result<> Agent::serve_until(int stop_fd) {
         for (const int fd : listening_) (void)::shutdown(fd, SHUT_RD);
         servers.swap(servers_);
     }
+    if (door_ != nullptr) door_->close();
     servers.clear();  // waits for the commands that are still running
     tidy(/*everything=*/true);
     return {};

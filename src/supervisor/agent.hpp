@@ -27,6 +27,16 @@ struct AgentOptions {
     std::string identity;                          // of the agent's own program file; see program_identity
 };
 
+// Another way in, beside control.sock. Whatever it starts worlds from are threads that live
+// until it is closed: worlds end with the thread that started them.
+class Door {
+  public:
+    virtual ~Door() = default;
+    // Lets nobody in any more and waits until those who are in have their answer. Called
+    // once, when the agent stops; its worlds are ended afterwards.
+    virtual void close() = 0;
+};
+
 // The per-user daemon: listens on control.sock and serves each connection in a
 // thread of its own. Threads live as long as the agent, because worlds end with
 // the thread that started them.
@@ -43,6 +53,8 @@ class Agent {
     // Serves until it has been idle for long enough, is asked to stop, or
     // `stop_fd` becomes readable. Ends all worlds.
     Result<> run(int stop_fd);
+    // Before run(). `door` is closed by the end of run(), and must live until then.
+    void attach(Door& door) { door_ = &door; }
 
     // For the request handlers.
     const Machine& machine() const { return machine_; }
@@ -57,6 +69,9 @@ class Agent {
     // none is to be taken. While it waits, a stop ends the reading side.
     bool begin_listening(int fd);
     void end_listening(int fd);
+    // Around a request that did not come by control.sock: meanwhile the agent is not idle.
+    void begin_request();
+    void end_request();
     std::int64_t started_ns() const { return started_ns_; }
     std::uint64_t commands() const { return commands_.load(); }
     std::uint64_t reused() const { return reused_.load(); }
@@ -80,6 +95,7 @@ class Agent {
     Home home_;
     AgentOptions options_;
     std::unique_ptr<broker::Broker> broker_;
+    Door* door_ = nullptr;
     sys::UniqueFd lock_;
     sys::UniqueFd listener_;
     sys::UniqueFd wake_;  // eventfd: stop was asked for

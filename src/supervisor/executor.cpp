@@ -311,7 +311,7 @@ Result<> Execution::hear_caller() {
     auto word = caller_.hear();
     if (!word || word->gone) {
         caller_gone_ = true;
-        stop_command(Outcome::killed);
+        stop_command(word ? word->as : Outcome::killed);
     } else if (word->signal != 0) {
         (void)session_world().world.signal(word->signal, /*everything=*/false);
     }

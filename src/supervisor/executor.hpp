@@ -19,8 +19,9 @@ class Caller : public Asker {
     // Readable when there is something to hear.
     virtual int fd() const = 0;
     struct Word {
-        bool gone = false;  // nobody waits for the command any more
-        int signal = 0;     // to be passed on
+        bool gone = false;             // nobody waits for the command any more
+        int signal = 0;                // to be passed on
+        Outcome as = Outcome::killed;  // of a command that ends because nobody waits
     };
     virtual Result<Word> hear() = 0;
     // The command has ended: the caller sums up its output while the change is computed.

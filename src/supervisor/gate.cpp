@@ -332,6 +332,16 @@ Span denied_span(const Machine& machine, const std::string& project, const std::
     return span;
 }
 
+ExecResult record_denial(const Machine& machine, trace::TraceWriter& trace, const std::string& project,
+                         const std::string& session, const Passage& passage, const std::string& span_id) {
+    ExecResult result;
+    result.span = denied_span(machine, project, session, passage, span_id);
+    result.notices = passage.notices;
+    if (auto written = trace.append(result.span); !written)
+        result.notices.push_back("the span was not recorded: " + written.error().describe());
+    return result;
+}
+
 std::vector<broker::Reload> trace_reloads(const Machine& machine, trace::TraceWriter& trace,
                                           broker::Broker& broker) {
     std::vector<broker::Reload> reloads = broker.take_reloads();

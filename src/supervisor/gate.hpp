@@ -69,6 +69,10 @@ void note_observed(Span& span, const Passage& passage);
 Span denied_span(const Machine& machine, const std::string& project, const std::string& session,
                  const Passage& passage, const std::string& span_id);
 
+// Writes that span. What a person must know when it could not be is among the notices.
+ExecResult record_denial(const Machine& machine, trace::TraceWriter& trace, const std::string& project,
+                         const std::string& session, const Passage& passage, const std::string& span_id);
+
 // Records what was read anew since the last call, and returns it.
 std::vector<broker::Reload> trace_reloads(const Machine& machine, trace::TraceWriter& trace,
                                           broker::Broker& broker);

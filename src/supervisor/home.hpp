@@ -14,6 +14,7 @@ struct Home {
     bool is_default = true;
 
     std::string control_socket() const { return path + "/sock/control.sock"; }
+    std::string agent_socket() const { return path + "/sock/agent.sock"; }
     std::string agent_lock() const { return path + "/sock/agent.lock"; }
     std::string agent_log() const { return path + "/agent.log"; }
 };

@@ -1,4 +1,6 @@
 // What each request of the control protocol does.
+#include "supervisor/requests.hpp"
+
 #include <fmt/format.h>
 
 #include <optional>
@@ -104,17 +106,6 @@ Result<std::shared_ptr<Project>> project_of(Agent& agent, const Json& request) {
     return agent.project(path);
 }
 
-// The span of a command that policy did not let run.
-ExecResult record_denial(Agent& agent, const std::string& project, const std::string& session,
-                         const Passage& passage, const std::string& span_id) {
-    ExecResult result;
-    result.span = denied_span(agent.machine(), project, session, passage, span_id);
-    result.notices = passage.notices;
-    if (auto written = agent.trace().append(result.span); !written)
-        result.notices.push_back("the span was not recorded: " + written.error().describe());
-    return result;
-}
-
 Result<Json> run_exec(Agent& agent, Channel& channel, const Json& request) {
     const std::vector<sys::UniqueFd> fds = channel.take_fds();
     if (fds.size() != 3) return fail({Errc::invalid, "three descriptors are needed"});
@@ -127,7 +118,8 @@ Result<Json> run_exec(Agent& agent, Channel& channel, const Json& request) {
                    pass_gate(agent.machine(), agent.trace(), agent.broker(), project->path(), session, exec,
                              Where::world, span_id, caller));
     if (passage.denied) {
-        caller.conclude(record_denial(agent, project->path(), session, passage, span_id));
+        caller.conclude(
+            record_denial(agent.machine(), agent.trace(), project->path(), session, passage, span_id));
         return Json();
     }
     SUB_TRY(execute(agent.machine(), agent.trace(), agent.broker(), *project, passage, span_id,
@@ -144,7 +136,8 @@ Result<Json> run_judge(Agent& agent, Channel& channel, const Json& request) {
     SUB_TRY_ASSIGN(const Passage passage, pass_gate(agent.machine(), agent.trace(), agent.broker(), project,
                                                     exec.session_id, exec, Where::host, span_id, caller));
     if (passage.denied) {
-        const ExecResult result = record_denial(agent, project, exec.session_id, passage, span_id);
+        const ExecResult result =
+            record_denial(agent.machine(), agent.trace(), project, exec.session_id, passage, span_id);
         return Json{{"type", message::kDone}, {"span", to_json(result.span)}, {"notices", result.notices}};
     }
     Span span;
@@ -335,10 +328,10 @@ Result<Json> run_stop(Agent& agent) {
     return Json{{"type", message::kDone}, {"exit", 0}};
 }
 
-Result<Json> answer(Agent& agent, Channel& channel, const Json& request) {
+}  // namespace
+
+Result<Json> answer_plain(Agent& agent, const Json& request) {
     const std::string type = text_of(request, "type");
-    if (type == message::kExec) return run_exec(agent, channel, request);
-    if (type == message::kJudge) return run_judge(agent, channel, request);
     if (type == message::kPolicyState) return policy_state(agent, request);
     if (type == message::kPolicyReload) return policy_reload(agent);
     if (type == message::kApply) return run_apply(agent, request);
@@ -348,8 +341,17 @@ Result<Json> answer(Agent& agent, Channel& channel, const Json& request) {
     if (type == message::kWarm) return run_warm(agent, request);
     if (type == message::kGc) return run_gc(agent, request);
     if (type == message::kStop) return run_stop(agent);
-    if (type == message::kSignal) return Json();  // its command has ended
     return fail({Errc::invalid, "unknown request '" + printable(type) + "'"});
+}
+
+namespace {
+
+Result<Json> answer(Agent& agent, Channel& channel, const Json& request) {
+    const std::string type = text_of(request, "type");
+    if (type == message::kExec) return run_exec(agent, channel, request);
+    if (type == message::kJudge) return run_judge(agent, channel, request);
+    if (type == message::kSignal) return Json();  // its command has ended
+    return answer_plain(agent, request);
 }
 
 }  // namespace

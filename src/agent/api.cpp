@@ -1,0 +1,168 @@
+#include "agent/api.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "agent/problem.hpp"
+#include "base/text.hpp"
+#include "codec/schema_check.hpp"
+#include "sys/socket.hpp"
+
+namespace substrate::agent {
+namespace {
+
+// A command that runs for long takes one of them away from the others.
+constexpr std::size_t kCommands = 48;
+constexpr std::size_t kQueries = 2;
+constexpr std::size_t kWaiting = 1'024;
+
+std::int64_t limit_of(const Env& env, const char* name, std::int64_t otherwise) {
+    const auto text = env.variable(name);
+    std::int64_t value = 0;
+    if (text) std::from_chars(text->data(), text->data() + text->size(), value);
+    return value > 0 ? value : otherwise;
+}
+
+// Without parameters: "application/json; charset=utf-8".
+bool is_json(std::string_view content_type) {
+    content_type = content_type.substr(0, content_type.find(';'));
+    while (content_type.ends_with(' ')) content_type.remove_suffix(1);
+    return content_type.empty() || content_type == "application/json";
+}
+
+}  // namespace
+
+const std::array<Api::Handler, 10> Api::kHandlers = {{
+    {"health", Lane::at_once, &Api::health},
+    {"metrics", Lane::query, &Api::metrics},
+    {"openapi", Lane::at_once, &Api::openapi},
+    {"capabilities", Lane::at_once, &Api::capabilities},
+    {"doctor", Lane::at_once, &Api::doctor},
+    {"gc", Lane::query, &Api::gc},
+    {"trace", Lane::query, &Api::trace},
+    {"execute", Lane::command, &Api::execute},
+    {"execute_stream", Lane::command, &Api::execute_stream},
+    {"cancel", Lane::at_once, &Api::cancel},
+}};
+
+Api::Api(supervisor::Agent& agent)
+    : agent_(agent),
+      budgets_(agent.machine().env),
+      commands_(kCommands, kWaiting),
+      queries_(kQueries, kWaiting) {
+    for (const char* name : {"PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ"})
+        if (auto value = agent.machine().env.variable(name))
+            base_environment_.emplace(name, std::move(*value));
+}
+
+Result<std::unique_ptr<Api>> Api::start(supervisor::Agent& agent) {
+    std::unique_ptr<Api> api(new Api(agent));
+    const Env& env = agent.machine().env;
+    ServerLimits limits;
+    limits.read_ms = limit_of(env, "SUBSTRATE_API_READ_MS", limits.read_ms);
+    limits.write_ms = limit_of(env, "SUBSTRATE_API_WRITE_MS", limits.write_ms);
+    SUB_TRY_ASSIGN(sys::UniqueFd listener, sys::listen_stream(agent.home().agent_socket(), 256));
+    SUB_TRY_ASSIGN(api->server_, HttpServer::start(std::move(listener), agent.machine().facts.uid, limits,
+                                                   [raw = api.get()](HttpRequest&& request,
+                                                                     std::shared_ptr<Exchange> exchange) {
+                                                       raw->handle(std::move(request), std::move(exchange));
+                                                   }));
+    agent.attach(*api);
+    return api;
+}
+
+void Api::close() {
+    (void)::unlink(agent_.home().agent_socket().c_str());
+    server_->close();
+    commands_.close();
+    queries_.close();
+}
+
+// In the server's thread only.
+const Document* Api::document() {
+    if (!document_)
+        if (auto parsed = Document::parse(openapi_text())) document_ = std::move(*parsed);
+    return document_ ? &*document_ : nullptr;
+}
+
+void Api::handle(HttpRequest&& request, std::shared_ptr<Exchange> exchange) {
+    const Document* contract = document();
+    if (contract == nullptr)
+        return exchange->respond(problem(500, "internal", "the API's own document cannot be read"));
+    Document::Found found = contract->find(request.method, request.path);
+    if (!found.known)
+        return exchange->respond(problem(404, "not_found", "there is nothing at " + printable(request.path)));
+    if (found.operation == nullptr) {
+        HttpResponse refusal =
+            problem(405, "method_not_allowed", printable(request.path) + " is for " + found.allow);
+        refusal.headers.emplace_back("Allow", found.allow);
+        return exchange->respond(std::move(refusal));
+    }
+    Call call{.body = nullptr,
+              .parameter = std::move(found.parameter),
+              .peer = std::move(request.peer),
+              .exchange = std::move(exchange)};
+    if (auto refusal = check(*found.operation, request, call.body))
+        return call.exchange->respond(std::move(*refusal));
+    const auto handler = std::ranges::find(kHandlers, found.operation->id, &Handler::operation);
+    if (handler == kHandlers.end())
+        return call.exchange->respond(problem(500, "internal", "nobody does " + found.operation->id));
+    dispatch(*handler, std::move(call));
+}
+
+// The request's form, as the document has it.
+std::optional<HttpResponse> Api::check(const Document::Operation& operation, const HttpRequest& request,
+                                       Json& body) const {
+    if (!request.query.empty()) return problem(400, "invalid", "there are no query parameters here");
+    if (operation.body == nullptr) {
+        if (request.body.empty()) return std::nullopt;
+        return problem(400, "invalid", "this request has no body");
+    }
+    if (request.body.empty() && !operation.body_required) {
+        body = Json::object();
+        return std::nullopt;
+    }
+    if (!is_json(request.content_type))
+        return problem(415, "media_type", "the body is to be application/json");
+    auto parsed = parse_json(request.body);
+    if (!parsed) return problem(400, "invalid", parsed.error().message(), {{"pointer", ""}});
+    body = std::move(*parsed);
+    if (operation.id == "execute" || operation.id == "execute_stream")
+        if (auto refusal = check_agent_id(body)) return refusal;
+    const auto breach = check_schema(document_->json(), *operation.body, body);
+    if (!breach) return problem(breach.error());
+    if (!*breach) return std::nullopt;
+    const std::string where = (*breach)->pointer.empty() ? "the body" : printable((*breach)->pointer);
+    return problem(400, "invalid", where + " " + printable((*breach)->message),
+                   {{"pointer", (*breach)->pointer}});
+}
+
+void Api::dispatch(const Handler& handler, Call call) {
+    if (handler.lane == Lane::at_once) return (this->*handler.run)(call);
+    // While somebody waits for an answer the agent is not idle.
+    agent_.begin_request();
+    call.exchange->hold(std::shared_ptr<void>(nullptr, [this](void*) { agent_.end_request(); }));
+    WorkerPool& pool = handler.lane == Lane::command ? commands_ : queries_;
+    const std::shared_ptr<Exchange> exchange = call.exchange;
+    auto shared = std::make_shared<Call>(std::move(call));
+    const bool taken = pool.post([this, run = handler.run, shared = std::move(shared)] {
+        // Its client may have gone while it waited for its turn.
+        if (shared->exchange->gone()) return;
+        try {
+            (this->*run)(*shared);
+        } catch (const std::exception& thrown) {
+            shared->exchange->respond(problem(500, "internal", printable(thrown.what())));
+            shared->exchange->finish();
+        }
+        if (!shared->exchange->answered())
+            shared->exchange->respond(problem(500, "internal", "the request got no answer"));
+    });
+    if (taken) return;
+    HttpResponse busy = problem(503, "busy", "too many requests wait already");
+    busy.headers.emplace_back("Retry-After", "1");
+    exchange->respond(std::move(busy));
+}
+
+}  // namespace substrate::agent

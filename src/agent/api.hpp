@@ -1,0 +1,81 @@
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "agent/api_caller.hpp"
+#include "agent/budgets.hpp"
+#include "agent/document.hpp"
+#include "agent/execute_request.hpp"
+#include "agent/http_server.hpp"
+#include "agent/worker_pool.hpp"
+#include "base/result.hpp"
+#include "supervisor/agent.hpp"
+
+namespace substrate::agent {
+
+// The HTTP door: listens on agent.sock and answers what schemas/openapi.yaml describes.
+class Api final : public supervisor::Door {
+  public:
+    // `agent` must outlive it, and run() with it attached. Reads the limits SUBSTRATE_API_READ_MS
+    // and SUBSTRATE_API_WRITE_MS (milliseconds) from the agent's environment.
+    static Result<std::unique_ptr<Api>> start(supervisor::Agent& agent);
+    void close() override;
+
+  private:
+    explicit Api(supervisor::Agent& agent);
+    struct Call {
+        Json body;              // null: none
+        std::string parameter;  // of the path
+        Peer peer;
+        std::shared_ptr<Exchange> exchange;
+    };
+    // Who does the work: the server's own thread when it is over at once.
+    enum class Lane : std::uint8_t { at_once, query, command };
+    struct Handler {
+        std::string_view operation;
+        Lane lane;
+        void (Api::*run)(Call&);
+    };
+    static const std::array<Handler, 10> kHandlers;
+
+    void handle(HttpRequest&& request, std::shared_ptr<Exchange> exchange);
+    std::optional<HttpResponse> check(const Document::Operation& operation, const HttpRequest& request,
+                                      Json& body) const;
+    void dispatch(const Handler& handler, Call call);
+    const Document* document();
+
+    void health(Call& call);
+    void metrics(Call& call);
+    void openapi(Call& call);
+    void capabilities(Call& call);
+    void doctor(Call& call);
+    void gc(Call& call);
+    void trace(Call& call);
+    void execute(Call& call);
+    void execute_stream(Call& call);
+    void cancel(Call& call);
+    void run(Call& call, ApiCaller::Answer answer);
+    Result<> run_command(ExecuteRequest request, ApiCaller& caller, const std::string& span_id,
+                         const std::shared_ptr<Exchange>& exchange);
+    HttpResponse over_budget(const std::string& agent_id, const Budgets::Refusal& refusal,
+                             const std::string& span_id);
+
+    supervisor::Agent& agent_;
+    std::map<std::string, std::string> base_environment_;
+    Budgets budgets_;
+    std::optional<Document> document_;  // read when the first request comes
+    WorkerPool commands_;
+    WorkerPool queries_;
+    std::mutex mutex_;
+    std::map<std::string, ApiCaller*> running_;  // by span
+    std::atomic<std::uint64_t> rate_limited_ = 0;
+    std::unique_ptr<HttpServer> server_;  // last: its thread uses the others
+};
+
+}  // namespace substrate::agent

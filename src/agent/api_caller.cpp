@@ -1,0 +1,257 @@
+#include "agent/api_caller.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/timerfd.h>
+
+#include <algorithm>
+#include <array>
+
+#include "agent/problem.hpp"
+#include "base/text.hpp"
+#include "codec/base64.hpp"
+#include "codec/fs_diff_json.hpp"
+#include "sys/file.hpp"
+
+namespace substrate::agent {
+namespace {
+
+constexpr std::size_t kReadSize = 64 * 1024;
+// Larger than usual, so that fewer and larger pieces travel; small enough that many commands stay
+// below what an account's pipes may hold before the kernel shrinks them (pipe(7)).
+constexpr int kPipeSize = 256 * 1024;
+
+Json result_json(const ExecResult& result) {
+    const Span& span = result.span;
+    Json decision = {{"action", span.decision.action}, {"policy_id", span.policy_id}};
+    const auto add = [&](const char* key, const std::string& text) {
+        if (!text.empty()) decision[key] = printable(text);
+    };
+    add("rule", span.decision.rule);
+    add("pattern", span.decision.pattern);
+    add("reason", span.decision.reason);
+    if (!span.decision.restrictions.empty()) {
+        decision["restrictions"] = Json::array();
+        for (const std::string& restriction : span.decision.restrictions)
+            decision["restrictions"].push_back(printable(restriction));
+    }
+    Json json = {{"exit", span.exit},
+                 {"span_id", span.span_id},
+                 {"fs_diff", to_json(span.fs_diff)},
+                 {"outcome", to_string(span.outcome)},
+                 {"policy_decision", std::move(decision)},
+                 {"commit", span.commit},
+                 {"notices", Json::array()}};
+    put_bytes(json, "scopes_used", span.scopes_used);
+    for (const std::string& notice : result.notices) json["notices"].push_back(printable(notice));
+    return json;
+}
+
+}  // namespace
+
+ApiCaller::ApiCaller(std::shared_ptr<Exchange> exchange, Answer answer, std::string span_id)
+    : exchange_(std::move(exchange)), answer_(answer), span_id_(std::move(span_id)) {}
+
+Result<std::unique_ptr<ApiCaller>> ApiCaller::make(std::shared_ptr<Exchange> exchange, Answer answer,
+                                                   std::string span_id) {
+    std::unique_ptr<ApiCaller> caller(new ApiCaller(std::move(exchange), answer, std::move(span_id)));
+    SUB_TRY_DURING(caller->open(), "preparing for a command's output");
+    return caller;
+}
+
+Result<> ApiCaller::open() {
+    buffer_.resize(answer_ == Answer::pieces ? kPipeSize : kReadSize);
+    SUB_TRY(exchange_->open_wake());
+    epoll_.reset(::epoll_create1(EPOLL_CLOEXEC));
+    if (!epoll_) return fail(Error::last_os("epoll_create1"));
+    epoll_event event{.events = EPOLLIN, .data = {}};
+    if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, exchange_->wake_fd(), &event) != 0)
+        return fail(Error::last_os("epoll_ctl"));
+    SUB_TRY(open_tap(taps_[0], "stdout"));
+    SUB_TRY(open_tap(taps_[1], "stderr"));
+    SUB_TRY(listen(/*to_output=*/true));
+    // So that the first word comes once the command has been given to its world.
+    if (answer_ == Answer::pieces) exchange_->wake();
+    return {};
+}
+
+Result<> ApiCaller::open_tap(Tap& tap, const char* name) {
+    tap.name = name;
+    SUB_TRY_ASSIGN(tap.pipe, sys::make_pipe());
+    // The command's end blocks as any pipe does; ours does not.
+    if (::fcntl(tap.pipe.read.get(), F_SETFL, O_NONBLOCK) != 0) return fail(Error::last_os("fcntl"));
+    if (answer_ == Answer::pieces) (void)::fcntl(tap.pipe.read.get(), F_SETPIPE_SZ, kPipeSize);
+    tap.hash.reset(XXH3_createState());
+    XXH3_128bits_reset(tap.hash.get());
+    return {};
+}
+
+Result<> ApiCaller::listen(bool to_output) {
+    if (listens_ == to_output) return {};
+    listens_ = to_output;
+    for (const Tap& tap : taps_) {
+        epoll_event event{.events = EPOLLIN, .data = {}};
+        if (::epoll_ctl(epoll_.get(), to_output ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, tap.pipe.read.get(),
+                        &event) != 0)
+            return fail(Error::last_os("epoll_ctl"));
+    }
+    return {};
+}
+
+Result<> ApiCaller::use_ticket(std::unique_ptr<Budgets::Ticket> ticket) {
+    ticket_ = std::move(ticket);
+    const auto left = ticket_->left_ns();
+    if (!left) return {};
+    timer_.reset(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+    if (!timer_) return fail(Error::last_os("timerfd_create"));
+    epoll_event event{.events = EPOLLIN, .data = {}};
+    if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, timer_.get(), &event) != 0)
+        return fail(Error::last_os("epoll_ctl"));
+    return arm_timer(*left);
+}
+
+Result<> ApiCaller::arm_timer(std::int64_t left_ns) {
+    left_ns = std::max<std::int64_t>(left_ns, 1);  // zero would disarm it
+    const itimerspec when{
+        .it_interval = {},
+        .it_value = {.tv_sec = left_ns / 1'000'000'000, .tv_nsec = left_ns % 1'000'000'000}};
+    if (::timerfd_settime(timer_.get(), 0, &when, nullptr) != 0)
+        return fail(Error::last_os("timerfd_settime"));
+    return {};
+}
+
+void ApiCaller::send_signal(int signal) {
+    {
+        const std::scoped_lock lock(mutex_);
+        signals_.push_back(signal);
+    }
+    exchange_->wake();
+}
+
+Result<supervisor::Caller::Word> ApiCaller::hear() {
+    begin();
+    exchange_->clear_wake();
+    if (exchange_->gone()) return Word{.gone = true};
+    if (timer_) {
+        const std::int64_t left = ticket_->left_ns().value_or(1);
+        if (left <= 0) return Word{.gone = true, .as = Outcome::budget};
+        SUB_TRY(arm_timer(left));
+    }
+    {
+        const std::scoped_lock lock(mutex_);
+        if (!signals_.empty()) {
+            const int signal = signals_.front();
+            signals_.pop_front();
+            if (!signals_.empty()) exchange_->wake();
+            return Word{.signal = signal};
+        }
+    }
+    SUB_TRY(move_output());
+    return Word{};
+}
+
+// Only as much as the client takes: when it does not, the pipe fills, and the command waits.
+Result<> ApiCaller::move_output() {
+    for (Tap& tap : taps_) {
+        if (answer_ == Answer::pieces && !exchange_->has_room()) return listen(/*to_output=*/false);
+        SUB_TRY(listen(/*to_output=*/true));
+        SUB_TRY(move_some(tap));
+    }
+    return {};
+}
+
+// How many bytes it has taken; 0: there are none now.
+Result<std::size_t> ApiCaller::move_some(Tap& tap) {
+    const auto n = sys::read_some(tap.pipe.read.get(), buffer_);
+    if (!n && n.error().os_errno() == EAGAIN) return std::size_t{0};
+    SUB_TRY(n);
+    const std::string_view bytes(buffer_.data(), *n);
+    XXH3_128bits_update(tap.hash.get(), bytes.data(), bytes.size());
+    tap.bytes += bytes.size();
+    if (bytes.empty()) return std::size_t{0};
+    if (answer_ == Answer::pieces) {
+        frame_.assign("{\"type\":\"").append(tap.name).append("\",\"chunk_b64\":\"");
+        append_base64(frame_, bytes);
+        frame_ += "\"}\n";
+        exchange_->write(frame_);
+    } else {
+        const std::size_t room = kKept - tap.kept.size();
+        tap.kept += bytes.substr(0, room);
+        if (bytes.size() > room) tap.truncated = true;
+    }
+    return bytes.size();
+}
+
+Result<> ApiCaller::tell_ended(int) {
+    begin();
+    return {};
+}
+
+// What the command wrote is in the pipes by now. Background processes may go on writing: what
+// is there now is taken, no more.
+Result<OutputRecord> ApiCaller::take_output() {
+    OutputRecord record;
+    for (Tap& tap : taps_) {
+        int waiting = 0;
+        if (::ioctl(tap.pipe.read.get(), FIONREAD, &waiting) != 0)
+            return fail(Error::last_os("ioctl FIONREAD"));
+        for (std::size_t left = static_cast<std::size_t>(waiting); left > 0;) {
+            SUB_TRY_ASSIGN(const std::size_t moved, move_some(tap));
+            if (moved == 0) break;
+            left -= std::min(left, moved);
+        }
+    }
+    const auto digest = [](const Tap& tap) {
+        const XXH128_hash_t value = XXH3_128bits_digest(tap.hash.get());
+        return fmt::format("xxh3:{:016x}{:016x}", value.high64, value.low64);
+    };
+    record.stdout_hash = digest(taps_[0]);
+    record.stderr_hash = digest(taps_[1]);
+    record.stdout_bytes = taps_[0].bytes;
+    record.stderr_bytes = taps_[1].bytes;
+    return record;
+}
+
+void ApiCaller::begin() {
+    if (answer_ == Answer::whole || begun_) return;
+    begun_ = true;
+    exchange_->begin({.content_type = "application/x-ndjson"});
+    send_frame({{"type", "start"}, {"span_id", span_id_}});
+}
+
+void ApiCaller::send_frame(const Json& frame) { exchange_->write(dump_json(frame) + "\n"); }
+
+void ApiCaller::conclude(const ExecResult& result) {
+    begin();
+    // Before the client can know and ask again.
+    ticket_.reset();
+    timer_.reset();
+    if (on_end_) on_end_(result);
+    Json json = result_json(result);
+    if (answer_ == Answer::pieces) {
+        json["type"] = "exit";
+        send_frame(json);
+        exchange_->finish();
+        return;
+    }
+    json["stdout_b64"] = to_base64(taps_[0].kept);
+    json["stderr_b64"] = to_base64(taps_[1].kept);
+    if (taps_[0].truncated) json["stdout_truncated"] = true;
+    if (taps_[1].truncated) json["stderr_truncated"] = true;
+    exchange_->respond(json_response(json));
+}
+
+void ApiCaller::fail_with(const Error& error) {
+    if (begun_) {
+        send_frame({{"type", "error"},
+                    {"error", to_string(error.code())},
+                    {"message", printable(error.describe())}});
+        exchange_->finish();
+        return;
+    }
+    exchange_->respond(problem(error));
+}
+
+}  // namespace substrate::agent

@@ -1,0 +1,93 @@
+#pragma once
+
+#include <xxhash.h>
+
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "agent/budgets.hpp"
+#include "agent/exchange.hpp"
+#include "supervisor/executor.hpp"
+#include "sys/pipe.hpp"
+#include "sys/unique_fd.hpp"
+
+namespace substrate::agent {
+
+// Whoever asked over HTTP for the command that runs now: takes what it writes out of two pipes
+// and puts it into the answer, whole or piece by piece. Lives in the command's thread.
+class ApiCaller final : public supervisor::Caller {
+  public:
+    enum class Answer : std::uint8_t { whole, pieces };
+    // Of a whole answer: this much of each stream is kept, the rest is counted and dropped.
+    static constexpr std::size_t kKept = 4u << 20;
+
+    static Result<std::unique_ptr<ApiCaller>> make(std::shared_ptr<Exchange> exchange, Answer answer,
+                                                   std::string span_id);
+
+    // What the command gets as its outputs.
+    int stdout_fd() const { return taps_[0].pipe.write.get(); }
+    int stderr_fd() const { return taps_[1].pipe.write.get(); }
+    // The command ends when its runtime budget does.
+    Result<> use_ticket(std::unique_ptr<Budgets::Ticket> ticket);
+    Budgets::Ticket* ticket() { return ticket_.get(); }
+    // From any thread.
+    void send_signal(int signal);
+    // Called once when the result is known, before anybody can read it.
+    void on_end(std::function<void(const ExecResult&)> call) { on_end_ = std::move(call); }
+    // The command did not start, or its world failed.
+    void fail_with(const Error& error);
+
+    int fd() const override { return epoll_.get(); }
+    Result<Word> hear() override;
+    Result<> tell_ended(int exit) override;
+    Result<OutputRecord> take_output() override;
+    // Nobody sits at the other end.
+    Result<bool> can_ask() override { return false; }
+    Result<std::optional<broker::Answer>> ask_approval(const broker::ApprovalQuestion&) override {
+        return std::optional<broker::Answer>();
+    }
+    Result<bool> ask_commit(const FsDiff&) override { return false; }
+    void conclude(const ExecResult& result) override;
+
+  private:
+    struct FreeHash {
+        void operator()(XXH3_state_t* state) const { XXH3_freeState(state); }
+    };
+    struct Tap {
+        const char* name = "";
+        sys::Pipe pipe;
+        std::unique_ptr<XXH3_state_t, FreeHash> hash;
+        std::uint64_t bytes = 0;
+        std::string kept;
+        bool truncated = false;
+    };
+    ApiCaller(std::shared_ptr<Exchange> exchange, Answer answer, std::string span_id);
+    Result<> open();
+    Result<> open_tap(Tap& tap, const char* name);
+    Result<> listen(bool to_output);
+    Result<std::size_t> move_some(Tap& tap);
+    Result<> move_output();
+    Result<> arm_timer(std::int64_t left_ns);
+    void begin();
+    void send_frame(const Json& frame);
+
+    std::shared_ptr<Exchange> exchange_;
+    Answer answer_;
+    std::string span_id_;
+    sys::UniqueFd epoll_;
+    sys::UniqueFd timer_;
+    Tap taps_[2];
+    std::vector<char> buffer_;
+    std::string frame_;
+    bool begun_ = false;
+    bool listens_ = false;  // to the pipes
+    std::unique_ptr<Budgets::Ticket> ticket_;
+    std::function<void(const ExecResult&)> on_end_;
+    std::mutex mutex_;
+    std::deque<int> signals_;
+};
+
+}  // namespace substrate::agent

@@ -1,0 +1,150 @@
+// What the API does to run a command: through the same gate and executor as control.sock.
+#include <fcntl.h>
+#include <signal.h>
+
+#include <algorithm>
+
+#include "agent/api.hpp"
+#include "agent/problem.hpp"
+#include "base/ids.hpp"
+#include "base/text.hpp"
+#include "codec/event_json.hpp"
+#include "supervisor/gate.hpp"
+#include "sys/file.hpp"
+
+namespace substrate::agent {
+namespace {
+
+struct SignalName {
+    std::string_view name;
+    int number;
+};
+constexpr SignalName kSignals[] = {{"HUP", SIGHUP},   {"INT", SIGINT},   {"QUIT", SIGQUIT}, {"KILL", SIGKILL},
+                                   {"USR1", SIGUSR1}, {"USR2", SIGUSR2}, {"TERM", SIGTERM}};
+
+// The directory without links, which must be there.
+Result<std::string> real_directory(const std::string& path) {
+    auto opened = sys::open_path(path, O_PATH | O_DIRECTORY);
+    if (!opened)
+        return fail(std::move(opened).error().as(Errc::invalid).hint("name a directory that exists, in cwd"));
+    return sys::resolve_links(path);
+}
+
+Result<sys::UniqueFd> open_input(const std::string& bytes) {
+    if (bytes.empty()) return sys::open_path("/dev/null", O_RDONLY);
+    return sys::make_memfd("stdin", bytes);
+}
+
+HttpResponse denial(const supervisor::Passage& passage, const ExecResult& recorded) {
+    const Span& span = recorded.span;
+    Json more = {{"span_id", span.span_id}};
+    const auto add = [&](const char* key, const std::string& text) {
+        if (!text.empty()) more[key] = printable(text);
+    };
+    add("rule", passage.decision.rule);
+    add("pattern", passage.decision.pattern);
+    add("reason", passage.decision.reason);
+    add("alternative", passage.judgement.verdict.decision.alternative);
+    return problem(403, "denied",
+                   passage.notices.empty() ? "denied by policy" : printable(passage.notices.back()),
+                   std::move(more));
+}
+
+}  // namespace
+
+void Api::execute(Call& call) { run(call, ApiCaller::Answer::whole); }
+void Api::execute_stream(Call& call) { run(call, ApiCaller::Answer::pieces); }
+
+void Api::run(Call& call, ApiCaller::Answer answer) {
+    auto request = read_execute(call.body, call.peer, base_environment_);
+    if (!request) return call.exchange->respond(std::move(request).error());
+    call.body = nullptr;
+    const std::string span_id = make_span_id(agent_.machine().env);
+    auto caller = ApiCaller::make(call.exchange, answer, span_id);
+    if (!caller) return call.exchange->respond(problem(caller.error()));
+    const auto forget = [this, &span_id] {
+        const std::scoped_lock lock(mutex_);
+        running_.erase(span_id);
+    };
+    (*caller)->on_end([this, &forget](const ExecResult& result) {
+        agent_.count_command(result.span.warm);
+        forget();
+    });
+    const auto done = run_command(std::move(*request), **caller, span_id, call.exchange);
+    forget();
+    if (!done) (*caller)->fail_with(done.error());
+}
+
+Result<> Api::run_command(ExecuteRequest request, ApiCaller& caller, const std::string& span_id,
+                          const std::shared_ptr<Exchange>& exchange) {
+    ExecRequest& exec = request.exec;
+    const supervisor::Machine& machine = agent_.machine();
+    SUB_TRY_ASSIGN(exec.cwd, real_directory(exec.cwd));
+    SUB_TRY_ASSIGN(const auto project,
+                   agent_.project(supervisor::find_project(exec.cwd, machine.facts.home)));
+    SUB_TRY_ASSIGN(const sys::UniqueFd input, open_input(request.stdin_bytes));
+    Budgets::Entry entry = budgets_.enter(exec.agent_id, request.budget, [exchange] { exchange->wake(); });
+    if (!entry.ticket) {
+        exchange->respond(over_budget(exec.agent_id, entry.refusal, span_id));
+        return {};
+    }
+    SUB_TRY(caller.use_ticket(std::move(entry.ticket)));
+    SUB_TRY_ASSIGN(
+        const supervisor::Passage passage,
+        supervisor::pass_gate(machine, agent_.trace(), agent_.broker(), project->path(),
+                              project->session_id(), exec, supervisor::Where::world, span_id, caller));
+    if (passage.denied) {
+        caller.ticket()->refund();
+        exchange->respond(
+            denial(passage, supervisor::record_denial(machine, agent_.trace(), project->path(),
+                                                      project->session_id(), passage, span_id)));
+        return {};
+    }
+    {
+        const std::scoped_lock lock(mutex_);
+        running_.emplace(span_id, &caller);
+    }
+    return supervisor::execute(machine, agent_.trace(), agent_.broker(), *project, passage, span_id,
+                               {input.get(), caller.stdout_fd(), caller.stderr_fd()}, caller);
+}
+
+HttpResponse Api::over_budget(const std::string& agent_id, const Budgets::Refusal& refusal,
+                              const std::string& span_id) {
+    ++rate_limited_;
+    Event event{.type = std::string(event_type::kRateLimit),
+                .ts_ns = agent_.machine().env.realtime_ns(),
+                .session_id = {},
+                .span_id = span_id,
+                .fields = {{"agent_id", agent_id},
+                           {"limit", refusal.limit},
+                           {"maximum", refusal.maximum},
+                           {"used", refusal.used}}};
+    // The refusal stands, recorded or not.
+    (void)agent_.trace().append(event);
+    HttpResponse answer = problem(429, "budget_exhausted",
+                                  "the budget " + refusal.limit + " of " + agent_id + " is used up: " +
+                                      std::to_string(refusal.used) + " of " + std::to_string(refusal.maximum),
+                                  {{"limit", refusal.limit}, {"span_id", span_id}});
+    answer.headers.emplace_back("Retry-After", std::to_string(refusal.retry_after_s));
+    return answer;
+}
+
+void Api::cancel(Call& call) {
+    const auto span_id = call.body.at("span_id").get<std::string>();
+    const auto name = call.body.at("signal").get<std::string>();
+    const auto* const signal = std::ranges::find(kSignals, name, &SignalName::name);
+    if (signal == std::end(kSignals))
+        return call.exchange->respond(problem(500, "internal", "the signal " + name + " has no number"));
+    {
+        const std::scoped_lock lock(mutex_);
+        const auto it = running_.find(span_id);
+        if (it != running_.end()) {
+            it->second->send_signal(signal->number);
+            return call.exchange->respond(json_response(call.body));
+        }
+    }
+    call.exchange->respond(
+        problem(404, "not_found", "no command with the span " + printable(span_id) + " runs here"));
+}
+
+}  // namespace substrate::agent

@@ -1,0 +1,76 @@
+#include "agent/http_rules.hpp"
+
+#include <algorithm>
+
+namespace substrate::agent {
+namespace {
+
+bool is_alnum(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+
+bool same_word(std::string_view a, std::string_view b) {
+    return std::ranges::equal(a, b, [](char x, char y) { return lower(x) == lower(y); });
+}
+
+HeadProblem bad(std::string error, std::string detail) { return {400, std::move(error), std::move(detail)}; }
+
+}  // namespace
+
+bool is_host(std::string_view text) {
+    if (text.starts_with('[')) {
+        const auto end = text.find(']');
+        if (end == std::string_view::npos || end == 1) return false;
+        const std::string_view address = text.substr(1, end - 1);
+        if (address.find_first_not_of("0123456789abcdefABCDEF:.") != std::string_view::npos) return false;
+        text.remove_prefix(end + 1);
+    } else {
+        const auto end = std::min(text.find(':'), text.size());
+        const auto allowed = [](char c) {
+            return is_alnum(c) || std::string_view("-._~%!$&'()*+,;=").find(c) != std::string_view::npos;
+        };
+        if (!std::ranges::all_of(text.substr(0, end), allowed)) return false;
+        text.remove_prefix(end);
+    }
+    if (text.empty()) return true;
+    return text.front() == ':' && text.size() <= 6 &&
+           text.find_first_not_of("0123456789", 1) == std::string_view::npos;
+}
+
+std::optional<HeadProblem> check_head(const HeadFacts& facts) {
+    if (facts.version != 10 && facts.version != 11)
+        return bad("bad_request", "only HTTP/1.1 and HTTP/1.0 are spoken here");
+    if (facts.hosts.size() > 1) return bad("bad_host", "there is more than one Host field");
+    if (facts.hosts.empty() && facts.version == 11) return bad("bad_host", "the Host field is missing");
+    if (!facts.hosts.empty() && !is_host(facts.hosts.front()))
+        return bad("bad_host", "the Host field holds no host");
+    if (facts.content_lengths.size() > 1)
+        return bad("bad_length", "there is more than one Content-Length field");
+    if (!facts.transfer_encodings.empty()) {
+        if (!facts.content_lengths.empty())
+            return bad("bad_length", "there are both Content-Length and Transfer-Encoding");
+        if (facts.version == 10) return bad("bad_length", "HTTP/1.0 knows no Transfer-Encoding");
+        if (facts.transfer_encodings.size() > 1 || !same_word(facts.transfer_encodings.front(), "chunked"))
+            return HeadProblem{501, "bad_length", "no Transfer-Encoding but chunked is understood"};
+    }
+    if (facts.has_origin) return HeadProblem{403, "origin", "requests of web pages are not served here"};
+    return std::nullopt;
+}
+
+std::optional<Target> split_target(std::string_view target) {
+    const auto printable = [](char c) { return c > 0x20 && c < 0x7f && c != '#'; };
+    if (!std::ranges::all_of(target, printable)) return std::nullopt;
+    if (!target.starts_with('/')) {
+        if (target.size() < 7 || !same_word(target.substr(0, 7), "http://")) return std::nullopt;
+        target.remove_prefix(7);
+        const auto slash = std::min(target.find_first_of("/?"), target.size());
+        if (!is_host(target.substr(0, slash))) return std::nullopt;
+        target.remove_prefix(slash);
+    }
+    const auto mark = std::min(target.find('?'), target.size());
+    Target split{.path = std::string(target.substr(0, mark)), .query = {}};
+    if (split.path.empty()) split.path = "/";
+    if (mark < target.size()) split.query = target.substr(mark + 1);
+    return split;
+}
+
+}  // namespace substrate::agent

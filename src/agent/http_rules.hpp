@@ -1,0 +1,41 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace substrate::agent {
+
+// What the rules about a request's head look at.
+struct HeadFacts {
+    int version = 11;  // 10 or 11
+    std::vector<std::string> hosts;
+    std::vector<std::string> content_lengths;
+    std::vector<std::string> transfer_encodings;
+    bool has_origin = false;
+};
+
+struct HeadProblem {
+    int status = 400;
+    std::string error;
+    std::string detail;
+};
+
+// Why a request with this head is not served: two readers could understand it differently
+// (RFC 9112, sections 3.2 and 6.3), or a web page has caused it. nullopt: nothing.
+std::optional<HeadProblem> check_head(const HeadFacts& facts);
+
+// True for what may stand in a Host field (RFC 9110, section 7.2): nothing, a name or an
+// address, a port behind it.
+bool is_host(std::string_view text);
+
+struct Target {
+    std::string path;
+    std::string query;
+};
+// Of origin-form and absolute-form (RFC 9112, section 3.2); nullopt for the other forms, and for
+// bytes that no target has.
+std::optional<Target> split_target(std::string_view target);
+
+}  // namespace substrate::agent

@@ -1,0 +1,54 @@
+#include "agent/http_rules.hpp"
+
+#include <gtest/gtest.h>
+
+namespace substrate::agent {
+namespace {
+
+int status_of(const HeadFacts& facts) {
+    const auto problem = check_head(facts);
+    return problem ? problem->status : 0;
+}
+
+TEST(HttpRules, OneValidHost) {
+    EXPECT_EQ(status_of({.hosts = {"localhost"}}), 0);
+    EXPECT_EQ(status_of({.hosts = {}}), 400);
+    EXPECT_EQ(status_of({.version = 10, .hosts = {}}), 0);
+    EXPECT_EQ(status_of({.hosts = {"a", "a"}}), 400);
+    EXPECT_EQ(status_of({.version = 9, .hosts = {"a"}}), 400);
+    for (const char* host : {"", "localhost", "a.b-c:80", "[::1]", "[::1]:8080", "127.0.0.1:", "a%20b"})
+        EXPECT_TRUE(is_host(host)) << host;
+    for (const char* host :
+         {"a b", "a/b", "a@b", "[::1", "[]", "[g::]", "a:b", "a:1234567", "a:80:80", "\xc3\xa4"})
+        EXPECT_FALSE(is_host(host)) << host;
+}
+
+TEST(HttpRules, OneReadingOfTheLength) {
+    EXPECT_EQ(status_of({.hosts = {"a"}, .content_lengths = {"1"}}), 0);
+    EXPECT_EQ(status_of({.hosts = {"a"}, .content_lengths = {"1", "1"}}), 400);
+    EXPECT_EQ(status_of({.hosts = {"a"}, .content_lengths = {"1"}, .transfer_encodings = {"chunked"}}), 400);
+    EXPECT_EQ(status_of({.hosts = {"a"}, .transfer_encodings = {"Chunked"}}), 0);
+    EXPECT_EQ(status_of({.hosts = {"a"}, .transfer_encodings = {"gzip, chunked"}}), 501);
+    EXPECT_EQ(status_of({.hosts = {"a"}, .transfer_encodings = {"chunked", "chunked"}}), 501);
+    EXPECT_EQ(status_of({.version = 10, .hosts = {"a"}, .transfer_encodings = {"chunked"}}), 400);
+}
+
+TEST(HttpRules, NoWebPages) { EXPECT_EQ(status_of({.hosts = {"a"}, .has_origin = true}), 403); }
+
+TEST(HttpRules, Targets) {
+    const auto split = [](const char* text) {
+        const auto target = split_target(text);
+        return target ? target->path + "|" + target->query : "refused";
+    };
+    EXPECT_EQ(split("/v1/gc"), "/v1/gc|");
+    EXPECT_EQ(split("/a?b?c"), "/a|b?c");
+    EXPECT_EQ(split("http://localhost/a?b"), "/a|b");
+    EXPECT_EQ(split("HTTP://localhost"), "/|");
+    EXPECT_EQ(split("http://x?q"), "/|q");
+    for (const char* text :
+         {"", "*", "localhost:80", "https://x/", "http://a@b/", "/a#b", "/\x01", "/\xc3\xa4", "a"})
+        EXPECT_EQ(split(text), "refused") << text;
+}
+
+}  // namespace
+}  // namespace substrate::agent
