@@ -126,6 +126,8 @@ void ParkedChild::note_reaped() {
 std::optional<Error> ParkedChild::failure() {
     std::array<char, sizeof(ChildReport)> bytes{};
     const auto received = sys::receive_message(state_->socket.get(), bytes);
+    // Killed before it had read what it was sent.
+    if (!received && received.error().os_errno() == ECONNRESET) return std::nullopt;
     if (!received) return received.error();
     if (received->size == 0) return std::nullopt;  // closed by the execve
     return report_in(bytes, received->size);

@@ -52,7 +52,8 @@ class ParkedChild {
     pid_t guard_pid() const;
     // Somebody has reaped it, as one of all children.
     void note_reaped();
-    // Of a child that was released and reaped: why it has not executed its program.
+    // Of a child that was released and reaped: why it has not executed its program. nullopt: it has,
+    // or a signal came first.
     std::optional<Error> failure();
 
   private:

@@ -47,6 +47,20 @@ TEST(ParkedChild, ExecutesWhatItIsGiven) {
     EXPECT_FALSE(child->failure());
 }
 
+TEST(ParkedChild, ASignalOnTheWayIsNoFailure) {
+    auto child = ParkedChild::park({});
+    ASSERT_TRUE(child) << child.error().message();
+    // It does not read its release, but that is there.
+    ASSERT_TRUE(sys::send_signal(child->pid(), SIGSTOP));
+    int status = 0;
+    ASSERT_EQ(::waitpid(child->pid(), &status, WUNTRACED), child->pid());
+    ASSERT_TRUE(child->release(shell("exit 7"), std::array{0, 1, 2}));
+    ASSERT_TRUE(sys::send_signal(child->pid(), SIGKILL));
+    status = reap(*child);
+    EXPECT_TRUE(WIFSIGNALED(status));
+    EXPECT_FALSE(child->failure());
+}
+
 TEST(ParkedChild, HoldsNoDescriptorWhileItWaits) {
     Pipe pipe;
     auto child = ParkedChild::park({});

@@ -137,9 +137,13 @@ Result<bool> InitLoop::take_order() {
         if (command_ < 0 && !background_) prepare(*coming);
     } else {
         const auto& signal = std::get<SignalOrder>(order);
-        const pid_t target = signal.everything ? -1 : -command_;
-        // ESRCH: the command ended in the meantime, which its event says.
-        if (signal.everything || command_ > 0) (void)sys::send_signal(target, signal.signal);
+        if (signal.everything) {
+            (void)sys::send_signal(-1, signal.signal);
+        } else if (command_ > 0 && !sys::send_signal(-command_, signal.signal)) {
+            // It has not become its group's leader yet. Or it ended in the meantime, which its
+            // event says.
+            (void)sys::send_signal(command_, signal.signal);
+        }
     }
     return true;
 }
