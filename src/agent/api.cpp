@@ -34,7 +34,7 @@ bool is_json(std::string_view content_type) {
 
 }  // namespace
 
-const std::array<Api::Handler, 10> Api::kHandlers = {{
+const std::array<Api::Handler, 15> Api::kHandlers = {{
     {"health", Lane::at_once, &Api::health},
     {"metrics", Lane::query, &Api::metrics},
     {"openapi", Lane::at_once, &Api::openapi},
@@ -42,6 +42,11 @@ const std::array<Api::Handler, 10> Api::kHandlers = {{
     {"doctor", Lane::at_once, &Api::doctor},
     {"gc", Lane::query, &Api::gc},
     {"trace", Lane::query, &Api::trace},
+    {"worlds", Lane::query, &Api::worlds},
+    {"world", Lane::query, &Api::world},
+    {"world_diff", Lane::query, &Api::world_diff},
+    {"world_apply", Lane::query, &Api::world_apply},
+    {"world_discard", Lane::query, &Api::world_discard},
     {"execute", Lane::command, &Api::execute},
     {"execute_stream", Lane::command, &Api::execute_stream},
     {"cancel", Lane::at_once, &Api::cancel},
@@ -76,6 +81,9 @@ Result<std::unique_ptr<Api>> Api::start(supervisor::Agent& agent) {
 void Api::close() {
     (void)::unlink(agent_.home().agent_socket().c_str());
     server_->close();
+}
+
+void Api::end_threads() {
     commands_.close();
     queries_.close();
 }

@@ -26,6 +26,7 @@ class Api final : public supervisor::Door {
     // and SUBSTRATE_API_WRITE_MS (milliseconds) from the agent's environment.
     static Result<std::unique_ptr<Api>> start(supervisor::Agent& agent);
     void close() override;
+    void end_threads() override;
 
   private:
     explicit Api(supervisor::Agent& agent);
@@ -42,7 +43,7 @@ class Api final : public supervisor::Door {
         Lane lane;
         void (Api::*run)(Call&);
     };
-    static const std::array<Handler, 10> kHandlers;
+    static const std::array<Handler, 15> kHandlers;
 
     void handle(HttpRequest&& request, std::shared_ptr<Exchange> exchange);
     std::optional<HttpResponse> check(const Document::Operation& operation, const HttpRequest& request,
@@ -57,6 +58,13 @@ class Api final : public supervisor::Door {
     void doctor(Call& call);
     void gc(Call& call);
     void trace(Call& call);
+    void worlds(Call& call);
+    void world(Call& call);
+    void world_diff(Call& call);
+    void world_apply(Call& call);
+    void world_discard(Call& call);
+    void decide(Call& call, const char* request, std::initializer_list<const char*> members);
+    Result<Json> describe_worlds();
     void execute(Call& call);
     void execute_stream(Call& call);
     void cancel(Call& call);

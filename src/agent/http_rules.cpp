@@ -45,6 +45,10 @@ std::optional<HeadProblem> check_head(const HeadFacts& facts) {
         return bad("bad_host", "the Host field holds no host");
     if (facts.content_lengths.size() > 1)
         return bad("bad_length", "there is more than one Content-Length field");
+    if (!facts.content_lengths.empty() &&
+        (facts.content_lengths.front().empty() ||
+         facts.content_lengths.front().find_first_not_of("0123456789") != std::string::npos))
+        return bad("bad_length", "the Content-Length field holds no number");
     if (!facts.transfer_encodings.empty()) {
         if (!facts.content_lengths.empty())
             return bad("bad_length", "there are both Content-Length and Transfer-Encoding");

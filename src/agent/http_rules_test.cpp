@@ -26,6 +26,8 @@ TEST(HttpRules, OneValidHost) {
 TEST(HttpRules, OneReadingOfTheLength) {
     EXPECT_EQ(status_of({.hosts = {"a"}, .content_lengths = {"1"}}), 0);
     EXPECT_EQ(status_of({.hosts = {"a"}, .content_lengths = {"1", "1"}}), 400);
+    for (const char* length : {"", "1, 1", "+1", "0x1", "1 1"})
+        EXPECT_EQ(status_of({.hosts = {"a"}, .content_lengths = {length}}), 400) << length;
     EXPECT_EQ(status_of({.hosts = {"a"}, .content_lengths = {"1"}, .transfer_encodings = {"chunked"}}), 400);
     EXPECT_EQ(status_of({.hosts = {"a"}, .transfer_encodings = {"Chunked"}}), 0);
     EXPECT_EQ(status_of({.hosts = {"a"}, .transfer_encodings = {"gzip, chunked"}}), 501);

@@ -33,7 +33,9 @@ using Stream = beast::basic_stream<Protocol>;
 // Errors come back as values: nothing throws across a suspension.
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 constexpr std::size_t kReadSize = 16 * 1024;
-constexpr std::size_t kDropped = 32u << 20;  // of what a refused client still sends
+constexpr std::size_t kBufferSize = 128 * 1024;  // of what has arrived and is not parsed
+constexpr std::ptrdiff_t kTrailers = 16;         // fields behind a chunked body
+constexpr std::size_t kDropped = 32u << 20;      // of what a refused client still sends
 
 std::chrono::milliseconds ms(std::int64_t count) { return std::chrono::milliseconds(count); }
 
@@ -82,8 +84,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
     asio::awaitable<bool> await_request();
     asio::awaitable<bool> read_request();
-    asio::awaitable<bool> read_body();
+    asio::awaitable<error_code> read_body();
     std::optional<HttpResponse> refusal() const;
+    std::optional<HttpResponse> refusal_of(error_code failed) const;
     asio::awaitable<bool> answer();
     asio::awaitable<bool> send_ready();
     asio::awaitable<bool> send_whole(HttpResponse response);
@@ -96,7 +99,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     Stream stream_;
     Peer peer_;
     asio::steady_timer news_;  // cancelled when the exchange has something to send
-    beast::flat_buffer buffer_;
+    beast::flat_buffer buffer_{kBufferSize};
     std::optional<Parser> parser_;
     std::shared_ptr<Exchange> exchange_;
     bool idle_ = false;
@@ -151,34 +154,40 @@ asio::awaitable<bool> Connection::read_request() {
     keep_alive_ = false;
     chunked_ = false;
     stream_.expires_after(ms(core_.limits.read_ms));
-    const auto [problem_code, n] = co_await http::async_read_header(stream_, buffer_, *parser_, kAwait);
-    (void)n;
-    if (problem_code == http::error::header_limit) {
-        co_await refuse(
-            problem(431, "header_too_large",
-                    "a request's head may have " + std::to_string(core_.limits.header_bytes) + " bytes"));
-        co_return false;
+    // Beast's own limit is for what it parses at once.
+    error_code failed;
+    for (std::size_t total = 0; !failed && !parser_->is_header_done();) {
+        const auto [code, n] = co_await http::async_read_some(stream_, buffer_, *parser_, kAwait);
+        failed = code;
+        total += n;
+        if (!failed && total > core_.limits.header_bytes) failed = http::error::header_limit;
     }
-    if (problem_code == http::error::body_limit) {
-        co_await refuse(
-            problem(413, "body_too_large",
-                    "a request's body may have " + std::to_string(core_.limits.body_bytes) + " bytes"));
-        co_return false;
+    if (!failed) {
+        if (auto refused = refusal()) {
+            co_await refuse(std::move(*refused));
+            co_return false;
+        }
+        keep_alive_ = parser_->get().keep_alive();
+        failed = co_await read_body();
     }
-    if (problem_code) {
-        const bool spoke =
-            problem_code.category() == http::make_error_code(http::error::end_of_stream).category();
-        if (spoke && problem_code != http::error::end_of_stream &&
-            problem_code != http::error::partial_message)
-            co_await refuse(problem(400, "bad_request", "not HTTP: " + problem_code.message()));
-        co_return false;
-    }
-    if (auto refused = refusal()) {
-        co_await refuse(std::move(*refused));
-        co_return false;
-    }
-    keep_alive_ = parser_->get().keep_alive();
-    co_return co_await read_body();
+    if (!failed) co_return true;
+    if (auto refused = refusal_of(failed)) co_await refuse(std::move(*refused));
+    co_return false;
+}
+
+// What a client is told when its request could not be read; nothing when it has gone or
+// was too slow.
+std::optional<HttpResponse> Connection::refusal_of(error_code failed) const {
+    if (failed == http::error::header_limit || failed == http::error::buffer_overflow)
+        return problem(431, "header_too_large",
+                       "a request's head may have " + std::to_string(core_.limits.header_bytes) + " bytes");
+    if (failed == http::error::body_limit)
+        return problem(413, "body_too_large",
+                       "a request's body may have " + std::to_string(core_.limits.body_bytes) + " bytes");
+    const bool spoke = failed.category() == http::make_error_code(http::error::end_of_stream).category();
+    if (!spoke || failed == http::error::end_of_stream || failed == http::error::partial_message)
+        return std::nullopt;
+    return problem(400, "bad_request", "not HTTP: " + failed.message());
 }
 
 std::optional<HttpResponse> Connection::refusal() const {
@@ -194,27 +203,28 @@ std::optional<HttpResponse> Connection::refusal() const {
     return std::nullopt;
 }
 
-asio::awaitable<bool> Connection::read_body() {
-    if (parser_->is_done()) co_return true;
+// Bounds what travels beside the body too: sizes and extensions of chunks, fields behind them.
+asio::awaitable<error_code> Connection::read_body() {
+    if (parser_->is_done()) co_return error_code();
     stream_.expires_after(ms(core_.limits.read_ms));
     if (beast::iequals(parser_->get()[http::field::expect], "100-continue")) {
         static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
         const auto [failed, sent] =
             co_await asio::async_write(stream_, asio::buffer(kContinue.data(), kContinue.size()), kAwait);
         (void)sent;
-        if (failed) co_return false;
+        if (failed) co_return failed;
     }
-    const auto [failed, n] = co_await http::async_read(stream_, buffer_, *parser_, kAwait);
-    (void)n;
-    if (!failed) co_return true;
-    if (failed == http::error::body_limit)
-        co_await refuse(
-            problem(413, "body_too_large",
-                    "a request's body may have " + std::to_string(core_.limits.body_bytes) + " bytes"));
-    else if (failed == http::error::bad_chunk || failed == http::error::bad_chunk_extension ||
-             failed == http::error::bad_field || failed == http::error::bad_value)
-        co_await refuse(problem(400, "bad_request", "not HTTP: " + failed.message()));
-    co_return false;
+    parser_->eager(true);
+    const auto fields = [this] { return std::distance(parser_->get().begin(), parser_->get().end()); };
+    const auto most_fields = fields() + kTrailers;
+    for (std::uint64_t total = 0; !parser_->is_done();) {
+        const auto [failed, n] = co_await http::async_read_some(stream_, buffer_, *parser_, kAwait);
+        if (failed) co_return failed;
+        total += n;
+        if (total > 2 * core_.limits.body_bytes + kReadSize) co_return http::error::body_limit;
+        if (fields() > most_fields) co_return http::error::header_limit;
+    }
+    co_return error_code();
 }
 
 // To a client whose request is not understood: what else it has sent is not either. It is read

@@ -109,7 +109,7 @@ void Agent::begin_request() {
 
 void Agent::end_request() {
     const std::scoped_lock lock(mutex_);
-    --busy_;
+    if (--busy_ == 0) quiet_.notify_all();
     last_request_ns_ = machine_.env.monotonic_ns();
 }
 
@@ -123,16 +123,20 @@ void Agent::serve() {
         }
         auto accepted = sys::accept_stream(listener_.get());
         {
-            const std::scoped_lock lock(mutex_);
+            std::unique_lock lock(mutex_);
             --waiting_;
-            if (stopping_ || !accepted) return;
+            if (stopping_) {
+                if (accepted) accepted->reset();
+                // A command may still run in a world that this thread has started.
+                quiet_.wait(lock, [this] { return released_; });
+                return;
+            }
+            if (!accepted) return;
             ++busy_;
             if (waiting_ == 0) add_server();
         }
         serve_connection(*this, Channel(std::move(*accepted)));
-        const std::scoped_lock lock(mutex_);
-        --busy_;
-        last_request_ns_ = machine_.env.monotonic_ns();
+        end_request();
     }
 }
 
@@ -206,7 +210,15 @@ Result<> Agent::serve_until(int stop_fd) {
         servers.swap(servers_);
     }
     if (door_ != nullptr) door_->close();
-    servers.clear();  // waits for the commands that are still running
+    {
+        // The commands that are still running.
+        std::unique_lock lock(mutex_);
+        quiet_.wait(lock, [this] { return busy_ == 0; });
+        released_ = true;
+    }
+    quiet_.notify_all();
+    servers.clear();
+    if (door_ != nullptr) door_->end_threads();
     tidy(/*everything=*/true);
     return {};
 }

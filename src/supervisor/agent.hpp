@@ -27,14 +27,16 @@ struct AgentOptions {
     std::string identity;                          // of the agent's own program file; see program_identity
 };
 
-// Another way in, beside control.sock. Whatever it starts worlds from are threads that live
-// until it is closed: worlds end with the thread that started them.
+// Another way in, beside control.sock.
 class Door {
   public:
     virtual ~Door() = default;
     // Lets nobody in any more and waits until those who are in have their answer. Called
-    // once, when the agent stops; its worlds are ended afterwards.
+    // once, when the agent stops.
     virtual void close() = 0;
+    // Ends its threads. Not before no command runs anywhere: it may be in a world that one of
+    // them has started, and worlds end with the thread that started them.
+    virtual void end_threads() = 0;
 };
 
 // The per-user daemon: listens on control.sock and serves each connection in a
@@ -107,7 +109,9 @@ class Agent {
     sys::UniqueFd unwatch_;  // eventfd: ends watch_policies
     int waiting_ = 0;        // servers in accept
     int busy_ = 0;
-    std::set<int> listening_;  // connections without a request in hand
+    std::condition_variable quiet_;  // nobody is busy, or the servers may end
+    bool released_ = false;          // the servers may
+    std::set<int> listening_;        // connections without a request in hand
     std::int64_t last_request_ns_ = 0;
     std::atomic<bool> stopping_ = false;
     std::atomic<std::uint64_t> commands_ = 0;

@@ -241,6 +241,18 @@ Seccomp:	2" "$output"
     equal 'without a fix' '[]' "$(jq -c '[.findings[] | select(.verdict == "FAIL" or .verdict == "WARN") | select(has("fix") | not)]' <<<"$json")"
 }
 
+@test "stopping waits for what runs, whoever started its world" {
+    local i jobs=()
+    for i in 1 2 3 4; do substrate world warm >/dev/null; done
+    for i in 1 2 3; do
+        substrate -c 'echo begun; sleep 2; echo over' >"$T/out.$i" &
+        jobs+=($!)
+    done
+    for i in 1 2 3; do wait_for 20 grep -qs begun "$T/out.$i"; done
+    run -0 substrate world stop
+    for i in 1 2 3; do wait "${jobs[i - 1]}" && equal output $'begun\nover' "$(cat "$T/out.$i")"; done
+}
+
 @test "status, warm, restart, stop" {
     equal 'before' null "$(substrate world status --json | jq .agent)"
     run -0 substrate world status

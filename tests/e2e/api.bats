@@ -1,0 +1,64 @@
+#!/usr/bin/env bats
+# shellcheck disable=SC2016,SC2030,SC2031,SC2154,SC2317
+# HTTP on agent.sock, by curl, Python's http.client and bare sockets.
+load common
+
+more_setup() {
+    need_program curl
+    need_program python3
+    python3 -c 'import jsonschema, yaml' 2>/dev/null || skip 'python3-jsonschema or python3-yaml is missing'
+    mkdir -p "$SUBSTRATE_HOME/policies"
+    chmod 0700 "$SUBSTRATE_HOME" "$SUBSTRATE_HOME/policies"
+    S=$SUBSTRATE_HOME/sock/agent.sock
+}
+api() {
+    substrate world warm >/dev/null
+    python3 "$BATS_TEST_DIRNAME/api_client.py" "$@"
+}
+policy() { printf 'id: %s\n%s\n' "$1" "$2" >"$SUBSTRATE_HOME/policies/$1.yaml"; }
+
+@test "curl: health, execution, a stream, refusals" {
+    substrate world warm >/dev/null
+    equal 'the sockets' '600 socket 600 socket' "$(stat -c '%a %F' "$S" "$SUBSTRATE_HOME/sock/control.sock" | xargs)"
+    equal 'their directory' 700 "$(stat -c %a "$SUBSTRATE_HOME/sock")"
+    run -0 curl -sS --unix-socket "$S" http://localhost/healthz
+    equal health ok "$(jq -r .status <<<"$output")"
+    run -0 curl -sS --unix-socket "$S" --json '{"agent_id":"me","cmd":"echo hi; echo x >f"}' http://localhost/v1/execute
+    equal 'exit, output' '0 hi' "$(jq -r '"\(.exit) \(.stdout_b64|@base64d)"' <<<"$output" | xargs)"
+    equal 'the file' x "$(cat f)"
+    equal 'who, in the span' me "$(last .agent_id)"
+    run -0 curl -sSN --unix-socket "$S" --json '{"agent_id":"me","cmd":"seq 3; exit 7"}' http://localhost/v1/execute/stream
+    equal frames 'start stdout exit' "$(jq -r .type <<<"$output" | uniq | xargs)"
+    equal 'the exit frame' 7 "$(jq -r 'select(.type == "exit").exit' <<<"$output")"
+    run -22 curl -sSf --unix-socket "$S" --json '{"cmd":"echo hi"}' http://localhost/v1/execute
+    # curl asks before it sends much.
+    head -c 1500000 /dev/zero | base64 -w0 | jq -Rc '{agent_id: "me", cmd: "wc -c", stdin_b64: .}' >big.json
+    run -0 curl -sS --unix-socket "$S" --json @big.json http://localhost/v1/execute
+    equal 'bytes that arrived' 1500000 "$(jq -r '.stdout_b64|@base64d' <<<"$output")"
+}
+@test "every operation answers as the document says" { api answers; }
+@test "execute: output, exit, change, span, input, variables, directory, limits" { api executes; }
+@test "execute: denied, and to be asked about with nobody there" {
+    policy default $'mode: enforce\ncommands:\n  denied: [touch no*]\napproval:\n  require: [touch ask*]'
+    api denies
+}
+@test "execute: requests that are wrong" { api refuses; }
+@test "stream: frames in their order, all bytes, HTTP/1.0" { api streams; }
+@test "cancel" { api cancels; }
+@test "a client that goes away ends its command" { api goes_away; }
+@test "a flood of output and a slow reader" { api flood; }
+@test "200 at once" { api parallel; }
+@test "keep-alive and pipelining" { api keeps_alive; }
+@test "ambiguous requests, hosts, web pages" { api smuggles; }
+@test "heads and bodies have bounds" { api bounds; }
+@test "slow clients are not waited for" {
+    export SUBSTRATE_API_READ_MS=300
+    api slow
+}
+@test "budgets" {
+    policy default $'mode: enforce\ncommands:\n  denied: [touch no*]'
+    api budgets
+}
+@test "worlds: list, diff, apply, discard, conflict" { api worlds; }
+@test "no world reaches a socket" { api reaches; }
+@test "stopping waits for what runs and closes what rests" { api stops; }
