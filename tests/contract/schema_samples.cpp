@@ -47,7 +47,7 @@ Span full_span() {
     span.commit = "applied";
     span.capture = {CaptureStrategy::overlay, CaptureStrategy::copy_diff, "no overlay"};
     span.degraded = {{"cgroup", "not delegated", "delegate"}};
-    span.enforcement = {true, true, true, "loopback", "enforce", "xxh3:1", true, true, 6, "/c"};
+    span.enforcement = {true, true, true, "loopback", "enforce", "xxh3:1", true, true, 6, 3, "/c"};
     span.decision = {"ask", "r", "p *", "why", {"ephemeral"}};
     span.replay.env = {{"A", "\xff"}, {"B_TOKEN", "x"}};
     span.replay.argv = {"deploy"};
