@@ -123,6 +123,7 @@ std::vector<Finding> judge(const plan::HostFacts& facts, const MachineNotes& not
     if (facts.fuse.ok && !notes.fuse_version.empty())
         findings.back().detail += fmt::format(" ({})", notes.fuse_version);
     findings.push_back(landlock_row(facts.landlock_abi));
+    findings.push_back(of(facts.path_guard, "denied patterns", Verdict::warn));
     findings.push_back(limits_row(notes));
     findings.push_back({Verdict::info, "nft", notes.nft.empty() ? "not installed" : notes.nft, {}});
     findings.push_back({Verdict::info,

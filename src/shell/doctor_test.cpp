@@ -12,8 +12,8 @@ plan::HostFacts good_facts(std::uint32_t uid = 1000) {
     facts.kernel_major = 6;
     facts.kernel_minor = 1;
     facts.landlock_abi = 2;
-    for (plan::Capability* one :
-         {&facts.user_namespace, &facts.net_namespace, &facts.proc_mount, &facts.overlay, &facts.fuse})
+    for (plan::Capability* one : {&facts.user_namespace, &facts.net_namespace, &facts.proc_mount,
+                                  &facts.overlay, &facts.fuse, &facts.path_guard})
         one->ok = true;
     facts.fuse_binary = "/usr/bin/fuse-overlayfs";
     return facts;
@@ -118,6 +118,14 @@ TEST(Doctor, LandlockThatIsNotUsed) {
         EXPECT_EQ(row(judge(facts, good_notes()), "landlock").verdict,
                   abi > 1 ? Verdict::pass : Verdict::warn);
     }
+}
+
+TEST(Doctor, PatternsThatCannotBeHeldAreAWarning) {
+    plan::HostFacts facts = good_facts();
+    EXPECT_EQ(row(judge(facts, good_notes()), "denied patterns").verdict, Verdict::pass);
+    facts.path_guard = lacks();
+    EXPECT_EQ(row(judge(facts, good_notes()), "denied patterns").verdict, Verdict::warn);
+    EXPECT_EQ(row(judge(facts, good_notes()), "denied patterns").fix, "do this");
 }
 
 TEST(Doctor, NotesAreOnlyInformation) {

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -49,6 +50,12 @@ void guard_main(const process::ChildGuard& guard, const process::ChildPlan& plan
     // Nothing of a terminal or of the command's job control reaches it.
     ::setsid();
     ::prctl(PR_SET_NAME, "substrate-guard", 0, 0, 0);
+    // The command's soft limit is not the guard's.
+    rlimit files{};
+    if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        ::setrlimit(RLIMIT_NOFILE, &files);
+    }
     // A failure ends it, and every call that it should answer fails with ENOSYS.
     (void)serve(*static_cast<const PathGuard*>(guard.context), plan, socket);
 }
@@ -71,6 +78,7 @@ std::string PathGuard::canonical(const std::string& name) const {
 }
 
 bool PathGuard::denies(const std::string& name) const {
+    if (name.empty()) return true;  // what nobody can name, nobody can judge
     const std::string path = canonical(name);
     if (patterns_.names(path)) return true;
     return path.ends_with(kDeleted) &&

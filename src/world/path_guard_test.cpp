@@ -102,6 +102,39 @@ TEST_F(PathGuardTest, ADirectoryTakesNothingOutOfSight) {
     EXPECT_EQ(open.exit, kSucceeded) << open.output;
 }
 
+TEST_F(PathGuardTest, ItHoldsWithEveryCapture) {
+    for (const CaptureStrategy strategy : {CaptureStrategy::copy_diff, CaptureStrategy::fuse}) {
+        if (strategy == CaptureStrategy::fuse && !facts_.fuse.ok) continue;
+        capture_ = strategy;
+        auto world = world_with(patterns_);
+        ASSERT_TRUE(world);
+        if (strategy == CaptureStrategy::copy_diff) {
+            for (const char* name : {".env", "plain"})
+                ASSERT_TRUE(sys::replace_file(base_ + "/store/" + world_ + "/slots/0/tree/" + name,
+                                              "the secret\n", 0644));
+        }
+        const Run done = run(*world, "ln -s .env l; cat .env l; cp .env x; echo y >x.pem; echo works",
+                             world_ + "/slots/0");
+        EXPECT_FALSE(done.output.contains("the secret")) << done.output;
+        EXPECT_TRUE(done.output.ends_with("x.pem: Permission denied\nworks\n")) << done.output;
+    }
+}
+
+// The kernel cannot name what lies deeper than a path is long: nobody gets it.
+TEST_F(PathGuardTest, WhatHasNoNameIsDenied) {
+    const std::string dig =
+        "exec 2>/dev/null; n=$(printf 'd%.0s' {1..200}); "
+        "for i in {1..21}; do mkdir $n; cd $n || break; done; ";
+    const std::string use =
+        "echo 'the secret' >deep && cat deep; chmod 700 . && echo changed; exec 3<. && echo opened";
+    EXPECT_EQ(run_once({}, dig + use).output, "the secret\nchanged\nopened\n");
+    EXPECT_EQ(run_once(patterns_, dig + use).output, "");
+}
+
+TEST_F(PathGuardTest, ALowLimitOfDescriptorsIsTheCommandsOnly) {
+    EXPECT_EQ(run_once(patterns_, "ulimit -Sn 6; cat plain").output, "plain\n");
+}
+
 TEST_F(PathGuardTest, ItHoldsWithoutTheOtherFilterToo) {
     const SeccompProgram none;
     for (const char* way :
