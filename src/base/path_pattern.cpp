@@ -63,7 +63,8 @@ bool PathPatterns::read_set(std::string_view text, std::size_t& at, Token& token
         ++at;
     }
     const auto member = [&](char32_t& character) {
-        if (text[at] == '\\' && ++at == text.size()) return false;
+        if (text[at] == '\\') ++at;
+        if (at == text.size()) return false;
         character = next_character(text, at);
         return true;
     };

@@ -23,6 +23,7 @@ std::string proc_file(pid_t thread, const char* name) {
 
 iovec remote_part(std::uint64_t address, std::size_t size) {
     // SAFETY: an address of another process, which only process_vm_readv(2) and its like use.
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): it comes as a number.
     return {reinterpret_cast<void*>(static_cast<std::uintptr_t>(address)), size};
 }
 
