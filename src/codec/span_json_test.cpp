@@ -34,7 +34,8 @@ Span full_span() {
     span.commit = "applied";
     span.capture = {CaptureStrategy::overlay, CaptureStrategy::copy_diff, "no overlay here"};
     span.degraded = {{"cgroup", "not delegated", "systemd-run --user --scope -p Delegate=yes"}};
-    span.enforcement = {true, true, true, "loopback", "enforce", "xxh3:1", true, true, 6, 3, "/substrate/wld_1"};
+    span.enforcement = {true, true, true, "loopback", "enforce",         "xxh3:1",
+                        true, true, 6,    3,          "/substrate/wld_1"};
     span.decision = {"allow_with_restrictions", "r1", "npm *", "lockfile", {"ephemeral"}};
     span.replay = {"/usr/bin",
                    {{"LANG", "C.UTF-8"}, {"X", "\xff"}},
