@@ -192,6 +192,7 @@ Result<> ApiCaller::tell_ended(int) {
 // What the command wrote is in the pipes by now. Background processes may go on writing: what
 // is there now is taken, no more.
 Result<OutputRecord> ApiCaller::take_output() {
+    taken_ = true;
     OutputRecord record;
     for (Tap& tap : taps_) {
         int waiting = 0;
@@ -225,6 +226,8 @@ void ApiCaller::send_frame(const Json& frame) { exchange_->write(dump_json(frame
 
 void ApiCaller::conclude(const ExecResult& result) {
     begin();
+    // Of a command whose budget was used up nobody has asked for the rest.
+    if (!taken_) (void)take_output();
     // Before the client can know and ask again.
     ticket_.reset();
     timer_.reset();

@@ -83,6 +83,7 @@ class ApiCaller final : public supervisor::Caller {
     std::vector<char> buffer_;
     std::string frame_;
     bool begun_ = false;
+    bool taken_ = false;    // the rest of the output
     bool listens_ = false;  // to the pipes
     std::unique_ptr<Budgets::Ticket> ticket_;
     std::function<void(const ExecResult&)> on_end_;

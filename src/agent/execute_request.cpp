@@ -25,10 +25,11 @@ std::optional<HttpResponse> check_agent_id(const Json& body) {
     if (!body.is_object()) return std::nullopt;
     const Json more = {{"pointer", "/agent_id"}};
     const auto it = body.find("agent_id");
-    if (it == body.end() || it->is_null() || *it == "")
+    if (it == body.end() || it->is_null() || (it->is_string() && it->get_ref<const std::string&>().empty()))
         return problem(400, "agent_id_required", "every call says who asks, in agent_id", more);
     // Any other problem of its form is its schema's.
-    if (it->is_string() && printable(it->get_ref<const std::string&>()) != *it)
+    if (!it->is_string()) return std::nullopt;
+    if (const auto& name = it->get_ref<const std::string&>(); printable(name) != name)
         return problem(400, "agent_id_invalid", "agent_id has characters that are not for showing", more);
     return std::nullopt;
 }

@@ -76,7 +76,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     Connection& operator=(const Connection&) = delete;
 
     asio::awaitable<void> serve();
-    // Of one that waits for its client's next request.
+    // Of one that waits for its client's next request, or the rest of it.
     void close_if_idle();
 
   private:
@@ -102,7 +102,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     beast::flat_buffer buffer_{kBufferSize};
     std::optional<Parser> parser_;
     std::shared_ptr<Exchange> exchange_;
-    bool idle_ = false;
+    bool idle_ = false;  // no request is in hand
     bool keep_alive_ = true;
     bool chunked_ = false;
 };
@@ -125,13 +125,16 @@ void Connection::close_if_idle() {
 }
 
 asio::awaitable<void> Connection::serve() {
-    while (co_await await_request()) {
+    for (;;) {
+        idle_ = true;
+        if (!co_await await_request()) break;
         if (!co_await read_request()) break;
+        idle_ = false;
         if (!co_await answer()) break;
         if (!keep_alive_ || core_.closing) break;
     }
     error_code ignored;
-    stream_.socket().shutdown(Protocol::socket::shutdown_send, ignored);
+    (void)stream_.socket().shutdown(Protocol::socket::shutdown_send, ignored);
 }
 
 // Until the first byte a connection may rest for long.
@@ -139,9 +142,7 @@ asio::awaitable<bool> Connection::await_request() {
     if (core_.closing) co_return false;
     if (buffer_.size() > 0) co_return true;
     stream_.expires_after(ms(core_.limits.idle_ms));
-    idle_ = true;
     const auto [problem, n] = co_await stream_.async_read_some(buffer_.prepare(kReadSize), kAwait);
-    idle_ = false;
     if (problem) co_return false;
     buffer_.commit(n);
     co_return true;
@@ -233,7 +234,7 @@ asio::awaitable<void> Connection::refuse(HttpResponse response) {
     keep_alive_ = false;
     if (!co_await send_whole(std::move(response))) co_return;
     error_code ignored;
-    stream_.socket().shutdown(Protocol::socket::shutdown_send, ignored);
+    (void)stream_.socket().shutdown(Protocol::socket::shutdown_send, ignored);
     stream_.expires_after(ms(std::min<std::int64_t>(core_.limits.read_ms, 2'000)));
     buffer_.clear();
     for (std::size_t dropped = 0; dropped < kDropped;) {
@@ -264,17 +265,17 @@ asio::awaitable<bool> Connection::answer() {
     if (waits) {
         stream_.expires_never();
         stream_.socket().async_wait(Protocol::socket::wait_error,
-                                    [exchange, self = shared_from_this()](error_code aborted) {
+                                    [exchange, weak = weak_from_this()](error_code aborted) {
                                         if (aborted) return;
                                         exchange->abandon();
-                                        self->news_.cancel();
+                                        if (const auto self = weak.lock()) self->news_.cancel();
                                     });
     }
     const bool sent = co_await send_ready();
     if (!sent) exchange->abandon();
     if (waits) {
         error_code ignored;
-        stream_.socket().cancel(ignored);
+        (void)stream_.socket().cancel(ignored);
     }
     exchange_.reset();
     co_return sent;
@@ -403,7 +404,7 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(sys::UniqueFd listener, st
         auto core = std::make_unique<Core>(limits, std::move(handler));
         core->uid = uid;
         error_code failed;
-        core->acceptor.assign(Protocol(), listener.get(), failed);
+        (void)core->acceptor.assign(Protocol(), listener.get(), failed);
         if (failed) return fail({Errc::os, "taking over the socket: " + failed.message()});
         (void)listener.release();
         asio::co_spawn(core->io, core->accept_all(), asio::detached);
@@ -431,7 +432,7 @@ void HttpServer::close() {
     asio::post(core_->io, [core = core_.get()] {
         core->closing = true;
         error_code ignored;
-        core->acceptor.close(ignored);
+        (void)core->acceptor.close(ignored);
         for (Connection* connection : core->connections) connection->close_if_idle();
     });
     core_->thread.join();

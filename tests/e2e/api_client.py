@@ -579,8 +579,11 @@ def stops():
     assert call("GET", "/healthz", connection=idle).status == 200
     connection, response, _ = start_stream("echo begun; sleep 2; echo over")
     assert base64.b64decode(json.loads(response.readline())["chunk_b64"]) == b"begun\n"
+    half = socket.socket(socket.AF_UNIX)
+    half.connect(SOCKET)
+    half.sendall(b"GET /healthz HT")
     stop = os.posix_spawnp("substrate", ["substrate", "world", "stop"], os.environ)
-    assert idle.sock.recv(1) == b""
+    assert idle.sock.recv(1) == b"" and half.recv(1) == b""
     wait_until(lambda: not os.path.exists(SOCKET), "the socket is gone")
     frames = [json.loads(line) for line in response.read().splitlines()]
     assert base64.b64decode(frames[0]["chunk_b64"]) == b"over\n" and frames[-1]["exit"] == 0, frames
