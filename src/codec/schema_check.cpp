@@ -123,8 +123,8 @@ Breach Walk::limit(const std::string& word, const Json& rule, const Json& value,
     }
     std::size_t size = 0;
     if (word.ends_with("Length") && value.is_string()) size = length_of(value.get_ref<const std::string&>());
-    else if (word.ends_with("Items") && value.is_array()) size = value.size();
-    else if (word == "maxProperties" && value.is_object()) size = value.size();
+    else if ((word.ends_with("Items") && value.is_array()) || (word == "maxProperties" && value.is_object()))
+        size = value.size();
     else return std::nullopt;
     const auto bound = rule.get<std::size_t>();
     const char* unit = word.ends_with("Length")  ? "characters"
