@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 """Clients of agent.sock for the suite api.bats: api_client.py TEST [ARGUMENTS] runs one test.
-
 Every answer is held against schemas/openapi.yaml."""
 import base64
 import http.client
