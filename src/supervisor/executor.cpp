@@ -26,8 +26,8 @@
 namespace substrate::supervisor {
 namespace {
 
-constexpr std::int64_t kGraceNs = 2'000'000'000;  // from TERM to KILL
-constexpr std::int64_t kDiskLookMs = 200;         // a short command is not looked after
+constexpr std::int64_t kGraceNs = 2'000'000'000;   // from TERM to KILL
+constexpr std::int64_t kDiskLookNs = 200'000'000;  // a short command is not looked after
 constexpr const char* kDiskReason = "disk";
 
 // What changes on the host from now on conflicts with the capture. File stamps
@@ -74,7 +74,7 @@ class Execution {
     Result<> wait();
     Result<> hear_caller();
     Result<> take_event();
-    void look_at_disk();
+    void look_at_disk(std::int64_t now);
     void stop_command(Outcome outcome);
     void kill_command();
     Result<> conclude_capture();
@@ -109,6 +109,7 @@ class Execution {
     bool world_died_ = false;
     std::optional<Outcome> stopped_as_;
     std::optional<DiskWatch> disk_;
+    std::int64_t look_at_ = 0;  // monotonic
 };
 
 Result<> Execution::run(const std::string& span_id, const int (&stdio)[3]) {
@@ -124,6 +125,7 @@ Result<> Execution::run(const std::string& span_id, const int (&stdio)[3]) {
     span().enforcement.cgroup = fmt::format("{}", fmt::join(session_world().cgroup.directories(), " "));
     trace::SpanDraft draft = trace::begin(span());
     disk_.emplace(store().fd());
+    look_at_ = started_mono_ + kDiskLookNs;
     SUB_TRY(wait());
     span().duration_ms = static_cast<double>(machine_.env.monotonic_ns() - started_mono_) / 1e6;
     fill_outcome(span(), exited_, stopped_as_);
@@ -265,12 +267,15 @@ Result<> Execution::wait() {
         const std::int64_t left_ms =
             deadline == 0 ? -1 : std::max<std::int64_t>(0, (deadline - now + 999'999) / 1'000'000);
         const bool watching = disk_ && !stopped_as_;
-        const std::int64_t most_ms = watching ? kDiskLookMs : 3'600'000;
+        if (watching && now >= look_at_) {
+            look_at_disk(now);
+            continue;
+        }
+        const std::int64_t most_ms = watching ? kDiskLookNs / 1'000'000 : 3'600'000;
         const int n = ::poll(polled.data(), polled.size(),
                              static_cast<int>(left_ms < 0 ? most_ms : std::min(left_ms, most_ms)));
         if (n < 0 && errno != EINTR) return fail(Error::last_os("poll"));
         if (n <= 0) {
-            if (watching) look_at_disk();
             if (deadline != 0 && machine_.env.monotonic_ns() >= deadline) {
                 if (kill_at_ != 0) kill_command();
                 else stop_command(Outcome::timeout);
@@ -283,7 +288,8 @@ Result<> Execution::wait() {
     return {};
 }
 
-void Execution::look_at_disk() {
+void Execution::look_at_disk(std::int64_t now) {
+    look_at_ = now + kDiskLookNs;
     const std::string left = disk_->exhausted();
     if (left.empty()) return;
     span().outcome_reason = kDiskReason;
