@@ -53,7 +53,8 @@ std::string to_text(const WorldPlan& plan) {
     text += fmt::format("hostname   {}\n", plan.hostname);
     text += fmt::format("network    {}\n",
                         plan.network == NetworkMode::loopback ? "loopback only" : "the host's");
-    text += fmt::format("process    no capabilities, no_new_privs, seccomp {}\n", to_string(plan.seccomp));
+    text += fmt::format("process    no capabilities, no_new_privs, seccomp {}{}\n", to_string(plan.seccomp),
+                        plan.user_namespaces_inside ? "" : ", no user namespaces");
     text += fmt::format("capture    {} of {}", to_string(plan.capture.strategy),
                         printable(plan.capture.project.str()));
     if (plan.capture.strategy != CaptureStrategy::direct)

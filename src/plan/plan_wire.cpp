@@ -122,6 +122,7 @@ std::string encode_plan(const WorldPlan& plan) {
     out.put_list(plan.gid_map, [&](const IdExtent& extent) { put_extent(out, extent); });
     out.put(plan.network);
     out.put(plan.seccomp);
+    out.put(plan.user_namespaces_inside);
     out.put_list(plan.mounts, [&](const MountOp& op) { put_op(out, op); });
     put_landlock(out, plan.landlock);
     out.put_strings(plan.guard.patterns);
@@ -162,6 +163,7 @@ Result<WorldPlan> decode_plan(std::string_view bytes) {
     plan.gid_map = in.get_list<IdExtent>([&] { return get_extent(in); });
     plan.network = in.get_enum(NetworkMode::host);
     plan.seccomp = in.get_enum(SeccompMode::off);
+    plan.user_namespaces_inside = in.get<bool>();
     plan.mounts = in.get_list<MountOp>([&] { return get_op(in); });
     plan.landlock = get_landlock(in);
     plan.guard.patterns = in.get_strings();

@@ -20,6 +20,7 @@ WorldPlan full_plan() {
     plan.gid_map = {{7, 8}};
     plan.network = NetworkMode::host;
     plan.seccomp = SeccompMode::log;
+    plan.user_namespaces_inside = false;
     plan.mounts = {
         {WorldPath("/b"),
          Bind{.source = HostPath("/s\xfe"), .read_only = false, .optional = true, .device = true}},

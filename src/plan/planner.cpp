@@ -188,6 +188,8 @@ Result<WorldPlan> plan_world(const WorldSpec& spec, const HostFacts& facts) {
     plan.gid_map = facts.gid_extents;
     plan.network = spec.network;
     plan.seccomp = spec.seccomp;
+    // Only in a user namespace of the world's own: else it would be the host's limit.
+    plan.user_namespaces_inside = !plan.user_namespace || spec.seccomp != SeccompMode::enforce;
     plan.limits = spec.limits;
     if (spec.network == NetworkMode::loopback && !facts.net_namespace.ok)
         return fail(

@@ -78,6 +78,8 @@ struct WorldPlan {
     std::vector<IdExtent> gid_map;
     NetworkMode network = NetworkMode::loopback;
     SeccompMode seccomp = SeccompMode::enforce;
+    // What else holds commands back from making user namespaces: a limit of the world's own.
+    bool user_namespaces_inside = true;
     std::vector<MountOp> mounts;  // normalised
     LandlockPlan landlock;
     GuardPlan guard;

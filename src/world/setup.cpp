@@ -168,6 +168,13 @@ Result<> RootBuilder::apply(const plan::MountOp& op) {
     return {};
 }
 
+// user_namespaces(7): limits belong to the namespace of who opens the file, which is the world's.
+Result<> forbid_user_namespaces(int root) {
+    SUB_TRY_ASSIGN(const UniqueFd limit,
+                   sys::open_in_root(root, "/proc/sys/user/max_user_namespaces", O_WRONLY));
+    return sys::write_all(limit.get(), "0");
+}
+
 Result<> RootBuilder::seal() {
     for (const UniqueFd& mount : to_seal_)
         SUB_TRY(sys::set_attributes(mount.get(), sys::kMountReadOnly, /*recursive=*/false));
@@ -263,11 +270,17 @@ Result<Staging> set_up_world(const plan::WorldPlan& plan) {
     SUB_TRY_DURING(root.start(std::get<plan::Tmpfs>(plan.mounts.front().action)), "mounting the root");
     SUB_TRY_DURING(root.make_empty_directory(), "mounting the empty directory");
     SUB_TRY_DURING(stage(root, *layers), "staging the project");
+    // Below it is made read-only.
+    const auto made = [&](const plan::MountOp& op) -> Result<> {
+        SUB_TRY(root.apply(op));
+        if (plan.user_namespaces_inside || !std::holds_alternative<plan::Proc>(op.action)) return {};
+        return forbid_user_namespaces(root.root());
+    };
     // Masks last: until all is mounted, a link on the way to one may lead nowhere.
     for (const bool masks : {false, true})
         for (std::size_t i = 1; i < plan.mounts.size(); ++i)
             if (std::holds_alternative<plan::Mask>(plan.mounts[i].action) == masks)
-                SUB_TRY_DURING(root.apply(plan.mounts[i]), "mount plan, " + plan::to_text(plan.mounts[i]));
+                SUB_TRY_DURING(made(plan.mounts[i]), "mount plan, " + plan::to_text(plan.mounts[i]));
     SUB_TRY_DURING(root.directory(plan.capture.project.str()), "making the project's directory");
     if (!plan.capture.alias.empty())
         SUB_TRY_DURING(root.directory(plan.capture.alias.str()), "making " + plan.capture.alias.str());

@@ -65,6 +65,7 @@ bool without_seccomp(WorldParts& parts) {
 bool without_user_namespace(WorldParts& parts) {
     if (::geteuid() != 0) return false;  // nobody else gets a world without
     parts.plan.user_namespace = false;
+    parts.plan.user_namespaces_inside = true;
     parts.plan.capture.user_xattrs = false;
     return true;
 }
@@ -91,6 +92,12 @@ bool without_network(WorldParts& parts) {
     return true;
 }
 
+bool without_limit_of_namespaces(WorldParts& parts) {
+    if (!parts.plan.user_namespace) return false;
+    parts.plan.user_namespaces_inside = true;
+    return true;
+}
+
 bool without_landlock(WorldParts& parts) {
     parts.plan.landlock = {};
     return true;
@@ -106,6 +113,7 @@ constexpr std::array kLayers = {
     Layer{"readonly", without_read_only},
     Layer{"net", without_network},
     Layer{"landlock", without_landlock},
+    Layer{"nslimit", without_limit_of_namespaces},
 };
 
 struct Payload {
