@@ -152,24 +152,8 @@ Result<Received> receive_message(int socket, std::span<char> buffer) {
 
 Result<std::size_t> exchange(int socket, std::string_view bytes, std::span<const int> fds,
                              std::span<char> reply) {
-    if (fds.empty() || fds.size() > kMaxPassedFds)
-        return fail({Errc::internal, "no such number of descriptors in one message"});
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaxPassedFds)] = {};
-    iovec io{const_cast<char*>(bytes.data()), bytes.size()};
-    msghdr message{};
-    message.msg_iov = &io;
-    message.msg_iovlen = 1;
-    message.msg_control = control;
-    message.msg_controllen = CMSG_SPACE(sizeof(int) * fds.size());
-    cmsghdr* header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int) * fds.size());
-    std::memcpy(CMSG_DATA(header), fds.data(), sizeof(int) * fds.size());
+    SUB_TRY(send_message(socket, bytes, fds));  // allocates nothing, but for an error
     ssize_t n = -1;
-    do n = ::sendmsg(socket, &message, MSG_NOSIGNAL);
-    while (n < 0 && errno == EINTR);
-    if (n < 0) return fail(Error::last_os("sendmsg"));
     do n = ::recv(socket, reply.data(), reply.size(), 0);
     while (n < 0 && errno == EINTR);
     if (n < 0) return fail(Error::last_os("recv"));
