@@ -90,6 +90,30 @@ Finding landlock_row(int abi) {
     return {Verdict::pass, "landlock", fmt::format("ABI {}", abi), {}};
 }
 
+// Worlds refuse calls by "errno" and, where a policy says so, write them to the log.
+Finding seccomp_row(const std::string& actions) {
+    const std::string spaced = " " + actions + " ";
+    for (const std::string_view needed : {" errno ", " log "})
+        if (!spaced.contains(needed))
+            return {Verdict::fail, "seccomp",
+                    actions.empty() ? "not in this kernel" : "the kernel has only: " + actions,
+                    "a kernel with CONFIG_SECCOMP_FILTER, Linux 4.14 or newer"};
+    return {Verdict::pass, "seccomp", actions, {}};
+}
+
+Finding root_row(const MachineNotes::CaptureRoot& root) {
+    constexpr std::uint64_t kMiB = 1 << 20;
+    if (!root.bytes_left) return {Verdict::info, "capture root", root.path, {}};
+    std::string detail = fmt::format("{} ({} MiB free)", root.path, *root.bytes_left / kMiB);
+    if (*root.bytes_left >= 64 * kMiB) return {Verdict::info, "capture root", std::move(detail), {}};
+    return {Verdict::warn, "capture root", std::move(detail),
+            "free some space there, or set SUBSTRATE_HOME to another disk"};
+}
+
+Finding place_row(std::string what, const std::string& place) {
+    return {Verdict::info, std::move(what), place.empty() ? "not installed" : place, {}};
+}
+
 Finding limits_row(const MachineNotes& notes) {
     if (notes.missing_limits.empty())
         return {Verdict::pass,
@@ -122,10 +146,12 @@ std::vector<Finding> judge(const plan::HostFacts& facts, const MachineNotes& not
     findings.push_back(of(facts.fuse, "fuse-overlayfs", facts.overlay.ok ? Verdict::info : Verdict::fail));
     if (facts.fuse.ok && !notes.fuse_version.empty())
         findings.back().detail += fmt::format(" ({})", notes.fuse_version);
+    findings.push_back(seccomp_row(notes.seccomp_actions));
     findings.push_back(landlock_row(facts.landlock_abi));
     findings.push_back(of(facts.path_guard, "denied patterns", Verdict::warn));
     findings.push_back(limits_row(notes));
-    findings.push_back({Verdict::info, "nft", notes.nft.empty() ? "not installed" : notes.nft, {}});
+    findings.push_back(place_row("nft", notes.nft));
+    if (!notes.nft_version.empty()) findings.back().detail += fmt::format(" ({})", notes.nft_version);
     findings.push_back({Verdict::info,
                         "dmesg_restrict",
                         notes.dmesg_restrict.empty() ? "unknown" : notes.dmesg_restrict,
@@ -135,8 +161,10 @@ std::vector<Finding> judge(const plan::HostFacts& facts, const MachineNotes& not
     findings.push_back(
         {Verdict::info, "KVM", notes.kvm ? "/dev/kvm can be opened" : "/dev/kvm cannot be opened", {}});
     findings.push_back({Verdict::info, "Docker", notes.docker ? "its socket is there" : "no socket", {}});
-    for (const std::string& root : notes.capture_roots)
-        findings.push_back({Verdict::info, "capture root", root, {}});
+    findings.push_back(place_row("Podman", notes.podman));
+    findings.push_back(place_row("Nix", notes.nix));
+    findings.push_back({Verdict::info, "guest root", "none: commands see the host's own programs", {}});
+    for (const auto& root : notes.capture_roots) findings.push_back(root_row(root));
     findings.push_back(
         {Verdict::info, "agent", notes.agent_running ? "running" : "not running; started on demand", {}});
     return findings;
@@ -163,13 +191,16 @@ Json doctor_json(const plan::HostFacts& facts, const MachineNotes& notes,
                     {"works", facts.fuse.ok}};
     json["userns"] = facts.user_namespace.ok ? "enabled" : facts.user_namespace.reason;
     json["netns"] = facts.net_namespace.ok;
-    json["nft"] = {{"present", !notes.nft.empty()}, {"path", text_or_null(notes.nft)}, {"version", nullptr}};
+    json["nft"] = {{"present", !notes.nft.empty()},
+                   {"path", text_or_null(notes.nft)},
+                   {"version", text_or_null(notes.nft_version)}};
     json["landlock"] = {{"supported", facts.landlock_abi > 0}, {"abi", facts.landlock_abi}};
+    json["seccomp"] = {{"actions", notes.seccomp_actions}};
     json["dmesg_restrict"] = notes.dmesg_restrict;
     json["selinux"] = notes.selinux;
     json["capabilities"] = capability_names(notes.capabilities);
-    json["overlay_root"] = notes.capture_roots.front();
-    json["copydiff_root"] = notes.capture_roots.front();
+    json["overlay_root"] = notes.capture_roots.front().path;
+    json["copydiff_root"] = notes.capture_roots.front().path;
     json["backends"] = {{"local", facts.user_namespace.ok || facts.is_root()}};
     json["findings"] = std::move(rows);
     return json;

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,17 +27,24 @@ struct MachineNotes {
     int cgroup_version = 0;  // 0: none
     std::string cgroup_detail;
     std::vector<Degradation> missing_limits;  // that a world's group would not have
-    std::string nft;                          // "nft --version"'s place in the file system, or empty
+    std::string nft;                          // its place in the file system, or empty
+    std::string nft_version;
     std::string dmesg_restrict;
     std::string selinux;
     std::string apparmor_userns;
+    std::string seccomp_actions;  // as /proc/sys/kernel/seccomp/actions_avail lists them
     std::string capabilities;
     bool kvm = false;
     bool fuse_device = false;
     std::string fuse_version;  // what fuse-overlayfs says of itself, or empty
     bool docker = false;
+    std::string podman, nix;  // their places in the file system, or empty
     bool agent_running = false;
-    std::vector<std::string> capture_roots;
+    struct CaptureRoot {
+        std::string path;
+        std::optional<std::uint64_t> bytes_left;  // nullopt: not made yet
+    };
+    std::vector<CaptureRoot> capture_roots;
 };
 
 // Pure: rows and JSON from what was found out.

@@ -54,8 +54,9 @@ void try_limits(const Console& console, MachineNotes& notes) {
     else notes.missing_limits = group->degradations();
 }
 
-// "1.10" of "fuse-overlayfs: version 1.10"; empty when it says something else.
-Result<std::string> ask_version(std::string program) {
+// "1.10" of "fuse-overlayfs: version 1.10", where `before` is "version "; empty when it says
+// something else.
+Result<std::string> ask_version(std::string program, std::string_view before) {
     std::string flag = "--version";
     std::array<char*, 3> argv = {program.data(), flag.data(), nullptr};
     std::array<char*, 1> envp = {nullptr};
@@ -74,7 +75,15 @@ Result<std::string> ask_version(std::string program) {
     auto text = sys::read_to_end(pipe.read.get(), 1 << 16);
     SUB_TRY(process::wait_for(child));
     SUB_TRY(text);
-    return value_after(*text, "version ");
+    std::string version = value_after(*text, before);
+    version.resize(std::min(version.find(' '), version.size()));
+    return version;
+}
+
+std::string first_program(std::initializer_list<const char*> places) {
+    for (const char* place : places)
+        if (::access(place, X_OK) == 0) return place;
+    return {};
 }
 
 MachineNotes look_around(const Console& console, const plan::HostFacts& facts) {
@@ -82,8 +91,14 @@ MachineNotes look_around(const Console& console, const plan::HostFacts& facts) {
     if (const auto release = sys::read_file("/etc/os-release", 1 << 16))
         notes.distribution = value_after(*release, "PRETTY_NAME=");
     try_limits(console, notes);
-    for (const char* place : {"/usr/sbin/nft", "/sbin/nft", "/usr/local/sbin/nft"})
-        if (notes.nft.empty() && ::access(place, X_OK) == 0) notes.nft = place;
+    notes.nft = first_program({"/usr/sbin/nft", "/sbin/nft", "/usr/local/sbin/nft"});
+    if (!notes.nft.empty())
+        if (const auto version = ask_version(notes.nft, "nftables v"))
+            notes.nft_version = printable(*version);
+    notes.podman = first_program({"/usr/bin/podman", "/usr/local/bin/podman"});
+    notes.nix = first_program({"/nix/var/nix/profiles/default/bin/nix", "/run/current-system/sw/bin/nix",
+                               "/usr/bin/nix", "/usr/local/bin/nix"});
+    notes.seccomp_actions = line_of("/proc/sys/kernel/seccomp/actions_avail");
     notes.dmesg_restrict = line_of("/proc/sys/kernel/dmesg_restrict");
     notes.apparmor_userns = line_of("/proc/sys/kernel/apparmor_restrict_unprivileged_userns");
     const std::string enforcing = line_of("/sys/fs/selinux/enforce");
@@ -93,11 +108,17 @@ MachineNotes look_around(const Console& console, const plan::HostFacts& facts) {
     notes.kvm = ::access("/dev/kvm", R_OK | W_OK) == 0;
     notes.fuse_device = ::access("/dev/fuse", R_OK | W_OK) == 0;
     if (!facts.fuse_binary.empty())
-        if (const auto version = ask_version(facts.fuse_binary)) notes.fuse_version = printable(*version);
+        if (const auto version = ask_version(facts.fuse_binary, "version "))
+            notes.fuse_version = printable(*version);
     struct ::stat st{};
     notes.docker = ::stat("/var/run/docker.sock", &st) == 0;
     notes.agent_running = supervisor::Client::connect_existing(console.home).has_value();
-    notes.capture_roots = supervisor::capture_roots(console.env, console.home);
+    for (std::string& root : supervisor::capture_roots(console.env, console.home)) {
+        MachineNotes::CaptureRoot note{.path = std::move(root), .bytes_left = {}};
+        if (const auto dir = sys::open_path(note.path, O_PATH))
+            if (const auto space = sys::disk_space(dir->get())) note.bytes_left = space->bytes_left;
+        notes.capture_roots.push_back(std::move(note));
+    }
     return notes;
 }
 

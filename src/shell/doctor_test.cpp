@@ -23,7 +23,9 @@ MachineNotes good_notes() {
     notes.distribution = "Debian 12";
     notes.cgroup_version = 2;
     notes.cgroup_detail = "v2";
-    notes.capture_roots = {"/home/ada/.substrate/overlay", "/tmp/substrate-1000"};
+    notes.seccomp_actions = "kill_process errno log allow";
+    notes.capture_roots = {{.path = "/home/ada/.substrate/overlay", .bytes_left = 1u << 30},
+                           {.path = "/tmp/substrate-1000", .bytes_left = {}}};
     return notes;
 }
 plan::Capability lacks() { return {.ok = false, .reason = "because", .fix = "do this"}; }
@@ -120,6 +122,23 @@ TEST(Doctor, LandlockThatIsNotUsed) {
     }
 }
 
+TEST(Doctor, SeccompMustRefuseAndLog) {
+    MachineNotes notes = good_notes();
+    EXPECT_EQ(verdict(good_facts(), "seccomp", notes), Verdict::pass);
+    for (const char* actions : {"", "kill errno allow", "log allow", "errnolog"}) {
+        notes.seccomp_actions = actions;
+        EXPECT_EQ(verdict(good_facts(), "seccomp", notes), Verdict::fail) << actions;
+    }
+}
+
+TEST(Doctor, ADiskThatIsNearlyFullIsAWarning) {
+    MachineNotes notes = good_notes();
+    EXPECT_EQ(row(judge(good_facts(), notes), "capture root").detail,
+              "/home/ada/.substrate/overlay (1024 MiB free)");
+    notes.capture_roots.front().bytes_left = 1 << 20;
+    EXPECT_EQ(verdict(good_facts(), "capture root", notes), Verdict::warn);
+}
+
 TEST(Doctor, PatternsThatCannotBeHeldAreAWarning) {
     plan::HostFacts facts = good_facts();
     EXPECT_EQ(row(judge(facts, good_notes()), "denied patterns").verdict, Verdict::pass);
@@ -137,11 +156,15 @@ TEST(Doctor, NotesAreOnlyInformation) {
     EXPECT_EQ(row(findings, "nft").detail, "not installed");
     EXPECT_EQ(row(findings, "dmesg_restrict").detail, "unknown");
     EXPECT_EQ(row(findings, "agent").detail, "not running; started on demand");
+    EXPECT_EQ(row(findings, "Nix").detail, "not installed");
     notes.nft = "/usr/sbin/nft";
+    notes.nft_version = "1.0.6";
+    notes.podman = "/usr/bin/podman";
     notes.kvm = notes.docker = notes.agent_running = true;
     findings = judge(good_facts(), notes);
     EXPECT_EQ(row(findings, "landlock").detail, "ABI 2");
-    EXPECT_EQ(row(findings, "nft").detail, "/usr/sbin/nft");
+    EXPECT_EQ(row(findings, "nft").detail, "/usr/sbin/nft (1.0.6)");
+    EXPECT_EQ(row(findings, "Podman").detail, "/usr/bin/podman");
     EXPECT_EQ(row(findings, "KVM").detail, "/dev/kvm can be opened");
     EXPECT_EQ(row(findings, "agent").detail, "running");
     EXPECT_EQ(std::ranges::count(findings, "capture root", &Finding::what), 2);
