@@ -69,7 +69,8 @@ our_processes() {
 gone() {
     local pid
     for pid in $1; do
-        grep -qs '^State:.[^ZX]' "/proc/$pid/status" || continue
+        # Of all threads: while one lives on, so do the process's sockets and locks.
+        grep -qs '^State:.[^ZX]' "/proc/$pid/task/"*/status || continue
         # The number may be another process's by now.
         [[ $(cat "/proc/$pid/comm" 2>/dev/null) != substrate* ]] || return 1
     done

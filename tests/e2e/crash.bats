@@ -21,7 +21,8 @@ hold() {
 # What the project, the next command and gc are like when all is well.
 works_again() {
     local report
-    run -0 substrate -c 'echo again >again; cat again'
+    run substrate -c 'echo again >again; cat again'
+    equal "exit, $output" 0 "$status"
     equal 'the next command' again "$output"
     equal host again "$(cat again)"
     substrate world stop
