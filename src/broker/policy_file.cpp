@@ -78,11 +78,15 @@ std::optional<FileStamp> stamp_of(const std::string& path) {
                    ? 0
                    : errno;
     };
+    // Most of them are absent, and one call says so.
+    if (const int error = look(AT_SYMLINK_NOFOLLOW); error != 0)
+        return error == ENOENT || error == ENOTDIR ? std::nullopt : std::optional(unseen(error));
+    if (!S_ISLNK(st.stx_mode)) return to_stamp(st);
+    const FileStamp link = to_stamp(st);
     const int error = look(0);
     if (error == 0) return to_stamp(st);
-    if (error != ENOENT && error != ENOTDIR) return unseen(error);
     // A link that leads nowhere is there all the same.
-    return look(AT_SYMLINK_NOFOLLOW) == 0 ? std::optional(to_stamp(st)) : std::nullopt;
+    return error == ENOENT || error == ENOTDIR ? link : unseen(error);
 }
 
 Result<std::optional<FileText>> read_policy_file(const std::string& path, Ground ground, std::uint32_t uid) {
