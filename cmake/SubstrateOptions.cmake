@@ -69,6 +69,9 @@ find_package(CLI11 REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(SECCOMP REQUIRED libseccomp)
 pkg_check_modules(XXHASH REQUIRED libxxhash)
+pkg_check_modules(IDN2 REQUIRED libidn2)
+# A static libidn2 needs it, and names it in no .pc file of its own.
+list(APPEND IDN2_LIBRARIES unistring)
 # yaml-cpp's own CMake target is the shared library.
 find_library(SUBSTRATE_YAML_ARCHIVE libyaml-cpp.a REQUIRED)
 add_library(substrate_yaml INTERFACE)

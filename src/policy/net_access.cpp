@@ -1,0 +1,206 @@
+#include "policy/net_access.hpp"
+
+#include <charconv>
+#include <unordered_map>
+#include <utility>
+
+#include "base/text.hpp"
+
+namespace substrate::policy {
+namespace {
+
+constexpr std::string_view kPreset = "preset:";
+
+struct Entry {
+    std::string rule;
+    std::string pattern;
+    std::uint16_t port = 0;  // 0: every
+    bool fits(std::uint16_t asked) const { return port == 0 || port == asked; }
+};
+
+// The entries of one list, each kind where it is found without looking at the others.
+struct Entries {
+    std::unordered_map<std::string, std::vector<Entry>> names;
+    std::unordered_map<std::string, std::vector<Entry>> below;
+    std::vector<std::pair<IpNetwork, Entry>> networks;
+    std::vector<Entry> any;
+
+    Result<> add(std::string_view text, Entry entry);
+    const Entry* find(const DomainName& name, std::uint16_t port) const;
+    const Entry* find(const IpAddress& address, std::uint16_t port) const;
+    const Entry* find_any(std::uint16_t port) const { return first(any, port); }
+    bool empty() const { return names.empty() && below.empty() && networks.empty() && any.empty(); }
+
+  private:
+    static const Entry* first(const std::vector<Entry>& entries, std::uint16_t port) {
+        for (const Entry& entry : entries)
+            if (entry.fits(port)) return &entry;
+        return nullptr;
+    }
+    template <class Map>
+    static const Entry* first(const Map& map, const std::string& key, std::uint16_t port) {
+        const auto found = map.find(key);
+        return found == map.end() ? nullptr : first(found->second, port);
+    }
+};
+
+// Takes ":PORT" off the end of `text`, where there is one. An address of version 6 has one only
+// behind brackets.
+Result<std::uint16_t> take_port(std::string_view& text) {
+    const std::size_t colon = text.rfind(':');
+    if (colon == std::string_view::npos) return std::uint16_t{0};
+    const bool bracket = text.starts_with('[');
+    if (bracket ? text[colon - 1] != ']' : text.find(':') != colon) return std::uint16_t{0};
+    const std::string_view digits = text.substr(colon + 1);
+    std::uint16_t port = 0;
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
+    if (error != std::errc() || end != digits.data() + digits.size() || port == 0)
+        return fail({Errc::invalid, "'" + printable(digits) + "' is no port: 1 to 65535"});
+    text = text.substr(0, colon);
+    return port;
+}
+
+Result<> Entries::add(std::string_view text, Entry entry) {
+    SUB_TRY_ASSIGN(entry.port, take_port(text));
+    if (text == "*") {
+        any.push_back(std::move(entry));
+        return {};
+    }
+    std::string_view address = text;
+    if (address.starts_with('[') && address.ends_with(']')) address = address.substr(1, address.size() - 2);
+    if (const auto network = IpNetwork::parse(address)) {
+        networks.emplace_back(*network, std::move(entry));
+        return {};
+    }
+    if (text.find('/') != std::string_view::npos)
+        return fail(
+            {Errc::invalid, "no network: an address, '/' and how many bits of it count; the others are 0"});
+    const bool wild = text.starts_with("*.");
+    if (wild) text.remove_prefix(2);
+    SUB_TRY_ASSIGN(const Host host, read_host(text));
+    const auto* name = std::get_if<DomainName>(&host);
+    if (name == nullptr) return fail({Errc::invalid, "nothing is below an address"});
+    (wild ? below : names)[name->text].push_back(std::move(entry));
+    return {};
+}
+
+const Entry* Entries::find(const DomainName& name, std::uint16_t port) const {
+    if (const Entry* entry = first(names, name.text, port)) return entry;
+    for (std::size_t dot = name.text.find('.'); dot != std::string::npos; dot = name.text.find('.', dot + 1))
+        if (const Entry* entry = first(below, name.text.substr(dot + 1), port)) return entry;
+    return nullptr;
+}
+
+const Entry* Entries::find(const IpAddress& address, std::uint16_t port) const {
+    for (const auto& [network, entry] : networks)
+        if (entry.fits(port) && network.contains(address)) return &entry;
+    return nullptr;
+}
+
+}  // namespace
+
+struct NetAccess::Rules {
+    std::string policy_id;
+    bool has_allowed = false;
+    bool denied_unreadable = false;
+    Entries allowed, denied;
+    std::vector<IpNetwork> networks;
+    std::vector<std::string> problems;
+
+    NetVerdict verdict(bool yes, const Entry* entry, std::string reason) const {
+        return {yes, entry != nullptr ? entry->rule : std::string(),
+                entry != nullptr ? entry->pattern : std::string(), policy_id, std::move(reason)};
+    }
+    NetVerdict nothing_matches() const {
+        if (!has_allowed) return verdict(false, nullptr, "the policy opens no host (net.allowed is absent)");
+        return verdict(false, nullptr, "net.allowed does not name it");
+    }
+    template <class Where>
+    std::optional<NetVerdict> denial(const Where& where, std::uint16_t port) const {
+        if (denied_unreadable)
+            return verdict(false, nullptr, "an entry of net.denied cannot be read, so all is denied");
+        const Entry* entry = denied.find(where, port);
+        if (entry == nullptr) entry = denied.find_any(port);
+        if (entry != nullptr) return verdict(false, entry, "it is denied by name");
+        return std::nullopt;
+    }
+};
+
+NetAccess::NetAccess(const Policy& policy, const PresetHosts& presets) : rules_(std::make_unique<Rules>()) {
+    Rules& rules = *rules_;
+    rules.policy_id = policy.id;
+    rules.has_allowed = policy.net.allowed.has_value();
+    const auto add = [&](Entries& entries, const Entry& entry, std::string_view text) {
+        auto added = entries.add(text, entry);
+        if (!added)
+            rules.problems.push_back(entry.rule + " \"" + printable(entry.pattern) +
+                                     "\": " + added.error().message());
+        return added.has_value();
+    };
+    if (rules.has_allowed) {
+        for (std::size_t i = 0; i < policy.net.allowed->size(); ++i) {
+            const std::string& text = (*policy.net.allowed)[i];
+            const Entry entry{"net.allowed[" + std::to_string(i) + "]", text};
+            if (!text.starts_with(kPreset)) {
+                add(rules.allowed, entry, text);
+                continue;
+            }
+            const auto preset = presets.find(text.substr(kPreset.size()));
+            if (preset == presets.end())
+                rules.problems.push_back(entry.rule + " \"" + printable(text) +
+                                         "\": no preset of this name is known");
+            else
+                for (const std::string& host : preset->second) add(rules.allowed, entry, host);
+        }
+    }
+    for (std::size_t i = 0; i < policy.net.denied.size(); ++i)
+        if (!add(rules.denied, {"net.denied[" + std::to_string(i) + "]", policy.net.denied[i]},
+                 policy.net.denied[i]))
+            rules.denied_unreadable = true;
+    for (const auto& [network, entry] : rules.allowed.networks) rules.networks.push_back(network);
+}
+
+NetAccess::NetAccess(NetAccess&&) noexcept = default;
+NetAccess& NetAccess::operator=(NetAccess&&) noexcept = default;
+NetAccess::~NetAccess() = default;
+
+bool NetAccess::says_something() const { return rules_->has_allowed || !rules_->denied.empty(); }
+bool NetAccess::closed() const { return rules_->allowed.empty() || rules_->denied_unreadable; }
+const std::vector<IpNetwork>& NetAccess::networks() const { return rules_->networks; }
+const std::vector<std::string>& NetAccess::problems() const { return rules_->problems; }
+
+NetVerdict NetAccess::decide(const Host& host, std::uint16_t port) const {
+    if (const auto* name = std::get_if<DomainName>(&host)) {
+        if (auto no = rules_->denial(*name, port)) return *no;
+        const Entry* entry = rules_->allowed.find(*name, port);
+        if (entry == nullptr) entry = rules_->allowed.find_any(port);
+        return entry != nullptr ? rules_->verdict(true, entry, "") : rules_->nothing_matches();
+    }
+    const IpAddress& address = std::get<IpAddress>(host);
+    if (auto no = rules_->denial(address, port)) return *no;
+    if (const Entry* entry = rules_->allowed.find(address, port)) return rules_->verdict(true, entry, "");
+    const Entry* any = rules_->allowed.find_any(port);
+    if (any == nullptr) return rules_->nothing_matches();
+    if (const std::string_view purpose = special_purpose(address); !purpose.empty())
+        return rules_->verdict(
+            false, any, "it is a " + std::string(purpose) + " address, which has to be allowed as a network");
+    return rules_->verdict(true, any, "");
+}
+
+NetVerdict NetAccess::decide_resolved(const DomainName& name, const IpAddress& address,
+                                      std::uint16_t port) const {
+    NetVerdict named = decide(name, port);
+    if (!named.allowed) return named;
+    if (auto no = rules_->denial(address, port)) {
+        no->reason = "it leads to " + address.text() + ", which is denied";
+        return *no;
+    }
+    const std::string_view purpose = special_purpose(address);
+    if (purpose.empty() || rules_->allowed.find(address, port) != nullptr) return named;
+    named.allowed = false;
+    named.reason = "it leads to " + address.text() + ", a " + std::string(purpose) +
+                   " address, which has to be allowed as a network";
+    return named;
+}
+
+}  // namespace substrate::policy

@@ -1,0 +1,112 @@
+#include "policy/net_access.hpp"
+
+#include <gtest/gtest.h>
+
+namespace substrate::policy {
+namespace {
+
+using Texts = std::vector<std::string>;
+
+NetAccess access(std::optional<Texts> allowed, Texts denied = {}, const PresetHosts& presets = {}) {
+    Policy policy;
+    policy.id = "p";
+    policy.net.allowed = std::move(allowed);
+    policy.net.denied = std::move(denied);
+    return {policy, presets};
+}
+
+NetVerdict ask(const NetAccess& access, std::string_view host, std::uint16_t port = 443) {
+    return access.decide(*read_host(host), port);
+}
+
+TEST(NetAccess, NothingIsOpenUnlessItIsNamed) {
+    EXPECT_FALSE(ask(access(std::nullopt), "example.org").allowed);
+    EXPECT_FALSE(ask(access(Texts{}), "example.org").allowed);
+    EXPECT_TRUE(access(std::nullopt).closed());
+    EXPECT_FALSE(access(std::nullopt).says_something());
+    EXPECT_TRUE(access(Texts{}).says_something());
+    const NetVerdict no = ask(access(Texts{"github.test"}), "example.org");
+    EXPECT_FALSE(no.allowed);
+    EXPECT_EQ(no.reason, "net.allowed does not name it");
+}
+
+TEST(NetAccess, ANameIsItselfAndNothingElse) {
+    const NetAccess some = access(Texts{"Example.ORG", "*.wild.test",
+                                        "b\xc3\xbc"
+                                        "cher.test"});
+    EXPECT_EQ(ask(some, "EXAMPLE.org.").rule, "net.allowed[0]");
+    EXPECT_TRUE(ask(some, "xn--bcher-kva.test").allowed);
+    EXPECT_FALSE(ask(some, "www.example.org").allowed);
+    EXPECT_FALSE(ask(some, "notexample.org").allowed);
+    EXPECT_TRUE(ask(some, "a.b.wild.test").allowed);
+    EXPECT_FALSE(ask(some, "wild.test").allowed);
+    EXPECT_FALSE(ask(some, "notwild.test").allowed);
+    EXPECT_FALSE(ask(some, "10.0.0.1").allowed);
+}
+
+TEST(NetAccess, APortNarrowsAnEntry) {
+    const NetAccess some =
+        access(Texts{"a.test:443", "10.0.0.0/8:53", "[2001:db8::/32]:80", "a.test:8443", "*:22"});
+    EXPECT_EQ(some.problems(), Texts{});
+    EXPECT_TRUE(ask(some, "a.test", 443).allowed);
+    EXPECT_EQ(ask(some, "a.test", 8443).rule, "net.allowed[3]");
+    EXPECT_FALSE(ask(some, "a.test", 80).allowed);
+    EXPECT_TRUE(ask(some, "10.1.2.3", 53).allowed);
+    EXPECT_FALSE(ask(some, "10.1.2.3", 54).allowed);
+    EXPECT_TRUE(ask(some, "2001:db8::1", 80).allowed);
+    EXPECT_TRUE(ask(some, "anything.test", 22).allowed);
+}
+
+TEST(NetAccess, DenialsComeFirst) {
+    const NetAccess some = access(Texts{"*"}, {"evil.test", "*.evil.test", "9.9.9.0/24", "*:25"});
+    EXPECT_TRUE(ask(some, "example.org").allowed);
+    EXPECT_EQ(ask(some, "evil.test").rule, "net.denied[0]");
+    EXPECT_EQ(ask(some, "a.evil.test").rule, "net.denied[1]");
+    EXPECT_EQ(ask(some, "9.9.9.9").rule, "net.denied[2]");
+    EXPECT_EQ(ask(some, "example.org", 25).rule, "net.denied[3]");
+    EXPECT_FALSE(some.decide_resolved({"example.org"}, *IpAddress::parse("9.9.9.9"), 443).allowed);
+}
+
+TEST(NetAccess, AStarOpensNoSpecialAddress) {
+    const NetAccess all = access(Texts{"*"});
+    EXPECT_TRUE(ask(all, "8.8.8.8").allowed);
+    for (const char* address : {"127.0.0.1", "169.254.169.254", "10.0.0.1", "::1", "fd00::1", "0.0.0.0"})
+        EXPECT_FALSE(ask(all, address).allowed) << address;
+    const NetVerdict no = all.decide_resolved({"rebind.test"}, *IpAddress::parse("169.254.169.254"), 80);
+    EXPECT_FALSE(no.allowed);
+    EXPECT_NE(no.reason.find("link-local"), std::string::npos) << no.reason;
+}
+
+TEST(NetAccess, ANameMayLeadToANetworkThatIsAllowed) {
+    const NetAccess some = access(Texts{"intern.test", "10.1.0.0/16:443"});
+    EXPECT_TRUE(some.decide_resolved({"intern.test"}, *IpAddress::parse("10.1.2.3"), 443).allowed);
+    EXPECT_FALSE(some.decide_resolved({"intern.test"}, *IpAddress::parse("10.1.2.3"), 80).allowed);
+    EXPECT_FALSE(some.decide_resolved({"intern.test"}, *IpAddress::parse("10.2.0.1"), 443).allowed);
+    EXPECT_TRUE(some.decide_resolved({"intern.test"}, *IpAddress::parse("8.8.8.8"), 443).allowed);
+    EXPECT_FALSE(some.decide_resolved({"other.test"}, *IpAddress::parse("10.1.2.3"), 443).allowed);
+    EXPECT_EQ(some.networks(), std::vector{*IpNetwork::parse("10.1.0.0/16")});
+}
+
+TEST(NetAccess, PresetsAreWhatTheToolsSay) {
+    const NetAccess some =
+        access(Texts{"preset:npm", "preset:none"}, {}, {{"npm", {"registry.test", "cache.test:8080"}}});
+    EXPECT_EQ(ask(some, "registry.test").pattern, "preset:npm");
+    EXPECT_TRUE(ask(some, "cache.test", 8080).allowed);
+    EXPECT_FALSE(ask(some, "cache.test", 80).allowed);
+    ASSERT_EQ(some.problems().size(), 1U);
+    EXPECT_NE(some.problems()[0].find("preset:none"), std::string::npos);
+}
+
+TEST(NetAccess, WhatCannotBeReadOpensNothingAndClosesAll) {
+    const Texts broken = {"127.1",      "a..b",      "10.0.0.1/8",     "a.test:0", "a.test:https",
+                          "*.10.0.0.0", "**.a.test", "https://a.test", ""};
+    const NetAccess opened = access(broken);
+    EXPECT_EQ(opened.problems().size(), broken.size());
+    EXPECT_TRUE(opened.closed());
+    const NetAccess closed = access(Texts{"*"}, {"a..b"});
+    EXPECT_TRUE(closed.closed());
+    EXPECT_FALSE(ask(closed, "example.org").allowed);
+}
+
+}  // namespace
+}  // namespace substrate::policy
