@@ -75,6 +75,9 @@ std::string to_text(const MountOp& op) {
             [&](const Directory& directory) {
                 return fmt::format("dir      {} (mode {:04o})", target, directory.mode);
             },
+            [&](const Text& text) {
+                return fmt::format("text     {} ({} bytes)", target, text.content.size());
+            },
         },
         op.action);
 }

@@ -52,7 +52,14 @@ struct Directory {
     bool operator==(const Directory&) const = default;
 };
 
-using MountAction = std::variant<Bind, Tmpfs, Proc, Devpts, Mask, ReadOnly, Symlink, Directory>;
+// A read-only file of this content in the place of the target, which the host has; of a link, in the
+// place that it leads to, made where it is missing. Acts after every other operation but masks.
+struct Text {
+    std::string content;
+    bool operator==(const Text&) const = default;
+};
+
+using MountAction = std::variant<Bind, Tmpfs, Proc, Devpts, Mask, ReadOnly, Symlink, Directory, Text>;
 
 struct MountOp {
     WorldPath target;

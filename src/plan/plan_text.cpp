@@ -39,20 +39,34 @@ std::string limits_text(const Limits& limits) {
     return text + "\n";
 }
 
+std::string network_text(const WorldPlan& plan) {
+    if (plan.network == NetworkMode::loopback) return "loopback only";
+    if (plan.network == NetworkMode::host) return "the host's";
+    std::string text = fmt::format("gateway, table inet {}", plan.uplink.table);
+    for (const IpNetwork& network : plan.uplink.networks) text += " " + network.text();
+    return text;
+}
+
 }  // namespace
 
-const char* to_string(NetworkMode mode) { return mode == NetworkMode::loopback ? "loopback" : "host"; }
+const char* to_string(NetworkMode mode) {
+    switch (mode) {
+        case NetworkMode::loopback: return "loopback";
+        case NetworkMode::gateway: return "gateway";
+        case NetworkMode::host: return "host";
+    }
+    return "?";
+}
 
 std::string to_text(const WorldPlan& plan) {
     std::string text = fmt::format("world      {}\n", plan.world_id);
     text += fmt::format("namespaces {}mount pid ipc uts{}\n", plan.user_namespace ? "user " : "",
-                        plan.network == NetworkMode::loopback ? " net" : "");
+                        plan.network == NetworkMode::host ? "" : " net");
     if (plan.user_namespace)
         text += fmt::format("ids        uid {}; gid {} (identity)\n", id_map_text(plan.uid_map),
                             id_map_text(plan.gid_map));
     text += fmt::format("hostname   {}\n", plan.hostname);
-    text += fmt::format("network    {}\n",
-                        plan.network == NetworkMode::loopback ? "loopback only" : "the host's");
+    text += fmt::format("network    {}\n", network_text(plan));
     text += fmt::format("process    no capabilities, no_new_privs, seccomp {}{}\n", to_string(plan.seccomp),
                         plan.user_namespaces_inside ? "" : ", no user namespaces");
     text += fmt::format("capture    {} of {}", to_string(plan.capture.strategy),

@@ -6,9 +6,9 @@ namespace substrate::plan {
 namespace {
 
 constexpr std::uint32_t kMagic = 0x53574c50;  // "SWLP"
-constexpr std::uint32_t kVersion = 3;
+constexpr std::uint32_t kVersion = 4;
 
-enum class OpTag : std::uint8_t { bind, tmpfs, proc, devpts, mask, read_only, symlink, directory };
+enum class OpTag : std::uint8_t { bind, tmpfs, proc, devpts, mask, read_only, symlink, directory, text };
 
 void put_op(WireWriter& out, const MountOp& op) {
     out.put(static_cast<OpTag>(op.action.index()));
@@ -26,11 +26,13 @@ void put_op(WireWriter& out, const MountOp& op) {
         out.put(link->to);
     } else if (const auto* directory = std::get_if<Directory>(&op.action)) {
         out.put(directory->mode);
+    } else if (const auto* text = std::get_if<Text>(&op.action)) {
+        out.put(text->content);
     }
 }
 
 MountOp get_op(WireReader& in) {
-    const auto tag = in.get_enum(OpTag::directory);
+    const auto tag = in.get_enum(OpTag::text);
     MountOp op{WorldPath(in.get_string()), Proc{}};
     switch (tag) {
         case OpTag::bind: {
@@ -55,8 +57,15 @@ MountOp get_op(WireReader& in) {
         case OpTag::read_only: op.action = ReadOnly{}; break;
         case OpTag::symlink: op.action = Symlink{in.get_string()}; break;
         case OpTag::directory: op.action = Directory{in.get<std::uint32_t>()}; break;
+        case OpTag::text: op.action = Text{in.get_string()}; break;
     }
     return op;
+}
+
+IpNetwork get_network(WireReader& in) {
+    const auto network = IpNetwork::parse(in.get_string());
+    if (!network) in.refuse();
+    return network.value_or(IpNetwork{});
 }
 
 void put_extent(WireWriter& out, const IdExtent& extent) {
@@ -121,6 +130,8 @@ std::string encode_plan(const WorldPlan& plan) {
     out.put_list(plan.uid_map, [&](const IdExtent& extent) { put_extent(out, extent); });
     out.put_list(plan.gid_map, [&](const IdExtent& extent) { put_extent(out, extent); });
     out.put(plan.network);
+    out.put(plan.uplink.table);
+    out.put_list(plan.uplink.networks, [&](const IpNetwork& network) { out.put(network.text()); });
     out.put(plan.seccomp);
     out.put(plan.user_namespaces_inside);
     out.put_list(plan.mounts, [&](const MountOp& op) { put_op(out, op); });
@@ -162,6 +173,8 @@ Result<WorldPlan> decode_plan(std::string_view bytes) {
     plan.uid_map = in.get_list<IdExtent>([&] { return get_extent(in); });
     plan.gid_map = in.get_list<IdExtent>([&] { return get_extent(in); });
     plan.network = in.get_enum(NetworkMode::host);
+    plan.uplink.table = in.get_string();
+    plan.uplink.networks = in.get_list<IpNetwork>([&] { return get_network(in); });
     plan.seccomp = in.get_enum(SeccompMode::off);
     plan.user_namespaces_inside = in.get<bool>();
     plan.mounts = in.get_list<MountOp>([&] { return get_op(in); });

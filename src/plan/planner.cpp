@@ -93,6 +93,17 @@ void add_proc(std::vector<MountOp>& ops) {
     for (const std::string_view name : kReadOnlyProc) ops.push_back({WorldPath("/proc") / name, ReadOnly{}});
 }
 
+// Names are asked of the gateway; what the host asks is none of the world's business.
+void add_uplink(std::vector<MountOp>& ops, WorldPlan& plan, const WorldSpec& spec) {
+    constexpr std::size_t kShortId = 8;
+    std::string id;
+    for (const char c : spec.world_id)
+        if (c != '-' && c != '_') id += c;
+    plan.uplink.table = "substrate_" + id.substr(id.size() - std::min(id.size(), kShortId));
+    plan.uplink.networks = spec.networks;
+    ops.push_back({WorldPath("/etc/resolv.conf"), Text{fmt::format("nameserver {}\n", kNameServerAddress)}});
+}
+
 // Masks come last in the plan's meaning: whatever else shows these paths, they
 // are empty. A project inside a masked directory is refused before.
 void add_masks(std::vector<MountOp>& ops, const HostFacts& facts) {
@@ -156,7 +167,7 @@ void add_degradations(WorldPlan& plan, const WorldSpec& spec, const HostFacts& f
         plan.degradations.push_back({"capture", plan.capture_record.fallback_reason,
                                      in_memory ? "set SUBSTRATE_HOME to a directory on a disk" : wanted.fix});
     }
-    if (spec.network == NetworkMode::loopback && plan.network == NetworkMode::host)
+    if (spec.network != NetworkMode::host && plan.network == NetworkMode::host)
         plan.degradations.push_back({"network", facts.net_namespace.reason, facts.net_namespace.fix});
     if (plan.seccomp != SeccompMode::enforce)
         plan.degradations.push_back(
@@ -191,7 +202,7 @@ Result<WorldPlan> plan_world(const WorldSpec& spec, const HostFacts& facts) {
     // Only in a user namespace of the world's own: else it would be the host's limit.
     plan.user_namespaces_inside = !plan.user_namespace || spec.seccomp != SeccompMode::enforce;
     plan.limits = spec.limits;
-    if (spec.network == NetworkMode::loopback && !facts.net_namespace.ok)
+    if (spec.network != NetworkMode::host && !facts.net_namespace.ok)
         return fail(
             Error(Errc::unsupported, "no network namespace for the world: " + facts.net_namespace.reason)
                 .hint(facts.net_namespace.fix));
@@ -207,6 +218,7 @@ Result<WorldPlan> plan_world(const WorldSpec& spec, const HostFacts& facts) {
 
     std::vector<MountOp> ops;
     add_root(ops, spec, facts);
+    if (spec.network == NetworkMode::gateway) add_uplink(ops, plan, spec);
     add_dev(ops, facts);
     add_proc(ops);
     add_fs_access(ops, plan, spec);

@@ -93,6 +93,8 @@ class WireReader {
     std::vector<std::string> get_strings() {
         return get_list<std::string>([this] { return get_string(); });
     }
+    // What was read makes no sense: finish() will say so.
+    void refuse() { spoiled_ = true; }
     // Errc::invalid when anything was missing, wrong, or left over.
     Result<> finish(std::string_view what) const {
         if (spoiled_ || !rest_.empty()) return fail({Errc::invalid, "malformed " + std::string(what)});

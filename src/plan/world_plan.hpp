@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "base/ip_address.hpp"
 #include "model/exec.hpp"
 #include "model/fs_access.hpp"
 #include "model/span.hpp"
@@ -13,7 +14,8 @@
 
 namespace substrate::plan {
 
-enum class NetworkMode : std::uint8_t { loopback, host };
+// loopback: nothing but itself. gateway: loopback, and what the gateway lets through. host: the host's own.
+enum class NetworkMode : std::uint8_t { loopback, gateway, host };
 const char* to_string(NetworkMode mode);
 
 // What the caller wants of a world.
@@ -27,6 +29,7 @@ struct WorldSpec {
     CaptureStrategy capture = CaptureStrategy::overlay;
     bool capture_is_required = false;  // asked for by name: no falling back
     NetworkMode network = NetworkMode::loopback;
+    std::vector<IpNetwork> networks;  // gateway: those of which every address may be tried
     SeccompMode seccomp = SeccompMode::enforce;
     FsAccess fs;
     Limits limits;
@@ -69,6 +72,21 @@ struct GuardPlan {
     bool operator==(const GuardPlan&) const = default;
 };
 
+// The way out of a world whose network is `gateway`.
+struct UplinkPlan {
+    std::string table;                // of nftables: "substrate_<short id>"
+    std::vector<IpNetwork> networks;  // redirected to the gateway, beside its own addresses
+    bool operator==(const UplinkPlan&) const = default;
+};
+
+// Addresses of the gateway in every world: its TCP socket, its name server, and the network from which it
+// gives each name an address of its own (RFC 2544: nobody routes it).
+inline constexpr const char* kGatewayAddress = "127.0.0.54";
+inline constexpr std::uint16_t kGatewayPort = 1;
+inline constexpr const char* kNameServerAddress = "127.0.0.53";
+inline constexpr std::uint16_t kNameServerPort = 53;
+inline constexpr const char* kNamedNetwork = "198.18.0.0/15";
+
 // Everything that world-init does, as data.
 struct WorldPlan {
     std::string world_id;
@@ -77,6 +95,7 @@ struct WorldPlan {
     std::vector<IdExtent> uid_map;  // identity
     std::vector<IdExtent> gid_map;
     NetworkMode network = NetworkMode::loopback;
+    UplinkPlan uplink;
     SeccompMode seccomp = SeccompMode::enforce;
     // What else holds commands back from making user namespaces: a limit of the world's own.
     bool user_namespaces_inside = true;

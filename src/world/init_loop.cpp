@@ -20,6 +20,7 @@
 #include "world/init_protocol.hpp"
 #include "world/packet.hpp"
 #include "world/path_guard.hpp"
+#include "world/uplink.hpp"
 
 namespace substrate::world {
 namespace {
@@ -78,6 +79,7 @@ class InitLoop {
     void prepare(const PrepareOrder& order);
     Result<> park();
     Result<> complete_world();
+    Result<> open_uplink();
     Result<> reap();
     Result<> finish(const sys::Reaped& command);
     std::vector<std::string> full_places() const;
@@ -224,10 +226,20 @@ void InitLoop::end_guards() {
 Result<> InitLoop::complete_world() {
     if (!child_) return fail({Errc::unavailable, "the first process of the world has ended"});
     SUB_TRY(child_->await_confined());
-    if (plan_.network == plan::NetworkMode::loopback)
+    if (plan_.network != plan::NetworkMode::host)
         SUB_TRY_DURING(child_->join_network(), "joining the world's network");
+    if (plan_.network == plan::NetworkMode::gateway) SUB_TRY(open_uplink());
     complete_ = true;
     return {};
+}
+
+// Only the supervisor keeps the sockets: when who serves them is gone, nothing listens.
+Result<> InitLoop::open_uplink() {
+    auto sockets = raise_uplink(plan_.uplink);
+    if (!sockets) return fail(std::move(sockets).error().during("making the world's way out"));
+    const std::array fds = {(*sockets)[0].get(), (*sockets)[1].get(), (*sockets)[2].get()};
+    static_assert(fds.size() == kUplinkSockets);
+    return send_packet(control_, encode(Event(Uplink{})), fds);
 }
 
 // What fails here fails again, and is reported, when it is needed.
@@ -299,7 +311,7 @@ Result<> InitLoop::release_capture() { return capture_.unmount(); }
 Result<process::ParkedChild> park_first(const plan::WorldPlan& plan,
                                         const std::vector<sock_filter>& seccomp) {
     process::ChildPlan child = confinement(plan, seccomp);
-    child.new_network = plan.network == plan::NetworkMode::loopback;
+    child.new_network = plan.network != plan::NetworkMode::host;
     child.detach_old_root = true;
     return process::ParkedChild::park(child);
 }

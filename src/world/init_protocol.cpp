@@ -9,7 +9,7 @@ using plan::WireReader;
 using plan::WireWriter;
 
 enum class OrderTag : std::uint8_t { exec, signal, prepare };
-enum class EventTag : std::uint8_t { ready, failed, exited, quiet };
+enum class EventTag : std::uint8_t { ready, failed, exited, quiet, uplink };
 
 void put_slot(WireWriter& out, const CaptureSlot& slot) {
     out.put(slot.path);
@@ -97,7 +97,7 @@ std::string encode(const Event& event) {
 Result<Event> decode_event(std::string_view bytes) {
     WireReader in(bytes);
     Event event;
-    switch (in.get_enum(EventTag::quiet)) {
+    switch (in.get_enum(EventTag::uplink)) {
         case EventTag::ready: event = Ready{}; break;
         case EventTag::failed: {
             Failed failed;
@@ -118,6 +118,7 @@ Result<Event> decode_event(std::string_view bytes) {
             break;
         }
         case EventTag::quiet: event = Quiet{}; break;
+        case EventTag::uplink: event = Uplink{}; break;
     }
     SUB_TRY(in.finish("event"));
     return event;

@@ -76,7 +76,11 @@ struct Exited {
 struct Quiet {
     bool operator==(const Quiet&) const = default;
 };
-using Event = std::variant<Ready, Failed, Exited, Quiet>;
+// The way out is made, before the first command: its sockets travel with the message (world/uplink.hpp).
+struct Uplink {
+    bool operator==(const Uplink&) const = default;
+};
+using Event = std::variant<Ready, Failed, Exited, Quiet, Uplink>;
 
 std::string encode(const Order& order);
 std::string encode(const Event& event);

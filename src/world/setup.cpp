@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <array>
+#include <climits>
 #include <cstdio>
 
 #include "sys/file.hpp"
@@ -47,11 +48,15 @@ class RootBuilder {
     Result<> mount_fresh(const std::string& target, const char* type, std::span<const FsOption> options,
                          std::uint64_t attributes);
     Result<> tmpfs(const std::string& target, const plan::Tmpfs& tmpfs);
+    Result<> text(const std::string& target, const std::string& content);
+    // Where the link `path` leads, one step, as a path of the new root.
+    Result<std::string> link_target(const std::string& path);
 
     std::string mount_point_;
     UniqueFd root_;
     UniqueFd empty_;
     std::vector<UniqueFd> to_seal_;
+    int texts_ = 0;
 };
 
 std::vector<FsOption> tmpfs_options(const plan::Tmpfs& tmpfs) {
@@ -164,8 +169,46 @@ Result<> RootBuilder::apply(const plan::MountOp& op) {
             return fail(Error::last_os("symlink", target));
         return {};
     }
+    if (const auto* file = std::get_if<plan::Text>(&op.action)) return text(target, file->content);
     SUB_TRY(directory(target, std::get<plan::Directory>(op.action).mode));
     return {};
+}
+
+// Beside the staged mounts, where no path of the world leads; only its mount shows it.
+Result<> RootBuilder::text(const std::string& target, const std::string& content) {
+    auto point = sys::open_in_root(root_.get(), target, O_PATH);
+    if (!point && point.error().os_errno() == ENOENT) {
+        // A link that leads into a place of the world's own; for anything else there is no room.
+        SUB_TRY_ASSIGN(const std::string place, link_target(target));
+        point = file(place);
+    }
+    if (!point) return fail(std::move(point).error());
+    const std::string kept = std::string(kStagingPath) + "/text-" + std::to_string(texts_++);
+    SUB_TRY_ASSIGN(const UniqueFd shown, file(kept));
+    SUB_TRY_ASSIGN(const UniqueFd writable, sys::open_in_root(root_.get(), kept, O_WRONLY));
+    SUB_TRY(sys::write_all(writable.get(), content));
+    if (::fchmod(writable.get(), 0444) != 0) return fail(Error::last_os("chmod", target));
+    SUB_TRY_ASSIGN(const UniqueFd mount, sys::clone_tree(shown.get(), "", /*recursive=*/false));
+    SUB_TRY(sys::set_attributes(
+        mount.get(), sys::kMountReadOnly | sys::kMountNoSuid | sys::kMountNoDev | sys::kMountNoExec,
+        /*recursive=*/false));
+    return sys::attach(mount.get(), point->get(), "");
+}
+
+Result<std::string> RootBuilder::link_target(const std::string& path) {
+    SUB_TRY_ASSIGN(const UniqueFd above, parent(path));
+    std::array<char, PATH_MAX> buffer{};
+    const ssize_t length = ::readlinkat(above.get(), path.substr(path.find_last_of('/') + 1).c_str(),
+                                        buffer.data(), buffer.size());
+    if (length < 0) return fail(Error::last_os("readlink", path));
+    const std::string_view to(buffer.data(), static_cast<std::size_t>(length));
+    return normalized(to.starts_with('/') ? std::string(to)
+                                          : std::string(parent_of(path)) + "/" + std::string(to));
+}
+
+int turn_of(const plan::MountOp& op) {
+    if (std::holds_alternative<plan::Text>(op.action)) return 1;
+    return std::holds_alternative<plan::Mask>(op.action) ? 2 : 0;
 }
 
 // user_namespaces(7): limits belong to the namespace of who opens the file, which is the world's.
@@ -276,10 +319,10 @@ Result<Staging> set_up_world(const plan::WorldPlan& plan) {
         if (plan.user_namespaces_inside || !std::holds_alternative<plan::Proc>(op.action)) return {};
         return forbid_user_namespaces(root.root());
     };
-    // Masks last: until all is mounted, a link on the way to one may lead nowhere.
-    for (const bool masks : {false, true})
+    // Texts and masks last: until all is mounted, a link on the way to one may lead nowhere.
+    for (const int turn : {0, 1, 2})
         for (std::size_t i = 1; i < plan.mounts.size(); ++i)
-            if (std::holds_alternative<plan::Mask>(plan.mounts[i].action) == masks)
+            if (turn_of(plan.mounts[i]) == turn)
                 SUB_TRY_DURING(made(plan.mounts[i]), "mount plan, " + plan::to_text(plan.mounts[i]));
     SUB_TRY_DURING(root.directory(plan.capture.project.str()), "making the project's directory");
     if (!plan.capture.alias.empty())

@@ -94,6 +94,7 @@ World& World::operator=(World&& other) noexcept {
         init_ = std::move(other.init_);
         control_ = std::move(other.control_);
         ready_ = other.ready_;
+        uplink_ = std::move(other.uplink_);
     }
     return *this;
 }
@@ -123,10 +124,11 @@ Result<> World::signal(int number, bool everything) {
 }
 
 Result<Event> World::receive() {
-    SUB_TRY_ASSIGN(const Packet packet, receive_packet(control_.get()));
+    SUB_TRY_ASSIGN(Packet packet, receive_packet(control_.get()));
     if (packet.closed) return fail({Errc::unavailable, "the world has ended"});
     auto event = decode_event(packet.payload);
     if (event && std::holds_alternative<Ready>(*event)) ready_ = true;
+    if (event && std::holds_alternative<Uplink>(*event)) uplink_ = std::move(packet.fds);
     return event;
 }
 

@@ -54,6 +54,8 @@ class World {
     // The next event; of a new world, the first is Ready. Errc::unavailable when the
     // init is gone.
     Result<Event> receive();
+    // After Uplink was received: its sockets (world/uplink.hpp), once.
+    std::vector<sys::UniqueFd> take_uplink() { return std::move(uplink_); }
     // What `failed`, just received, means.
     Error describe(const Failed& failed) const;
 
@@ -65,6 +67,7 @@ class World {
     process::Child init_;
     sys::UniqueFd control_;
     bool ready_ = false;
+    std::vector<sys::UniqueFd> uplink_;
 };
 
 }  // namespace substrate::world

@@ -74,7 +74,8 @@ class WorldTest : public ::testing::Test {
         std::string output;
         Exited exited;
     };
-    Run run(World& world, const std::string& line, const std::string& slot) {
+    // Begins to run `line`; its output and errors can be read from what is returned.
+    sys::UniqueFd begin(World& world, const std::string& line, const std::string& slot) {
         int fds[2];
         EXPECT_EQ(::pipe2(fds, O_CLOEXEC), 0);
         sys::UniqueFd read(fds[0]), write(fds[1]);
@@ -86,11 +87,17 @@ class WorldTest : public ::testing::Test {
         order.environment = {"PATH=/usr/bin:/bin"};
         order.cwd = base_ + "/project";
         EXPECT_TRUE(world.exec(order, {null.get(), write.get(), write.get()}));
-        write.reset();
+        return read;
+    }
+    Run run(World& world, const std::string& line, const std::string& slot) {
+        return finish(world, begin(world, line, slot));
+    }
+    Run finish(World& world, const sys::UniqueFd& output) {
         Run result;
-        result.output = sys::read_to_end(read.get(), 1 << 20).value();
+        result.output = sys::read_to_end(output.get(), 1 << 20).value();
         auto event = world.receive();
-        if (event && std::holds_alternative<Ready>(*event)) event = world.receive();
+        while (event && (std::holds_alternative<Ready>(*event) || std::holds_alternative<Uplink>(*event)))
+            event = world.receive();
         EXPECT_TRUE(event) << event.error().message();
         if (const auto* failed = std::get_if<Failed>(&*event)) ADD_FAILURE() << failed->message;
         if (const auto* exited = std::get_if<Exited>(&*event)) {

@@ -1,0 +1,116 @@
+#include "sys/netlink.hpp"
+
+#include <endian.h>
+#include <linux/netlink.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include <array>
+#include <cstring>
+
+#include "sys/unique_fd.hpp"
+
+namespace substrate::sys {
+namespace {
+
+constexpr std::size_t kAlign = 4;
+
+template <class T>
+std::string_view bytes_of(const T& value) {
+    return {reinterpret_cast<const char*>(&value), sizeof value};
+}
+
+void pad(std::string& bytes) { bytes.resize((bytes.size() + kAlign - 1) / kAlign * kAlign); }
+
+}  // namespace
+
+void NetlinkBatch::message(std::uint16_t type, std::uint16_t flags, std::string_view header,
+                           bool acknowledged) {
+    close_message();
+    message_ = bytes_.size();
+    nlmsghdr head{};
+    head.nlmsg_type = type;
+    head.nlmsg_flags = static_cast<std::uint16_t>(flags | NLM_F_REQUEST | (acknowledged ? NLM_F_ACK : 0));
+    head.nlmsg_seq = ++sequence_;
+    if (acknowledged) ++acknowledgements_;
+    bytes_ += bytes_of(head);
+    bytes_ += header;
+    pad(bytes_);
+}
+
+void NetlinkBatch::put(std::uint16_t type, std::string_view bytes) {
+    nlattr head{};
+    head.nla_type = type;
+    head.nla_len = static_cast<std::uint16_t>(sizeof head + bytes.size());
+    bytes_ += bytes_of(head);
+    bytes_ += bytes;
+    pad(bytes_);
+}
+
+void NetlinkBatch::put_text(std::uint16_t type, std::string_view text) {
+    put(type, std::string(text) + '\0');
+}
+void NetlinkBatch::put_u32(std::uint16_t type, std::uint32_t value) { put(type, bytes_of(value)); }
+void NetlinkBatch::put_be32(std::uint16_t type, std::uint32_t value) { put_u32(type, htobe32(value)); }
+void NetlinkBatch::put_be64(std::uint16_t type, std::uint64_t value) {
+    const std::uint64_t ordered = htobe64(value);
+    put(type, bytes_of(ordered));
+}
+
+std::size_t NetlinkBatch::open_nest(std::uint16_t type) {
+    const std::size_t nest = bytes_.size();
+    put(static_cast<std::uint16_t>(type | NLA_F_NESTED), {});
+    return nest;
+}
+
+void NetlinkBatch::close_nest(std::size_t nest) {
+    const auto length = static_cast<std::uint16_t>(bytes_.size() - nest);
+    std::memcpy(bytes_.data() + nest + offsetof(nlattr, nla_len), &length, sizeof length);
+}
+
+void NetlinkBatch::close_message() {
+    if (message_ == std::string::npos) return;
+    const auto length = static_cast<std::uint32_t>(bytes_.size() - message_);
+    std::memcpy(bytes_.data() + message_ + offsetof(nlmsghdr, nlmsg_len), &length, sizeof length);
+    message_ = std::string::npos;
+}
+
+std::string_view NetlinkBatch::bytes() {
+    close_message();
+    return bytes_;
+}
+
+Result<> netlink_transact(int family, NetlinkBatch& batch) {
+    const UniqueFd socket(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, family));
+    if (!socket) return fail(Error::last_os("socket", "AF_NETLINK"));
+    // The kernel answers within the call; what never comes must not be waited for.
+    const timeval patience{.tv_sec = 5, .tv_usec = 0};
+    if (::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) != 0)
+        return fail(Error::last_os("setsockopt", "AF_NETLINK"));
+    const std::string_view bytes = batch.bytes();
+    if (::send(socket.get(), bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()))
+        return fail(Error::last_os("send", "AF_NETLINK"));
+    std::array<char, 16 * 1024> buffer{};
+    for (std::size_t answers = 0; answers < batch.acknowledgements();) {
+        const ssize_t got = ::recv(socket.get(), buffer.data(), buffer.size(), 0);
+        if (got < 0) return fail(Error::last_os("recv", "AF_NETLINK"));
+        std::size_t at = 0;
+        while (at + sizeof(nlmsghdr) <= static_cast<std::size_t>(got)) {
+            nlmsghdr head{};
+            std::memcpy(&head, buffer.data() + at, sizeof head);
+            if (head.nlmsg_len < sizeof head)
+                return fail({Errc::internal, "a netlink message without an end"});
+            if (head.nlmsg_type == NLMSG_ERROR) {
+                int error = 0;
+                std::memcpy(&error, buffer.data() + at + sizeof head, sizeof error);
+                if (error != 0)
+                    return fail(Error::from_os(-error, "netlink message " + std::to_string(head.nlmsg_seq)));
+                ++answers;
+            }
+            at += (head.nlmsg_len + kAlign - 1) / kAlign * kAlign;
+        }
+    }
+    return {};
+}
+
+}  // namespace substrate::sys

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/result.hpp"
+
+// Netlink messages (netlink(7)): built first, sent at once.
+namespace substrate::sys {
+
+// Messages one behind the other, in the order of the machine. Each is closed by the next or by bytes().
+class NetlinkBatch {
+  public:
+    // A message of this type, with the family's own header behind the common one. With `acknowledged` the
+    // kernel answers it.
+    void message(std::uint16_t type, std::uint16_t flags, std::string_view header, bool acknowledged = true);
+    // An attribute of the last message, or of its innermost open nest.
+    void put(std::uint16_t type, std::string_view bytes);
+    void put_text(std::uint16_t type, std::string_view text);  // with the NUL that the kernel wants
+    void put_u32(std::uint16_t type, std::uint32_t value);     // in the machine's order
+    void put_be32(std::uint16_t type, std::uint32_t value);    // in the network's order
+    void put_be64(std::uint16_t type, std::uint64_t value);
+    // Opens an attribute that holds attributes; close_nest() takes what this has returned.
+    std::size_t open_nest(std::uint16_t type);
+    void close_nest(std::size_t nest);
+
+    std::string_view bytes();
+    // How many answers the kernel owes.
+    std::size_t acknowledgements() const { return acknowledgements_; }
+
+  private:
+    void close_message();
+
+    std::string bytes_;
+    std::size_t message_ = std::string::npos;  // where the open message begins
+    std::size_t acknowledgements_ = 0;
+    std::uint32_t sequence_ = 0;
+};
+
+// Sends the batch to a family of the current net namespace (NETLINK_ROUTE, NETLINK_NETFILTER) and takes the
+// kernel's answers; the first that is an error is ours, with the number of its message from 1.
+Result<> netlink_transact(int family, NetlinkBatch& batch);
+
+}  // namespace substrate::sys
