@@ -11,11 +11,14 @@ namespace {
 
 constexpr std::string_view kPreset = "preset:";
 
+// Asked for instead of a port: any entry fits, or only one for all ports.
+constexpr std::uint32_t kSomePort = 1u << 16, kAllPorts = kSomePort + 1;
+
 struct Entry {
     std::string rule;
     std::string pattern;
     std::uint16_t port = 0;  // 0: every
-    bool fits(std::uint16_t asked) const { return port == 0 || port == asked; }
+    bool fits(std::uint32_t asked) const { return port == 0 || asked == kSomePort || port == asked; }
 };
 
 // The entries of one list, each kind where it is found without looking at the others.
@@ -26,19 +29,19 @@ struct Entries {
     std::vector<Entry> any;
 
     Result<> add(std::string_view text, Entry entry);
-    const Entry* find(const DomainName& name, std::uint16_t port) const;
-    const Entry* find(const IpAddress& address, std::uint16_t port) const;
-    const Entry* find_any(std::uint16_t port) const { return first(any, port); }
+    const Entry* find(const DomainName& name, std::uint32_t port) const;
+    const Entry* find(const IpAddress& address, std::uint32_t port) const;
+    const Entry* find_any(std::uint32_t port) const { return first(any, port); }
     bool empty() const { return names.empty() && below.empty() && networks.empty() && any.empty(); }
 
   private:
-    static const Entry* first(const std::vector<Entry>& entries, std::uint16_t port) {
+    static const Entry* first(const std::vector<Entry>& entries, std::uint32_t port) {
         for (const Entry& entry : entries)
             if (entry.fits(port)) return &entry;
         return nullptr;
     }
     template <class Map>
-    static const Entry* first(const Map& map, const std::string& key, std::uint16_t port) {
+    static const Entry* first(const Map& map, const std::string& key, std::uint32_t port) {
         const auto found = map.find(key);
         return found == map.end() ? nullptr : first(found->second, port);
     }
@@ -84,14 +87,14 @@ Result<> Entries::add(std::string_view text, Entry entry) {
     return {};
 }
 
-const Entry* Entries::find(const DomainName& name, std::uint16_t port) const {
+const Entry* Entries::find(const DomainName& name, std::uint32_t port) const {
     if (const Entry* entry = first(names, name.text, port)) return entry;
     for (std::size_t dot = name.text.find('.'); dot != std::string::npos; dot = name.text.find('.', dot + 1))
         if (const Entry* entry = first(below, name.text.substr(dot + 1), port)) return entry;
     return nullptr;
 }
 
-const Entry* Entries::find(const IpAddress& address, std::uint16_t port) const {
+const Entry* Entries::find(const IpAddress& address, std::uint32_t port) const {
     for (const auto& [network, entry] : networks)
         if (entry.fits(port) && network.contains(address)) return &entry;
     return nullptr;
@@ -116,7 +119,7 @@ struct NetAccess::Rules {
         return verdict(false, nullptr, "net.allowed does not name it");
     }
     template <class Where>
-    std::optional<NetVerdict> denial(const Where& where, std::uint16_t port) const {
+    std::optional<NetVerdict> denial(const Where& where, std::uint32_t port) const {
         if (denied_unreadable)
             return verdict(false, nullptr, "an entry of net.denied cannot be read, so all is denied");
         const Entry* entry = denied.find(where, port);
@@ -185,6 +188,14 @@ NetVerdict NetAccess::decide(const Host& host, std::uint16_t port) const {
         return rules_->verdict(
             false, any, "it is a " + std::string(purpose) + " address, which has to be allowed as a network");
     return rules_->verdict(true, any, "");
+}
+
+NetVerdict NetAccess::decide_any_port(const DomainName& name) const {
+    // A denial for one port leaves the others.
+    if (auto no = rules_->denial(name, kAllPorts)) return *no;
+    const Entry* entry = rules_->allowed.find(name, kSomePort);
+    if (entry == nullptr) entry = rules_->allowed.find_any(kSomePort);
+    return entry != nullptr ? rules_->verdict(true, entry, "") : rules_->nothing_matches();
 }
 
 NetVerdict NetAccess::decide_resolved(const DomainName& name, const IpAddress& address,

@@ -43,6 +43,8 @@ class NetAccess {
     // Nothing can be reached.
     bool closed() const;
     NetVerdict decide(const Host& host, std::uint16_t port) const;
+    // Whether there is a port on which it may be connected to.
+    NetVerdict decide_any_port(const DomainName& name) const;
     // Whether a name that may be reached may lead to this address: one with a special purpose
     // (base/ip_address.hpp) must be in a network that is allowed itself.
     NetVerdict decide_resolved(const DomainName& name, const IpAddress& address, std::uint16_t port) const;

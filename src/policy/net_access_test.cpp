@@ -57,6 +57,15 @@ TEST(NetAccess, APortNarrowsAnEntry) {
     EXPECT_TRUE(ask(some, "anything.test", 22).allowed);
 }
 
+TEST(NetAccess, SomePortIsEnoughForAName) {
+    const NetAccess some = access(Texts{"a.test:443", "b.test"}, {"b.test:25", "c.test"});
+    EXPECT_EQ(some.decide_any_port({"a.test"}).rule, "net.allowed[0]");
+    EXPECT_TRUE(some.decide_any_port({"b.test"}).allowed);
+    EXPECT_FALSE(some.decide_any_port({"c.test"}).allowed);
+    EXPECT_FALSE(some.decide_any_port({"d.test"}).allowed);
+    EXPECT_FALSE(access(Texts{"*"}, {"*"}).decide_any_port({"a.test"}).allowed);
+}
+
 TEST(NetAccess, DenialsComeFirst) {
     const NetAccess some = access(Texts{"*"}, {"evil.test", "*.evil.test", "9.9.9.0/24", "*:25"});
     EXPECT_TRUE(ask(some, "example.org").allowed);

@@ -1,0 +1,43 @@
+// The one way out of worlds. Started by the agent, which gives it worlds to serve over descriptor 3.
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include "egress/gateway.hpp"
+#include "sys/file.hpp"
+
+namespace {
+
+using namespace substrate;
+
+constexpr int kControl = 3;
+constexpr const char* kNamedNetwork = "198.18.0.0/15";
+
+int fail_with(const Error& error) {
+    (void)sys::write_all(2, "substrate-gateway: " + error.describe() + "\n");
+    return 1;
+}
+
+}  // namespace
+
+int main() {
+    if (::fcntl(kControl, F_SETFD, FD_CLOEXEC) != 0) {
+        (void)sys::write_all(2, "substrate-gateway: started by substrate only\n");
+        return 2;
+    }
+    // What is written to a connection that has ended says so by its result.
+    ::signal(SIGPIPE, SIG_IGN);
+    // It reads what hostile programs send: nobody's files need be in reach of its memory.
+    if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
+        return fail_with(Error::last_os("prctl"));
+    rlimit files{};
+    if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        (void)::setrlimit(RLIMIT_NOFILE, &files);
+    }
+    auto gateway = egress::Gateway::make(sys::UniqueFd(kControl), *IpNetwork::parse(kNamedNetwork));
+    if (!gateway) return fail_with(gateway.error());
+    if (auto ended = (*gateway)->run(); !ended) return fail_with(ended.error());
+    return 0;
+}

@@ -1,0 +1,119 @@
+#include "egress/access_rules.hpp"
+
+#include <algorithm>
+
+#include "codec/object_reader.hpp"
+
+namespace substrate::egress {
+namespace {
+
+// As a JSON value that every name survives.
+Json layer_json(const Policy& layer) {
+    Json json{{"policy", layer.id}};
+    if (layer.net.allowed) put_bytes(json, "allowed", *layer.net.allowed);
+    put_bytes(json, "denied", layer.net.denied);
+    return json;
+}
+
+// The lowest of the limits; 0 is none.
+std::uint64_t lowest(std::uint64_t a, std::uint64_t b) {
+    return a == 0 || b == 0 ? std::max(a, b) : std::min(a, b);
+}
+
+}  // namespace
+
+std::string AccessRules::write(const std::vector<Policy>& layers, const policy::PresetHosts& presets) {
+    Json json{{"layers", Json::array()}, {"presets", Json::array()}};
+    std::uint64_t total = 0;
+    for (const Policy& layer : layers) {
+        json["layers"].push_back(layer_json(layer));
+        total = lowest(total, layer.net.egress_total_bytes);
+    }
+    for (const auto& [name, hosts] : presets) {
+        Json preset{{"name", name}};
+        put_bytes(preset, "hosts", hosts);
+        json["presets"].push_back(std::move(preset));
+    }
+    json["total_bytes"] = total;
+    return dump_json(json);
+}
+
+Result<AccessRules> AccessRules::read(std::string_view text) {
+    SUB_TRY_ASSIGN(const Json json, parse_json(text));
+    AccessRules rules;
+    policy::PresetHosts presets;
+    ObjectReader reader(json);
+    reader.objects("presets", [&](ObjectReader& preset) {
+        std::string name;
+        preset.require("name");
+        preset.string("name", name);
+        preset.bytes("hosts", presets[name]);
+    });
+    reader.require("layers");
+    reader.objects("layers", [&](ObjectReader& layer) {
+        Policy policy;
+        layer.require("policy");
+        layer.string("policy", policy.id);
+        if (layer.find("allowed") != nullptr) layer.bytes("allowed", policy.net.allowed.emplace());
+        layer.bytes("denied", policy.net.denied);
+        rules.layers_.emplace_back(policy, presets);
+    });
+    reader.integer("total_bytes", rules.total_bytes_);
+    SUB_TRY(reader.finish());
+    if (rules.layers_.empty()) return fail({Errc::invalid, "network rules of no policy"});
+    return rules;
+}
+
+policy::NetVerdict AccessRules::decide(const policy::Host& host, std::uint16_t port) const {
+    policy::NetVerdict verdict;
+    for (const policy::NetAccess& layer : layers_) {
+        verdict = layer.decide(host, port);
+        if (!verdict.allowed) break;
+    }
+    return verdict;
+}
+
+policy::NetVerdict AccessRules::decide_resolved(const policy::DomainName& name, const IpAddress& address,
+                                                std::uint16_t port) const {
+    policy::NetVerdict verdict;
+    for (const policy::NetAccess& layer : layers_) {
+        verdict = layer.decide_resolved(name, address, port);
+        if (!verdict.allowed) break;
+    }
+    return verdict;
+}
+
+policy::NetVerdict AccessRules::decide_name(const policy::DomainName& name) const {
+    policy::NetVerdict verdict;
+    for (const policy::NetAccess& layer : layers_) {
+        verdict = layer.decide_any_port(name);
+        if (!verdict.allowed) break;
+    }
+    return verdict;
+}
+
+bool AccessRules::may_lead_to(const IpAddress& address) const {
+    const auto opens = [&](const policy::NetAccess& layer) {
+        return std::ranges::any_of(layer.networks(),
+                                   [&](const IpNetwork& network) { return network.contains(address); });
+    };
+    return special_purpose(address).empty() || std::ranges::all_of(layers_, opens);
+}
+
+bool AccessRules::closed() const {
+    return std::ranges::any_of(layers_, [](const policy::NetAccess& layer) { return layer.closed(); });
+}
+
+std::vector<std::string> AccessRules::problems() const {
+    std::vector<std::string> problems;
+    for (const policy::NetAccess& layer : layers_)
+        problems.insert(problems.end(), layer.problems().begin(), layer.problems().end());
+    return problems;
+}
+
+std::vector<IpNetwork> AccessRules::networks() const {
+    // What one layer opens and another does not, the gateway refuses.
+    return layers_.front().networks();
+}
+
+}  // namespace substrate::egress

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.hpp"
+#include "policy/net_access.hpp"
+
+namespace substrate::egress {
+
+// What governs one world's connections: the `net` of every policy that holds for it. Travels from the
+// supervisor as JSON: {"layers": [{"policy", "allowed": [] or null, "denied": []}], "presets": {NAME: []},
+// "total_bytes"}.
+class AccessRules {
+  public:
+    static Result<AccessRules> read(std::string_view json);
+    static std::string write(const std::vector<Policy>& layers, const policy::PresetHosts& presets);
+
+    // All layers must agree; what the first says that does not, or the last.
+    policy::NetVerdict decide(const policy::Host& host, std::uint16_t port) const;
+    policy::NetVerdict decide_resolved(const policy::DomainName& name, const IpAddress& address,
+                                       std::uint16_t port) const;
+    // Whether some port of the name may be reached: then it is worth an address.
+    policy::NetVerdict decide_name(const policy::DomainName& name) const;
+    // Whether a name may lead there at all, whatever the port.
+    bool may_lead_to(const IpAddress& address) const;
+    // Nothing can be reached by them.
+    bool closed() const;
+    // Entries that are not understood, as sentences.
+    std::vector<std::string> problems() const;
+    // Networks of which an address may be tried, for the kernel's filter.
+    std::vector<IpNetwork> networks() const;
+    // Both directions together; 0: no limit.
+    std::uint64_t total_bytes() const { return total_bytes_; }
+
+  private:
+    std::vector<policy::NetAccess> layers_;
+    std::uint64_t total_bytes_ = 0;
+};
+
+}  // namespace substrate::egress

@@ -1,0 +1,85 @@
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "egress/access_rules.hpp"
+#include "egress/event_loop.hpp"
+#include "egress/flow.hpp"
+#include "egress/http_requests.hpp"
+#include "sys/internet_socket.hpp"
+#include "sys/unique_fd.hpp"
+
+namespace substrate::egress {
+
+// Where a connection was meant to go, and what became of it.
+struct ConnectionReport {
+    std::string host;  // the name, or the address of a connection without one
+    std::uint16_t port = 0;
+    policy::NetVerdict verdict;
+    std::string error;           // of one that was allowed: why it failed; empty: it did not
+    std::uint64_t sent = 0;      // bytes of the world
+    std::uint64_t received = 0;  // bytes for the world
+};
+
+// One connection of a world to one server: connects, looks at whom the first bytes are for, and relays. Every
+// method that ends it calls `closed` once, as the last thing.
+class Connection {
+  public:
+    struct Target {
+        policy::Host host;
+        std::uint16_t port = 0;
+        std::vector<IpAddress> addresses;  // tried in turn
+        policy::NetVerdict verdict;
+    };
+    // May be called during start().
+    using Closed = std::function<void(ConnectionReport)>;
+
+    // `loop` must live longer. `budget` is what the world may still move, both directions together, shared by
+    // its connections; nullptr: no limit.
+    Connection(EventLoop& loop, sys::UniqueFd client, Target target, std::uint64_t* budget, Closed closed);
+    ~Connection();
+    Connection(const Connection&) = delete;
+    Connection& operator=(const Connection&) = delete;
+
+    void start();
+    const Target& target() const { return target_; }
+    // Ends it with a reset to the world.
+    void refuse(std::string reason);
+
+  private:
+    enum class Stage : std::uint8_t { connecting, looking, http, open };
+
+    void connect_next();
+    void connected(std::uint32_t events);
+    void ready();
+    bool move();
+    bool look();
+    bool look_at_http();
+    bool read_client();
+    bool answer_to_change();
+    bool spend();
+    void wait_for_more();
+    void set_interest(int fd, std::uint32_t events, std::uint32_t& current);
+    void finish(std::string error, bool reset);
+
+    EventLoop& loop_;
+    sys::UniqueFd client_, server_;
+    Target target_;
+    std::uint64_t* budget_;
+    Closed closed_;
+    Stage stage_ = Stage::connecting;
+    std::size_t next_address_ = 0;
+    std::string last_error_;
+    std::optional<Flow> up_, down_;
+    std::string held_;  // of the client, not looked at yet
+    bool client_ended_ = false;
+    std::optional<HttpRequests> requests_;
+    std::uint32_t client_events_ = 0, server_events_ = 0;
+    std::uint64_t spent_ = 0;
+    EventLoop::Timer timer_ = 0;
+};
+
+}  // namespace substrate::egress

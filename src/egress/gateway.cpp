@@ -1,0 +1,471 @@
+#include "egress/gateway.hpp"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <utility>
+
+#include "base/text.hpp"
+#include "codec/object_reader.hpp"
+#include "sys/file.hpp"
+#include "sys/socket.hpp"
+
+namespace substrate::egress {
+namespace {
+
+constexpr std::size_t kSockets = 3;
+constexpr std::size_t kMostRules = 16u << 20;
+constexpr std::size_t kMostUnsent = 10'000;
+constexpr std::uint32_t kTtlSecs =
+    60;  // of an address that stands for a name: the mapping itself lasts longer
+constexpr std::uint32_t kShortestCacheSecs = 1, kLongestCacheSecs = 300;
+constexpr std::size_t kMostCached = 10'000;
+constexpr std::size_t kMostNameClients = 256;
+constexpr std::int64_t kNameClientMs = 10'000;
+constexpr std::int64_t kRestMs = 100;
+
+std::int64_t now_ns() {
+    timespec now{};
+    ::clock_gettime(CLOCK_MONOTONIC, &now);
+    return static_cast<std::int64_t>(now.tv_sec) * 1'000'000'000 + now.tv_nsec;
+}
+
+void put_verdict(Json& event, const policy::NetVerdict& verdict) {
+    event["allowed"] = verdict.allowed;
+    event["policy_id"] = verdict.policy_id;
+    event["rule"] = verdict.rule;
+    put_bytes(event, "pattern", verdict.pattern);
+    put_bytes(event, "reason", verdict.reason);
+}
+
+// A TCP client of the name server: messages with their length in front (RFC 1035 section 4.2.2).
+struct NameClient {
+    sys::UniqueFd socket;
+    std::string received;
+    EventLoop::Timer timer = 0;
+};
+
+}  // namespace
+
+struct Gateway::World {
+    std::string id;
+    AccessRules rules;
+    NameTable names;
+    std::vector<sys::UniqueFd> sockets;
+    std::uint64_t budget = 0;
+    bool budget_told = false;
+    std::uint64_t next_connection = 0;
+    std::unordered_map<std::uint64_t, std::unique_ptr<Connection>> connections;
+    std::size_t waiting = 0;  // for their name to be resolved
+    std::unordered_map<int, NameClient> name_clients;
+
+    World(std::string name, AccessRules with, const IpNetwork& network, std::vector<sys::UniqueFd> served)
+        : id(std::move(name)),
+          rules(std::move(with)),
+          names(network),
+          sockets(std::move(served)),
+          budget(rules.total_bytes()) {}
+    std::uint64_t* budget_left() { return rules.total_bytes() == 0 ? nullptr : &budget; }
+};
+
+Gateway::Gateway(EventLoop loop, sys::UniqueFd control, const IpNetwork& named_network)
+    : loop_(std::move(loop)), control_(std::move(control)), named_network_(named_network) {}
+
+Gateway::~Gateway() = default;
+
+Result<std::unique_ptr<Gateway>> Gateway::make(sys::UniqueFd control, const IpNetwork& named_network) {
+    SUB_TRY_ASSIGN(EventLoop loop, EventLoop::make());
+    std::unique_ptr<Gateway> gateway(new Gateway(std::move(loop), std::move(control), named_network));
+    SUB_TRY_ASSIGN(gateway->resolver_, Resolver::make(gateway->loop_));
+    Gateway* self = gateway.get();
+    SUB_TRY(self->loop_.watch(self->control_.get(), EPOLLIN, [self](std::uint32_t events) {
+        if ((events & EPOLLOUT) != 0) self->send_waiting();
+        if ((events & ~static_cast<std::uint32_t>(EPOLLOUT)) != 0) self->hear();
+    }));
+    return gateway;
+}
+
+Result<> Gateway::run() { return loop_.run(); }
+
+void Gateway::hear() {
+    std::array<char, 4096> buffer{};
+    auto received = sys::receive_message(control_.get(), buffer);
+    if (!received || received->size == 0) {
+        loop_.stop();
+        return;
+    }
+    if (auto done = take_order(std::string_view(buffer.data(), received->size), std::move(received->fds));
+        !done)
+        say({{"type", "failed"}, {"error", done.error().message()}});
+}
+
+Result<> Gateway::take_order(std::string_view text, std::vector<sys::UniqueFd> fds) {
+    SUB_TRY_ASSIGN(const Json order, parse_json(text));
+    std::string type, id;
+    std::uint64_t number = 0;
+    ObjectReader reader(order);
+    reader.require("type");
+    reader.string("type", type);
+    reader.string("world", id);
+    reader.integer("number", number);
+    SUB_TRY(reader.finish());
+    if (type == "close") {
+        close_world(id);
+        return {};
+    }
+    if (type == "sync") {
+        // What was ready with it is handled in this round, before any timer.
+        loop_.after_ms(0, [this, number] { say({{"type", "sync"}, {"number", number}}); });
+        return {};
+    }
+    if (fds.empty()) return fail({Errc::invalid, "no rules came with '" + printable(type) + "'"});
+    SUB_TRY_ASSIGN(const std::string bytes, sys::read_to_end(fds.front().get(), kMostRules));
+    SUB_TRY_ASSIGN(AccessRules rules, AccessRules::read(bytes));
+    fds.erase(fds.begin());
+    const auto known = worlds_.find(id);
+    if (type == "rules") {
+        if (known != worlds_.end()) apply_rules(*known->second, std::move(rules));
+        return {};
+    }
+    if (type != "open" || known != worlds_.end() || fds.size() != kSockets)
+        return fail({Errc::invalid, "an order that makes no sense: '" + printable(type) + "'"});
+    return open_world(id, std::move(rules), std::move(fds));
+}
+
+Result<> Gateway::open_world(const std::string& id, AccessRules rules, std::vector<sys::UniqueFd> sockets) {
+    auto world = std::make_shared<World>(id, std::move(rules), named_network_, std::move(sockets));
+    World* served = world.get();
+    SUB_TRY(
+        loop_.watch(served->sockets[0].get(), EPOLLIN, [this, served](std::uint32_t) { accept(*served); }));
+    SUB_TRY(loop_.watch(served->sockets[1].get(), EPOLLIN,
+                        [this, served](std::uint32_t) { answer_datagram(*served); }));
+    SUB_TRY(loop_.watch(served->sockets[2].get(), EPOLLIN,
+                        [this, served](std::uint32_t) { accept_name_client(*served); }));
+    worlds_.emplace(id, std::move(world));
+    return {};
+}
+
+void Gateway::close_world(const std::string& id) {
+    const auto known = worlds_.find(id);
+    if (known == worlds_.end()) return;
+    for (const sys::UniqueFd& socket : known->second->sockets) loop_.remove(socket.get());
+    for (const auto& [fd, client] : known->second->name_clients) {
+        loop_.remove(fd);
+        loop_.cancel(client.timer);
+    }
+    worlds_.erase(known);
+}
+
+void Gateway::apply_rules(World& world, AccessRules rules) {
+    world.rules = std::move(rules);
+    std::vector<std::uint64_t> ended;
+    for (const auto& [number, connection] : world.connections)
+        if (!world.rules.decide(connection->target().host, connection->target().port).allowed)
+            ended.push_back(number);
+    for (const std::uint64_t number : ended) world.connections.at(number)->refuse("the policy has changed");
+}
+
+// Never waits: a supervisor that does not listen must not stop the traffic of worlds.
+void Gateway::say(Json event) {
+    if (unsent_.size() >= kMostUnsent) {
+        ++lost_;
+        return;
+    }
+    if (lost_ > 0) event["lost_before"] = std::exchange(lost_, 0);
+    unsent_.push_back(dump_json(event));
+    send_waiting();
+}
+
+void Gateway::send_waiting() {
+    std::size_t sent = 0;
+    while (sent < unsent_.size() && ::send(control_.get(), unsent_[sent].data(), unsent_[sent].size(),
+                                           MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+        ++sent;
+    unsent_.erase(unsent_.begin(), unsent_.begin() + static_cast<std::ptrdiff_t>(sent));
+    (void)loop_.change(control_.get(), unsent_.empty() ? EPOLLIN : EPOLLIN | EPOLLOUT);
+}
+
+void Gateway::accept(World& world) {
+    for (int i = 0; i < 64; ++i) {
+        const int listener = world.sockets[0].get();
+        auto client = sys::accept_tcp(listener);
+        if (!client) {
+            // Out of descriptors: whoever waits is served when others have ended.
+            (void)loop_.change(listener, 0);
+            loop_.after_ms(kRestMs, [this, weak = std::weak_ptr(worlds_.at(world.id)), listener] {
+                if (weak.lock()) (void)loop_.change(listener, EPOLLIN);
+            });
+        }
+        if (!client || !*client) return;
+        const auto to = sys::original_destination(client->get());
+        if (!to) {
+            // Somebody in the world connects to the gateway itself.
+            sys::reset_connection(*client);
+            continue;
+        }
+        connect(world, std::move(*client), *to);
+    }
+}
+
+void Gateway::report(World& world, const ConnectionReport& report) {
+    Json event{{"type", "net_connect"},
+               {"world", world.id},
+               {"port", report.port},
+               {"bytes_sent", report.sent},
+               {"bytes_received", report.received},
+               {"error", report.error}};
+    put_bytes(event, "host", report.host);
+    put_verdict(event, report.verdict);
+    say(std::move(event));
+    if (world.rules.total_bytes() != 0 && world.budget == 0 && !world.budget_told) {
+        world.budget_told = true;
+        say({{"type", "rate_limit"},
+             {"world", world.id},
+             {"limit", "egress_total_bytes"},
+             {"bytes", world.rules.total_bytes()}});
+    }
+}
+
+void Gateway::connect(World& world, sys::UniqueFd client, const sys::Endpoint& to) {
+    ConnectionReport refused{.host = to.address.text(), .port = to.port, .verdict = {}, .error = {}};
+    const auto refuse = [&](policy::NetVerdict verdict) {
+        sys::reset_connection(client);
+        refused.verdict = std::move(verdict);
+        report(world, refused);
+    };
+    if (world.connections.size() + world.waiting >= kMostConnections) {
+        refused.verdict.reason = "too many connections at a time";
+        return refuse(refused.verdict);
+    }
+    if (world.rules.total_bytes() != 0 && world.budget == 0) {
+        refused.verdict.reason = "the budget of bytes is used up";
+        return refuse(refused.verdict);
+    }
+    if (!world.names.contains(to.address)) {
+        policy::NetVerdict verdict = world.rules.decide(to.address, to.port);
+        if (!verdict.allowed) return refuse(std::move(verdict));
+        return begin(world, std::move(client), {to.address, to.port, {to.address}, std::move(verdict)});
+    }
+    const auto name = world.names.name_of(to.address);
+    if (!name) {
+        refused.verdict.reason = "no name was given this address";
+        return refuse(refused.verdict);
+    }
+    refused.host = *name;
+    policy::NetVerdict verdict = world.rules.decide(policy::DomainName{*name}, to.port);
+    if (!verdict.allowed) return refuse(std::move(verdict));
+    connect_named(world, std::move(client), {*name}, to.port);
+}
+
+void Gateway::connect_named(World& world, sys::UniqueFd client, const policy::DomainName& name,
+                            std::uint16_t port) {
+    ++world.waiting;
+    const std::weak_ptr<World> weak = worlds_.at(world.id);
+    // std::function wants a copy.
+    auto held = std::make_shared<sys::UniqueFd>(std::move(client));
+    resolve(name.text, [this, weak, held, name, port](Result<Resolved> resolved) {
+        const auto alive = weak.lock();
+        if (!alive) return;
+        World& there = *alive;
+        --there.waiting;
+        Connection::Target target{name, port, {}, there.rules.decide(name, port)};
+        if (resolved)
+            for (const IpAddress& address : resolved->addresses) {
+                policy::NetVerdict verdict = there.rules.decide_resolved(name, address, port);
+                if (verdict.allowed) target.addresses.push_back(address);
+                if (verdict.allowed || target.addresses.empty()) target.verdict = std::move(verdict);
+            }
+        if (target.verdict.allowed && !target.addresses.empty())
+            return begin(there, std::move(*held), std::move(target));
+        sys::reset_connection(*held);
+        report(there, {.host = name.text,
+                       .port = port,
+                       .verdict = target.verdict,
+                       .error = resolved ? "" : "resolving: " + resolved.error().message()});
+    });
+}
+
+void Gateway::begin(World& world, sys::UniqueFd client, Connection::Target target) {
+    const std::uint64_t number = world.next_connection++;
+    const std::weak_ptr<World> weak = worlds_.at(world.id);
+    auto closed = [this, weak, number](const ConnectionReport& what) {
+        const auto alive = weak.lock();
+        if (!alive) return;
+        report(*alive, what);
+        // Not while one of its own methods is at work.
+        loop_.after_ms(0, [weak, number] {
+            if (const auto still = weak.lock()) still->connections.erase(number);
+        });
+    };
+    auto made = std::make_unique<Connection>(loop_, std::move(client), std::move(target), world.budget_left(),
+                                             std::move(closed));
+    Connection& connection = *made;
+    world.connections.emplace(number, std::move(made));
+    connection.start();
+}
+
+void Gateway::resolve(const std::string& name, const Resolver::Done& done) {
+    const auto cached = cache_.find(name);
+    if (cached != cache_.end() && cached->second.until_ns > now_ns()) return done(cached->second.resolved);
+    std::vector<Resolver::Done>& waiting = asked_[name];
+    waiting.push_back(done);
+    if (waiting.size() > 1) return;
+    resolver_->resolve(name, [this, name](Result<Resolved> resolved) {
+        if (resolved) {
+            if (cache_.size() >= kMostCached) cache_.clear();
+            const std::uint32_t secs = std::clamp(resolved->ttl_secs, kShortestCacheSecs, kLongestCacheSecs);
+            cache_[name] = {*resolved, now_ns() + std::int64_t{secs} * 1'000'000'000};
+        }
+        const auto node = asked_.extract(name);
+        if (node.empty()) return;
+        for (const Resolver::Done& next : node.mapped()) next(resolved);
+    });
+}
+
+void Gateway::answer_datagram(World& world) {
+    std::array<char, 4096> buffer{};
+    for (int i = 0; i < 64; ++i) {
+        sockaddr_storage from{};
+        socklen_t length = sizeof from;
+        const ssize_t n = ::recvfrom(world.sockets[1].get(), buffer.data(), buffer.size(), MSG_DONTWAIT,
+                                     reinterpret_cast<sockaddr*>(&from), &length);
+        if (n < 0) return;
+        const std::weak_ptr<World> weak = worlds_.at(world.id);
+        answer(world, std::string_view(buffer.data(), static_cast<std::size_t>(n)),
+               [weak, from, length](const std::string& reply) {
+                   const auto alive = weak.lock();
+                   if (!alive || reply.empty()) return;
+                   // A reply that does not fit is asked for again, as after any loss.
+                   (void)::sendto(alive->sockets[1].get(), reply.data(), reply.size(),
+                                  MSG_DONTWAIT | MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&from),
+                                  length);
+               });
+    }
+}
+
+void Gateway::accept_name_client(World& world) {
+    auto socket = sys::accept_tcp(world.sockets[2].get());
+    if (!socket || !*socket) return;
+    if (world.name_clients.size() >= kMostNameClients) return sys::reset_connection(*socket);
+    const int fd = socket->get();
+    const std::weak_ptr<World> weak = worlds_.at(world.id);
+    const auto close = [this, weak, fd] {
+        const auto alive = weak.lock();
+        if (!alive) return;
+        loop_.remove(fd);
+        alive->name_clients.erase(fd);
+    };
+    if (!loop_.watch(fd, EPOLLIN, [this, weak, fd](std::uint32_t) {
+            if (const auto alive = weak.lock()) read_name_client(*alive, fd);
+        }))
+        return;
+    NameClient& client = world.name_clients[fd];
+    client.socket = std::move(*socket);
+    client.timer = loop_.after_ms(kNameClientMs, close);
+}
+
+void Gateway::read_name_client(World& world, int fd) {
+    const auto found = world.name_clients.find(fd);
+    if (found == world.name_clients.end()) return;
+    NameClient& client = found->second;
+    std::array<char, 4096> buffer{};
+    const ssize_t n = ::recv(fd, buffer.data(), buffer.size(), MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    if (n <= 0) {
+        loop_.cancel(client.timer);
+        loop_.remove(fd);
+        world.name_clients.erase(found);
+        return;
+    }
+    client.received.append(buffer.data(), static_cast<std::size_t>(n));
+    const std::weak_ptr<World> weak = worlds_.at(world.id);
+    while (client.received.size() >= 2) {
+        const std::size_t size = static_cast<std::size_t>(static_cast<std::uint8_t>(client.received[0]))
+                                     << 8 |
+                                 static_cast<std::uint8_t>(client.received[1]);
+        if (client.received.size() < size + 2) return;
+        const std::string message = client.received.substr(2, size);
+        client.received.erase(0, size + 2);
+        answer(world, message, [weak, fd](const std::string& reply) {
+            const auto alive = weak.lock();
+            if (!alive || reply.empty() || !alive->name_clients.contains(fd)) return;
+            const std::string framed =
+                std::string{static_cast<char>(reply.size() >> 8), static_cast<char>(reply.size())} + reply;
+            // Small beside a socket's buffer; a client that fills it reads no answers.
+            (void)::send(fd, framed.data(), framed.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+        });
+    }
+}
+
+void Gateway::answer(World& world, std::string_view message, const Reply& reply) {
+    auto query = DnsQuery::parse(message);
+    if (!query) return reply(DnsQuery::format_error(message));
+    Json event{{"type", "dns_query"}, {"world", world.id}, {"query_type", query->type_text()}};
+    put_bytes(event, "name", query->name());
+    const auto refuse = [&](policy::NetVerdict verdict) {
+        verdict.allowed = false;
+        put_verdict(event, verdict);
+        say(std::move(event));
+        reply(query->refused());
+    };
+    if (query->type() == DnsType::pointer) {
+        const auto address = reverse_address(query->name());
+        if (const auto name = address ? world.names.name_of(*address) : std::nullopt)
+            return reply(query->pointer(*name, kTtlSecs));
+        return refuse({.reason = "only addresses of names that were asked for have one"});
+    }
+    if (query->type() == DnsType::other) return refuse({.reason = "records of this type are not given"});
+    const auto host = policy::read_host(query->name());
+    const auto* name = host ? std::get_if<policy::DomainName>(&*host) : nullptr;
+    if (name == nullptr) return refuse({.reason = host ? "it is an address" : host.error().message()});
+    policy::NetVerdict verdict = world.rules.decide_name(*name);
+    if (!verdict.allowed) return refuse(std::move(verdict));
+    const policy::DomainName asked = *name;
+    answer_address(world, std::move(*query), asked, reply);
+}
+
+// The name is resolved first: one that does not exist must not seem to.
+void Gateway::answer_address(World& world, DnsQuery query, const policy::DomainName& name,
+                             const Reply& reply) {
+    const std::weak_ptr<World> weak = worlds_.at(world.id);
+    auto held = std::make_shared<DnsQuery>(std::move(query));
+    resolve(name.text, [this, weak, held, name, reply](Result<Resolved> resolved) {
+        const auto alive = weak.lock();
+        if (!alive) return;
+        World& there = *alive;
+        Json event{{"type", "dns_query"}, {"world", there.id}, {"query_type", held->type_text()}};
+        put_bytes(event, "name", name.text);
+        policy::NetVerdict verdict = there.rules.decide_name(name);
+        std::string answer;
+        if (!resolved) {
+            const bool none = resolved.error().code() == Errc::not_found;
+            event["error"] = resolved.error().message();
+            answer = none ? held->no_such_name() : held->failed();
+        } else if (const auto bad = std::ranges::find_if_not(
+                       resolved->addresses,
+                       [&](const IpAddress& address) { return there.rules.may_lead_to(address); });
+                   bad != resolved->addresses.end()) {
+            verdict.allowed = false;
+            verdict.reason = "it leads to " + bad->text() + ", a " + std::string(special_purpose(*bad)) +
+                             " address, which has to be allowed as a network";
+            answer = held->refused();
+        } else if (held->type() != DnsType::address4) {
+            answer = held->no_data();
+        } else if (const auto address = there.names.address_of(name.text)) {
+            answer = held->address(*address, kTtlSecs);
+        } else {
+            event["error"] = "the world has asked for too many names";
+            answer = held->failed();
+        }
+        put_verdict(event, verdict);
+        say(std::move(event));
+        reply(answer);
+    });
+}
+
+}  // namespace substrate::egress

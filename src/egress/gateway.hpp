@@ -1,0 +1,82 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "codec/json_value.hpp"
+#include "egress/access_rules.hpp"
+#include "egress/connection.hpp"
+#include "egress/dns_message.hpp"
+#include "egress/event_loop.hpp"
+#include "egress/name_table.hpp"
+#include "egress/resolver.hpp"
+#include "sys/unique_fd.hpp"
+
+namespace substrate::egress {
+
+// The one way out of worlds: serves the sockets of each, answers its questions for names, and connects where
+// its rules allow. Says everything it decides over its control socket (SOCK_SEQPACKET, JSON):
+//   to it      {"type": "open", "world"} with rules (a memory file) and the world's sockets; {"type":
+//   "rules", "world"}
+//              with rules: connections that they no longer allow end; {"type": "close", "world"}
+//   from it    {"type": "net_connect", …}, {"type": "dns_query", …}, {"type": "rate_limit", …}, each with
+//   "world"
+class Gateway {
+  public:
+    // `control` is served until its peer closes it; run() then returns.
+    static Result<std::unique_ptr<Gateway>> make(sys::UniqueFd control, const IpNetwork& named_network);
+    ~Gateway();
+    Gateway(const Gateway&) = delete;
+    Gateway& operator=(const Gateway&) = delete;
+
+    Result<> run();
+
+    static constexpr std::size_t kMostConnections = 8192;  // of one world
+
+  private:
+    struct World;
+    Gateway(EventLoop loop, sys::UniqueFd control, const IpNetwork& named_network);
+
+    void hear();
+    Result<> take_order(std::string_view text, std::vector<sys::UniqueFd> fds);
+    Result<> open_world(const std::string& id, AccessRules rules, std::vector<sys::UniqueFd> sockets);
+    void apply_rules(World& world, AccessRules rules);
+    void close_world(const std::string& id);
+    void say(Json event);
+    void send_waiting();
+
+    void accept(World& world);
+    void connect(World& world, sys::UniqueFd client, const sys::Endpoint& to);
+    void connect_named(World& world, sys::UniqueFd client, const policy::DomainName& name,
+                       std::uint16_t port);
+    void begin(World& world, sys::UniqueFd client, Connection::Target target);
+    void report(World& world, const ConnectionReport& report);
+
+    void answer_datagram(World& world);
+    void accept_name_client(World& world);
+    void read_name_client(World& world, int fd);
+    using Reply = std::function<void(std::string)>;
+    void answer(World& world, std::string_view message, const Reply& reply);
+    void answer_address(World& world, DnsQuery query, const policy::DomainName& name, const Reply& reply);
+    // From what was resolved before, or the resolver; the world may have gone when `done` is called.
+    void resolve(const std::string& name, const Resolver::Done& done);
+
+    EventLoop loop_;
+    sys::UniqueFd control_;
+    IpNetwork named_network_;
+    std::unique_ptr<Resolver> resolver_;
+    struct Cached {
+        Resolved resolved;
+        std::int64_t until_ns = 0;
+    };
+    std::unordered_map<std::string, Cached> cache_;
+    std::unordered_map<std::string, std::vector<Resolver::Done>> asked_;
+    std::map<std::string, std::shared_ptr<World>> worlds_;
+    std::vector<std::string> unsent_;
+    std::uint64_t lost_ = 0;
+};
+
+}  // namespace substrate::egress
