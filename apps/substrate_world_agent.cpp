@@ -59,6 +59,7 @@ int main(int argc, char** argv) {
     if (!home) return fail_with(home.error());
     supervisor::AgentOptions options;
     options.init_program = supervisor::sibling_program("substrate-world-init");
+    options.gateway_program = supervisor::sibling_program("substrate-gateway");
     options.identity = supervisor::program_identity(supervisor::sibling_program("substrate-world-agent"));
     options.idle_exit_ns = seconds_ns(env, "SUBSTRATE_AGENT_IDLE_SECS", 600);
     options.world_idle_ns = seconds_ns(env, "SUBSTRATE_WORLD_IDLE_SECS", 300);

@@ -73,8 +73,8 @@ pkg_check_modules(IDN2 REQUIRED libidn2)
 # A static libidn2 needs it, and names it in no .pc file of its own.
 list(APPEND IDN2_LIBRARIES unistring)
 pkg_check_modules(CARES REQUIRED libcares)
-# It comes without a .pc file.
-find_library(LDNS_LIBRARIES ldns REQUIRED)
+# It comes without a .pc file. The archive, as below: a static program takes no shared library.
+find_library(LDNS_LIBRARIES libldns.a REQUIRED)
 # yaml-cpp's own CMake target is the shared library.
 find_library(SUBSTRATE_YAML_ARCHIVE libyaml-cpp.a REQUIRED)
 add_library(substrate_yaml INTERFACE)

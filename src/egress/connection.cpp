@@ -72,7 +72,7 @@ void Connection::connected(std::uint32_t /*events*/) {
         return connect_next();
     }
     loop_.remove(server_.get());
-    auto up = Flow::make(), down = Flow::make();
+    auto up = Flow::make(budget_), down = Flow::make(budget_);
     if (!up || !down) return finish((up ? down.error() : up.error()).message(), /*reset=*/true);
     up_ = std::move(*up);
     down_ = std::move(*down);
@@ -100,23 +100,9 @@ bool Connection::move() {
     }
     if (!down_->move(server_.get(), client_.get()))
         return finish("the world has closed the connection", /*reset=*/true), false;
-    if (!spend()) return false;
+    if (up_->exhausted() || down_->exhausted()) return refuse("the budget of bytes is used up"), false;
     if (up_->ended() && down_->ended()) return finish({}, /*reset=*/false), false;
     return true;
-}
-
-// What both directions have moved since the last time.
-bool Connection::spend() {
-    const std::uint64_t moved = up_->bytes() + down_->bytes();
-    if (budget_ == nullptr) return true;
-    const std::uint64_t more = moved - std::exchange(spent_, moved);
-    if (more < *budget_) {
-        *budget_ -= more;
-        return true;
-    }
-    *budget_ = 0;
-    refuse("the budget of bytes is used up");
-    return false;
 }
 
 // Reads what the client sends as long as somebody has to look at it.

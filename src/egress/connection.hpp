@@ -60,7 +60,6 @@ class Connection {
     bool look_at_http();
     bool read_client();
     bool answer_to_change();
-    bool spend();
     void wait_for_more();
     void set_interest(int fd, std::uint32_t events, std::uint32_t& current);
     void finish(std::string error, bool reset);
@@ -78,7 +77,6 @@ class Connection {
     bool client_ended_ = false;
     std::optional<HttpRequests> requests_;
     std::uint32_t client_events_ = 0, server_events_ = 0;
-    std::uint64_t spent_ = 0;
     EventLoop::Timer timer_ = 0;
 };
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 
 namespace substrate::egress {
@@ -16,9 +17,18 @@ bool would_block() { return errno == EAGAIN || errno == EINTR; }
 
 }  // namespace
 
-Result<Flow> Flow::make() {
+Result<Flow> Flow::make(std::uint64_t* budget) {
     SUB_TRY_ASSIGN(sys::Pipe pipe, sys::make_pipe());
-    return Flow(std::move(pipe));
+    return Flow(std::move(pipe), budget);
+}
+
+void Flow::put_first(std::string_view bytes) {
+    if (budget_ != nullptr) {
+        if (bytes.size() > *budget_) exhausted_ = true;
+        bytes = bytes.substr(0, *budget_);
+        *budget_ -= bytes.size();
+    }
+    first_ += bytes;
 }
 
 bool Flow::write_first(int to, bool& blocked) {
@@ -62,11 +72,18 @@ bool Flow::move(int from, int to) {
             ended_ = true;
             break;
         }
+        std::size_t size = kAtOnce;
+        if (budget_ != nullptr) {
+            if (*budget_ == 0) exhausted_ = true;
+            if (exhausted_) break;
+            size = std::min<std::uint64_t>(size, *budget_);
+        }
         const ssize_t n =
-            ::splice(from, nullptr, pipe_.write.get(), nullptr, kAtOnce, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+            ::splice(from, nullptr, pipe_.write.get(), nullptr, size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
         if (n < 0) return would_block();
         if (n == 0) source_ended_ = true;
         in_pipe_ += static_cast<std::size_t>(n);
+        if (budget_ != nullptr) *budget_ -= static_cast<std::uint64_t>(n);
     }
     return true;
 }

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "base/result.hpp"
 #include "sys/pipe.hpp"
@@ -12,10 +13,13 @@ namespace substrate::egress {
 // (splice(2)). Neither socket blocks.
 class Flow {
   public:
-    static Result<Flow> make();
+    // `budget` is how many bytes may still be taken in, shared with other flows; nullptr: no limit.
+    static Result<Flow> make(std::uint64_t* budget);
 
     // These go first, before anything that is moved.
-    void put_first(std::string bytes) { first_ += bytes; }
+    void put_first(std::string_view bytes);
+    // There was no budget for what came.
+    bool exhausted() const { return exhausted_; }
     // Moves what can be moved. False: the connection is broken.
     bool move(int from, int to);
     // The same without reading: for a source whose bytes are put_first() one by one.
@@ -30,10 +34,12 @@ class Flow {
     std::uint64_t bytes() const { return bytes_; }  // gone on so far
 
   private:
-    explicit Flow(sys::Pipe pipe) : pipe_(std::move(pipe)) {}
+    Flow(sys::Pipe pipe, std::uint64_t* budget) : pipe_(std::move(pipe)), budget_(budget) {}
     bool write_first(int to, bool& blocked);
 
     sys::Pipe pipe_;
+    std::uint64_t* budget_;
+    bool exhausted_ = false;
     std::string first_;
     std::size_t in_pipe_ = 0;
     std::uint64_t bytes_ = 0;

@@ -46,10 +46,9 @@ int explain_command(const Console& console, const ExecRequest& asked) {
     if (!facts) return console.fail_with(facts.error());
     const supervisor::Machine machine{
         .env = console.env, .facts = *facts, .init_program = {}, .cgroups = {}, .capture_roots = roots};
-    auto plan =
-        supervisor::plan_project_world(machine, path, scratch,
-                                       {request.capture, request.host_network, request.ephemeral, request.fs,
-                                        plan::limits_of(request.limits), request.seccomp});
+    auto net = judgement.policies ? supervisor::network_order(*judgement.policies) : nullptr;
+    auto plan = supervisor::plan_project_world(machine, path, scratch,
+                                               supervisor::wanted_for(request, std::move(net)));
     if (!plan) return console.fail_with(plan.error());
     console.out(fmt::format("command    {}\ndecision   {}\ncommit     {}\n",
                             printable(request.cmd.empty() ? shell_join(request.argv) : request.cmd),

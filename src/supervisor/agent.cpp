@@ -14,6 +14,7 @@
 #include "supervisor/executor.hpp"
 #include "supervisor/gate.hpp"
 #include "supervisor/gc.hpp"
+#include "supervisor/idle_worlds.hpp"
 #include "sys/dir_watch.hpp"
 #include "sys/file.hpp"
 #include "sys/file_lock.hpp"
@@ -52,6 +53,7 @@ Result<std::unique_ptr<Agent>> Agent::start(const Env& env, const Home& home, co
 
     std::unique_ptr<Agent> agent(new Agent(std::move(machine), std::move(trace), home, options));
     agent->lock_ = std::move(lock);
+    agent->machine_.network = std::make_shared<Network>(env, agent->trace_, options.gateway_program);
     agent->broker_ = std::make_unique<broker::Broker>(
         env, broker::places_of(home.path, agent->machine_.facts.home, agent->machine_.facts.uid));
     agent->unwatch_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -63,7 +65,11 @@ Result<std::unique_ptr<Agent>> Agent::start(const Env& env, const Home& home, co
     return agent;
 }
 
-Agent::~Agent() = default;
+Agent::~Agent() {
+    // The network writes records as long as it lives, and worlds keep it alive.
+    projects_.clear();
+    machine_.network.reset();
+}
 
 Result<std::shared_ptr<Project>> Agent::project(const std::string& path) {
     const std::scoped_lock lock(mutex_);

@@ -21,6 +21,7 @@ namespace substrate::supervisor {
 
 struct AgentOptions {
     std::string init_program;
+    std::string gateway_program;
     std::int64_t idle_exit_ns = 600'000'000'000;   // the agent, without any request
     std::int64_t world_idle_ns = 300'000'000'000;  // a world, without a command
     bool standby = true;                           // fresh worlds are made ahead

@@ -17,6 +17,7 @@
 #include "supervisor/command_line.hpp"
 #include "supervisor/disk_watch.hpp"
 #include "supervisor/hand_edits.hpp"
+#include "supervisor/idle_worlds.hpp"
 #include "supervisor/span_facts.hpp"
 #include "sys/directory.hpp"
 #include "sys/file.hpp"
@@ -29,21 +30,6 @@ namespace {
 constexpr std::int64_t kGraceNs = 2'000'000'000;   // from TERM to KILL
 constexpr std::int64_t kDiskLookNs = 200'000'000;  // a short command is not looked after
 constexpr const char* kDiskReason = "disk";
-
-// What changes on the host from now on conflicts with the capture. File stamps
-// of older kernels are those of the last clock tick: an edit just before would
-// seem to come after its own tick's stamp, so there the exact clock is taken,
-// and an edit in the rest of the tick is not noticed (its content is kept all the same).
-Result<std::int64_t> capture_time(const Machine& machine, const Store& store) {
-    if (machine.facts.kernel_at_least(6, 13)) return sys::stamp_now(store.fd());
-    return machine.env.realtime_ns();
-}
-
-// What is not in a copy that was made for an earlier command.
-Result<std::vector<std::string>> excluded_from(const Store& store, const std::string& slot) {
-    SUB_TRY_ASSIGN(auto mark, store.marked_capture(slot));
-    return mark ? std::move(mark->excluded) : std::vector<std::string>();
-}
 
 // One execution from plan to span, step by step.
 class Execution {
@@ -67,6 +53,9 @@ class Execution {
 
   private:
     Project::Wanted wanted() const;
+    std::shared_ptr<const NetworkOrder> network_order() const;
+    void open_uplink();
+    void note_network();
     Result<> acquire();
     Result<> prepare_capture();
     Result<> choose_lowers();
@@ -145,6 +134,7 @@ Result<> Execution::run(const std::string& span_id, const int (&stdio)[3]) {
                                   concluded.error().describe());
         (void)keep(KeptState::interrupted, "interrupted");
     }
+    note_network();
     if (output_follows) {
         if (auto output = caller_.take_output()) span().output = *output;
     }
@@ -159,14 +149,12 @@ Result<> Execution::run(const std::string& span_id, const int (&stdio)[3]) {
     return {};
 }
 
-Project::Wanted Execution::wanted() const {
-    return {request_.capture,
-            request_.host_network,
-            request_.ephemeral || request_.commit == CommitMode::discard,
-            request_.fs,
-            plan::limits_of(request_.limits),
-            request_.seccomp};
+std::shared_ptr<const NetworkOrder> Execution::network_order() const {
+    if (request_.host_network || !machine_.network || !passage_.judgement.policies) return nullptr;
+    return machine_.network->order_for(*passage_.judgement.policies);
 }
+
+Project::Wanted Execution::wanted() const { return wanted_for(request_, network_order()); }
 
 Result<> Execution::acquire() {
     Project::Wanted wanted = this->wanted();
@@ -249,9 +237,15 @@ Result<> Execution::choose_lowers() {
 Result<> Execution::start(const int (&stdio)[3]) {
     set_command(order_, request_, session_world().id(), span().span_id);
     if (!had_background_) {
-        SUB_TRY_ASSIGN(captured_.captured_ns, capture_time(machine_, store()));
+        SUB_TRY_ASSIGN(captured_.captured_ns, capture_time(machine_.facts, machine_.env, store()));
         if (session_world().marked != order_.slot || !captured_.excluded.empty())
             SUB_TRY(mark_captured(store(), machine_.env, captured_, span().span_id, session_world().id()));
+    }
+    if (SessionWorld& sw = session_world(); sw.net) {
+        const std::string& session = request_.session_id;
+        machine_.network->attribute(sw.id(), session.empty() ? project_.session_id() : session,
+                                    span().span_id);
+        if (sw.served) SUB_TRY(sw.served->change(network_order()));
     }
     return session_world().world.exec(order_, stdio);
 }
@@ -307,10 +301,29 @@ Result<> Execution::take_event() {
         stopped_as_ = Outcome::killed;
         return {};
     }
+    if (std::holds_alternative<world::Uplink>(*event)) open_uplink();
     if (auto* exited = std::get_if<world::Exited>(&*event)) exited_ = std::move(*exited);
     if (const auto* failed = std::get_if<world::Failed>(&*event))
         return fail(session_world().world.describe(*failed));
     return {};
+}
+
+// The world's sockets go to the gateway. Where that fails nobody listens at them: refused, never open.
+void Execution::open_uplink() {
+    SessionWorld& sw = session_world();
+    const std::vector<sys::UniqueFd> sockets = sw.world.take_uplink();
+    auto served = Network::serve(machine_.network, sw.id(), sw.net, sockets);
+    if (served) sw.served = std::move(*served);
+    else result_.notices.push_back("no network: " + served.error().describe());
+}
+
+void Execution::note_network() {
+    const SessionWorld& sw = session_world();
+    if (!sw.net) return;
+    for (const std::string& problem : sw.net->problems) result_.notices.push_back("network: " + problem);
+    const Network::Used used = machine_.network->take_used(sw.id());
+    for (const std::string& host : used.hosts) span().scopes_used.push_back("net:" + host);
+    result_.notices.insert(result_.notices.end(), used.notices.begin(), used.notices.end());
 }
 
 Result<> Execution::hear_caller() {
@@ -491,99 +504,6 @@ void Execution::give_back() {
 Result<> execute(const Machine& machine, trace::TraceWriter& trace, broker::Broker& broker, Project& project,
                  const Passage& passage, const std::string& span_id, const int (&stdio)[3], Caller& caller) {
     return Execution(machine, trace, broker, project, passage, caller).run(span_id, stdio);
-}
-
-void prepare_next(const Machine& machine, Project& project, SessionWorld& idle) {
-    idle.marked = {};
-    // Other captures are made when their command is known.
-    if (idle.plan.capture.strategy != CaptureStrategy::overlay) {
-        (void)idle.world.prepare({});
-        return;
-    }
-    Captured next;
-    next.strategy = idle.plan.capture.strategy;
-    next.user_xattrs = idle.plan.capture.user_xattrs;
-    const auto slot = idle.prepare_slot(project.store());
-    if (!slot || !project.store().take_on_project_root(*slot, next.strategy)) return;
-    next.dir = *slot;
-    next.lowers = project.pending_layers();
-    const world::CaptureSlot prepared{next.dir, next.lowers};
-    (void)idle.world.prepare(prepared);
-    // The time of the mark is before the command's: what changes on the host between
-    // the two would be a conflict after a crash, never a loss.
-    const auto now = capture_time(machine, project.store());
-    if (!now) return;
-    next.captured_ns = *now;
-    if (mark_captured(project.store(), machine.env, next, make_span_id(machine.env), idle.id()))
-        idle.marked = prepared;
-}
-
-void prepare_standby(const Machine& machine, trace::TraceWriter& trace, Project& project,
-                     const Project::Wanted& wanted) {
-    // The others are made for one command's capture.
-    if (!machine.standby || wanted.capture.value_or(CaptureStrategy::overlay) != CaptureStrategy::overlay)
-        return;
-    auto made = project.make_standby(machine, wanted);
-    if (made && !*made) return;
-    std::unique_ptr<SessionWorld> world = made ? std::move(*made) : nullptr;
-    const bool overlay = world && world->plan.capture.strategy == CaptureStrategy::overlay;
-    if (overlay && world->world.await_ready()) prepare_next(machine, project, *world);
-    else if (world) end_world(machine, trace, project, std::move(world));
-    project.keep_standby(std::move(world));
-}
-
-Result<> settle_background(const Machine& machine, trace::TraceWriter& trace, Project& project,
-                           SessionWorld& world) {
-    if (!world.background) return {};
-    world.background = false;
-    Captured captured;
-    captured.dir = world.live_slot;
-    captured.strategy = world.plan.capture.strategy;
-    captured.user_xattrs = world.plan.capture.user_xattrs;
-    captured.captured_ns = world.live_since_ns;
-    if (captured.strategy == CaptureStrategy::direct) return {};
-    SUB_TRY_ASSIGN(captured.excluded, excluded_from(project.store(), captured.dir));
-    SUB_TRY_ASSIGN(const FsDiff diff, diff_captured(project.store(), captured));
-    if (!diff.empty()) {
-        const std::scoped_lock lock(project.commit_mutex());
-        const std::string settled = make_span_id(machine.env);
-        SUB_TRY_ASSIGN(const CommitReport report, apply_captured(project.store(), machine.env, captured,
-                                                                 settled, world.id(), /*movable=*/true));
-        SUB_TRY(trace.append(settled_event(machine, project, world, settled, diff, report.state)));
-    }
-    return world.retire_slot(project.store(), captured.dir);
-}
-
-void settle_quiet_worlds(const Machine& machine, trace::TraceWriter& trace, Project& project) {
-    for (auto& world : project.take_speaking()) {
-        const auto event = world->world.receive();
-        if (!event) {
-            end_world(machine, trace, project, std::move(world));
-            continue;
-        }
-        if (auto settled = settle_background(machine, trace, project, *world); !settled)
-            (void)trace.append(warning_event(
-                machine, project,
-                "background changes of " + world->id() + " were not settled: " + settled.error().describe()));
-        project.release(std::move(world));
-    }
-}
-
-void end_world(const Machine& machine, trace::TraceWriter& trace, Project& project,
-               std::unique_ptr<SessionWorld> world) {
-    const std::string id = world->id();
-    // The processes first: only then is the capture what it will stay.
-    world->world = world::World::ended();
-    if (auto settled = settle_background(machine, trace, project, *world); !settled)
-        (void)trace.append(warning_event(
-            machine, project,
-            "background changes of " + id + " were not settled: " + settled.error().describe()));
-    // Its directories serve the next world if its only capture is empty.
-    const std::string slot = world->unused_slot();
-    world.reset();
-    if (auto removed = project.store().keep_spare(id, slot); !removed)
-        (void)trace.append(warning_event(
-            machine, project, "world " + id + " left its directory: " + removed.error().describe()));
 }
 
 }  // namespace substrate::supervisor

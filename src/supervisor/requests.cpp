@@ -15,6 +15,7 @@
 #include "supervisor/executor.hpp"
 #include "supervisor/gate.hpp"
 #include "supervisor/gc.hpp"
+#include "supervisor/idle_worlds.hpp"
 #include "supervisor/protocol.hpp"
 #include "supervisor/status.hpp"
 #include "sys/file.hpp"
@@ -292,6 +293,7 @@ Result<Json> run_warm(Agent& agent, const Json& request) {
         wanted.fs =
             in_force.set->fs_access({.project = project->path(), .home = agent.broker().places().home});
         wanted.host_network = !in_force.set->isolate_network();
+        if (agent.machine().network) wanted.net = agent.machine().network->order_for(*in_force.set);
         wanted.limits = plan::limits_of(in_force.set->limits());
         wanted.seccomp = in_force.set->seccomp();
     }

@@ -28,6 +28,21 @@ Result<> SessionWorld::retire_slot(Store& store, const std::string& slot) {
     return store.discard(slot);
 }
 
+Project::Wanted wanted_for(const ExecRequest& request, std::shared_ptr<const NetworkOrder> net) {
+    return {.capture = request.capture,
+            .host_network = request.host_network,
+            .net = std::move(net),
+            .fresh = request.ephemeral || request.commit == CommitMode::discard,
+            .fs = request.fs,
+            .limits = plan::limits_of(request.limits),
+            .seccomp = request.seccomp};
+}
+
+plan::NetworkMode network_of(const Project::Wanted& wanted) {
+    if (wanted.host_network) return plan::NetworkMode::host;
+    return wanted.net ? plan::NetworkMode::gateway : plan::NetworkMode::loopback;
+}
+
 std::uint64_t mask_identities(const plan::WorldPlan& plan) {
     std::string identities;
     const auto add = [&](const WorldPath& path) {
@@ -66,7 +81,8 @@ Result<plan::WorldPlan> plan_project_world(const Machine& machine, const std::st
     SUB_TRY_ASSIGN(spec.store_in_memory, is_in_memory(store));
     spec.capture = wanted.capture.value_or(CaptureStrategy::overlay);
     spec.capture_is_required = wanted.capture.has_value();
-    spec.network = wanted.host_network ? plan::NetworkMode::host : plan::NetworkMode::loopback;
+    spec.network = network_of(wanted);
+    if (wanted.net) spec.networks = wanted.net->networks;
     spec.fs = wanted.fs;
     spec.limits = wanted.limits;
     spec.seccomp = wanted.seccomp;
@@ -123,10 +139,10 @@ void Project::release_done() {
 
 bool Project::fits(const SessionWorld& world, const Wanted& wanted) {
     const auto strategy = wanted.capture.value_or(CaptureStrategy::overlay);
-    const auto network = wanted.host_network ? plan::NetworkMode::host : plan::NetworkMode::loopback;
-    return world.plan.capture_record.primary == strategy && world.plan.network == network &&
-           world.fs == wanted.fs && world.plan.limits == wanted.limits &&
-           world.plan.seccomp == wanted.seccomp;
+    const bool same_networks = !world.net || !wanted.net || world.net->networks == wanted.net->networks;
+    return world.plan.capture_record.primary == strategy && world.plan.network == network_of(wanted) &&
+           same_networks && (!world.served || world.served->alive()) && world.fs == wanted.fs &&
+           world.plan.limits == wanted.limits && world.plan.seccomp == wanted.seccomp;
 }
 
 // The idle world that fits best: one with background processes before others.
@@ -215,6 +231,7 @@ Result<std::unique_ptr<SessionWorld>> Project::launch(const Machine& machine, co
                                                 std::move(made.lock), machine.env.realtime_ns());
     world->masks = mask_identities(world->plan);
     world->fs = wanted.fs;
+    world->net = wanted.net;
     if (!made.slot.empty()) world->adopt_slot(std::move(made.slot));
     return world;
 }

@@ -12,6 +12,7 @@
 #include "base/result.hpp"
 #include "model/exec.hpp"
 #include "plan/world_plan.hpp"
+#include "supervisor/network.hpp"
 #include "supervisor/store.hpp"
 #include "sys/unique_fd.hpp"
 #include "world/cgroup.hpp"
@@ -26,7 +27,8 @@ struct Machine {
     std::string init_program;
     world::CgroupGround cgroups;
     std::vector<std::string> capture_roots;
-    bool standby = false;  // whether worlds are made ahead of who wants a fresh one
+    bool standby = false;              // whether worlds are made ahead of who wants a fresh one
+    std::shared_ptr<Network> network;  // null: worlds have their loopback only
     std::shared_ptr<const world::SeccompPrograms> seccomp = std::make_shared<world::SeccompPrograms>();
 };
 
@@ -43,7 +45,10 @@ class SessionWorld {
           lock_(std::move(lock)) {}
 
     const std::string& id() const { return plan.world_id; }
-    FsAccess fs;           // what it was made for
+    FsAccess fs;                              // what it was made for
+    std::shared_ptr<const NetworkOrder> net;  // the same; null: loopback only
+    // Once its first command has begun, where there is a way out.
+    std::unique_ptr<Network::Served> served;
     world::Cgroup cgroup;  // outlives the processes in it
     // What the group had counted when the last command ended.
     world::CgroupUsage counted;
@@ -94,7 +99,8 @@ class Project {
     struct Wanted {
         std::optional<CaptureStrategy> capture;
         bool host_network = false;
-        bool fresh = false;  // not one that has run a command
+        std::shared_ptr<const NetworkOrder> net;  // null: nothing can be reached
+        bool fresh = false;                       // not one that has run a command
         FsAccess fs;
         plan::Limits limits;
         SeccompMode seccomp = SeccompMode::enforce;
@@ -152,6 +158,9 @@ class Project {
     bool standby_coming_ = false;
     std::vector<std::string> pending_;
 };
+
+// The world that `request` wants; `net` says what the policies let it reach.
+Project::Wanted wanted_for(const ExecRequest& request, std::shared_ptr<const NetworkOrder> net);
 
 // Which objects of the host the plan's masks cover: a secret that appears or is
 // replaced later is not covered, so the world must not be used again.

@@ -1,0 +1,256 @@
+#include "supervisor/network.hpp"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <utility>
+
+#include "base/text.hpp"
+#include "codec/event_json.hpp"
+#include "codec/object_reader.hpp"
+#include "egress/access_rules.hpp"
+#include "sys/file.hpp"
+#include "sys/socket.hpp"
+
+namespace substrate::supervisor {
+namespace {
+
+constexpr int kGatewayControl = 3;
+constexpr std::chrono::seconds kPatience{1};
+constexpr std::size_t kMostOrders = 64;
+constexpr std::size_t kMostHosts = 1000, kMostNotices = 5;
+constexpr std::size_t kLongestEvent = 64 * 1024;
+
+void add_once(std::vector<std::string>& list, std::string text, std::size_t most) {
+    if (list.size() < most && std::ranges::find(list, text) == list.end()) list.push_back(std::move(text));
+}
+
+}  // namespace
+
+std::shared_ptr<const NetworkOrder> network_order(const broker::PolicySet& policies) {
+    if (!policies.isolate_network()) return nullptr;
+    std::vector<Policy> layers;
+    for (const broker::Layer& layer : policies.layers()) {
+        const NetRules& net = layer.policy.net;
+        // What binds the whole machine need not say what each project reaches.
+        if (layer.role == broker::LayerRole::managed && !net.allowed && net.denied.empty()) continue;
+        layers.push_back(layer.policy);
+        if (layer.role == broker::LayerRole::managed && !net.allowed)
+            layers.back().net.allowed.emplace({std::string("*")});
+    }
+    if (layers.empty()) return nullptr;
+    auto order = std::make_shared<NetworkOrder>();
+    order->rules = egress::AccessRules::write(layers, {});
+    const auto rules = egress::AccessRules::read(order->rules);
+    if (!rules || rules->closed()) return nullptr;
+    order->networks = rules->networks();
+    order->problems = rules->problems();
+    return order;
+}
+
+Network::Network(const Env& env, trace::TraceWriter& trace, std::string gateway_program)
+    : env_(env), trace_(trace), program_(std::move(gateway_program)) {}
+
+Network::~Network() {
+    // The gateway ends at the end of its socket, and the listener with it.
+    if (control_) (void)::shutdown(control_.get(), SHUT_RDWR);
+    if (listener_.joinable()) listener_.join();
+    if (child_.pidfd) (void)process::wait_for(child_);
+}
+
+std::shared_ptr<const NetworkOrder> Network::order_for(const broker::PolicySet& policies) {
+    const std::scoped_lock lock(mutex_);
+    const auto known = orders_.find(policies.hash());
+    if (known != orders_.end()) return known->second;
+    if (orders_.size() >= kMostOrders) orders_.clear();
+    return orders_[policies.hash()] = network_order(policies);
+}
+
+Result<> Network::start(std::unique_lock<std::mutex>& lock) {
+    if (running_) return {};
+    if (listener_.joinable()) {
+        // It has noticed that the earlier gateway is gone, or is about to.
+        lock.unlock();
+        listener_.join();
+        lock.lock();
+        if (child_.pidfd) (void)process::wait_for(child_);
+        child_ = {};
+    }
+    SUB_TRY_ASSIGN(sys::SocketPair control, sys::make_seqpacket_pair());
+    SUB_TRY_ASSIGN(const sys::UniqueFd null, sys::open_path("/dev/null", O_RDWR));
+    std::string name = "substrate-gateway";
+    std::array<char*, 2> argv = {name.data(), nullptr};
+    std::array<char*, 1> no_environment = {nullptr};
+    process::ChildPlan child;
+    child.program = program_.c_str();
+    child.argv = argv.data();
+    child.envp = no_environment.data();
+    for (const int source : {null.get(), null.get(), null.get(), control.theirs.get()}) {
+        child.placements[child.placement_count] = {source, static_cast<int>(child.placement_count)};
+        ++child.placement_count;
+    }
+    static_assert(kGatewayControl == 3);
+    child.death_signal = SIGKILL;
+    child.new_session = true;
+    auto started = process::spawn(child, {});
+    if (!started)
+        return fail(std::move(started).error().during("starting the gateway of the worlds' network"));
+    child_ = std::move(*started);
+    control_ = std::move(control.ours);
+    running_ = true;
+    ++generation_;
+    listener_ = std::thread([this, fd = control_.get()] { listen(fd); });
+    return {};
+}
+
+Result<> Network::send(const std::string& message, const std::string* rules,
+                       const std::vector<sys::UniqueFd>& sockets) {
+    std::vector<int> fds;
+    sys::UniqueFd memory;
+    if (rules != nullptr) {
+        SUB_TRY_ASSIGN(memory, sys::make_memfd("substrate-net-rules", *rules));
+        fds.push_back(memory.get());
+    }
+    for (const sys::UniqueFd& socket : sockets) fds.push_back(socket.get());
+    return sys::send_message(control_.get(), message, fds);
+}
+
+Result<std::unique_ptr<Network::Served>> Network::serve(std::shared_ptr<Network> network,
+                                                        const std::string& world,
+                                                        std::shared_ptr<const NetworkOrder> order,
+                                                        const std::vector<sys::UniqueFd>& sockets) {
+    std::uint64_t generation = 0;
+    {
+        std::unique_lock lock(network->mutex_);
+        SUB_TRY(network->start(lock));
+        const Json message{{"type", "open"}, {"world", world}};
+        SUB_TRY(network->send(dump_json(message), &order->rules, sockets));
+        generation = network->generation_;
+    }
+    return std::make_unique<Served>(std::move(network), world, generation, std::move(order));
+}
+
+Network::Served::Served(std::shared_ptr<Network> network, std::string world, std::uint64_t generation,
+                        std::shared_ptr<const NetworkOrder> order)
+    : network_(std::move(network)),
+      world_(std::move(world)),
+      generation_(generation),
+      order_(std::move(order)) {}
+
+Network::Served::~Served() {
+    const std::scoped_lock lock(network_->mutex_);
+    network_->attributions_.erase(world_);
+    if (!network_->running_ || network_->generation_ != generation_) return;
+    const Json message{{"type", "close"}, {"world", world_}};
+    // A gateway that cannot be told is gone, and so is what it served.
+    (void)network_->send(dump_json(message), nullptr, {});
+}
+
+bool Network::Served::alive() const {
+    const std::scoped_lock lock(network_->mutex_);
+    return network_->running_ && network_->generation_ == generation_;
+}
+
+Result<> Network::Served::change(std::shared_ptr<const NetworkOrder> order) {
+    if (*order == *order_) return {};
+    const std::scoped_lock lock(network_->mutex_);
+    const Json message{{"type", "rules"}, {"world", world_}};
+    SUB_TRY(network_->send(dump_json(message), &order->rules, {}));
+    order_ = std::move(order);
+    return {};
+}
+
+void Network::attribute(const std::string& world, const std::string& session, const std::string& span) {
+    const std::scoped_lock lock(mutex_);
+    attributions_[world] = {session, span, {}};
+}
+
+Network::Used Network::take_used(const std::string& world) {
+    std::unique_lock lock(mutex_);
+    if (running_) {
+        const std::uint64_t number = ++asked_;
+        const Json message{{"type", "sync"}, {"number", number}};
+        if (send(dump_json(message), nullptr, {}))
+            (void)synced_.wait_for(lock, kPatience, [&] { return answered_ >= number || !running_; });
+    }
+    const auto found = attributions_.find(world);
+    return found == attributions_.end() ? Used{} : std::exchange(found->second.used, {});
+}
+
+void Network::listen(int control) {
+    std::vector<char> buffer(kLongestEvent);
+    for (;;) {
+        const auto received = sys::receive_message(control, buffer);
+        if (!received || received->size == 0) break;
+        take_event(std::string_view(buffer.data(), received->size));
+    }
+    const std::scoped_lock lock(mutex_);
+    running_ = false;
+    synced_.notify_all();
+}
+
+void Network::take_event(std::string_view text) {
+    const auto parsed = parse_json(text);
+    if (!parsed || !parsed->is_object()) return;
+    Json fields = *parsed;
+    std::string type, world;
+    std::uint64_t number = 0;
+    ObjectReader reader(*parsed);
+    reader.string("type", type);
+    reader.string("world", world);
+    reader.integer("number", number);
+    Event event{.type = type, .ts_ns = env_.realtime_ns(), .session_id = {}, .span_id = {}, .fields = {}};
+    {
+        const std::scoped_lock lock(mutex_);
+        if (type == "sync") {
+            answered_ = std::max(answered_, number);
+            synced_.notify_all();
+            return;
+        }
+        const auto found = attributions_.find(world);
+        if (found != attributions_.end()) {
+            event.session_id = found->second.session;
+            event.span_id = found->second.span;
+            note(found->second, fields);
+        }
+    }
+    fields.erase("type");
+    fields.erase("world");
+    fields["world_id"] = world;
+    event.fields = std::move(fields);
+    // What cannot be recorded was still decided; the next span's own record says what is wrong.
+    (void)trace_.append(event);
+}
+
+// What the span and the person are told.
+void Network::note(Attribution& attribution, const Json& event) const {
+    std::string type, host, name, reason, error, rule;
+    std::uint16_t port = 0;
+    bool allowed = true;
+    ObjectReader reader(event);
+    reader.string("type", type);
+    reader.bytes("host", host);
+    reader.bytes("name", name);
+    reader.bytes("reason", reason);
+    reader.string("error", error);
+    reader.integer("port", port);
+    reader.boolean("allowed", allowed);
+    if (type == event_type::kRateLimit) {
+        attribution.used.budget_exhausted = true;
+        add_once(attribution.used.notices, "network: the budget of bytes is used up", kMostNotices);
+        return;
+    }
+    const std::string where = type == event_type::kNetConnect ? host + ":" + std::to_string(port) : name;
+    if (allowed) {
+        if (type == event_type::kNetConnect) add_once(attribution.used.hosts, where, kMostHosts);
+        return;
+    }
+    add_once(attribution.used.notices, "network: " + printable(where) + " refused: " + printable(reason),
+             kMostNotices);
+}
+
+}  // namespace substrate::supervisor

@@ -1,0 +1,109 @@
+#pragma once
+
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/env.hpp"
+#include "base/ip_address.hpp"
+#include "broker/policy_set.hpp"
+#include "process/spawn.hpp"
+#include "sys/unique_fd.hpp"
+#include "trace/writer.hpp"
+
+namespace substrate::supervisor {
+
+// What a set of policies lets worlds reach, ready for the gateway and the kernel.
+struct NetworkOrder {
+    std::string rules;  // egress::AccessRules::write
+    std::vector<IpNetwork> networks;
+    std::vector<std::string> problems;  // entries that are not understood
+    bool operator==(const NetworkOrder&) const = default;
+};
+
+// Null: nothing can be reached by them, and a loopback of its own is all a world needs.
+std::shared_ptr<const NetworkOrder> network_order(const broker::PolicySet& policies);
+
+// The gateway of one agent (egress::Gateway): a process that is started with the first world that needs it.
+// Thread-safe. Every decision of the gateway becomes a record of the trace.
+class Network {
+  public:
+    Network(const Env& env, trace::TraceWriter& trace, std::string gateway_program);
+    ~Network();
+    Network(const Network&) = delete;
+    Network& operator=(const Network&) = delete;
+
+    // The order for these policies; computed once for each content.
+    std::shared_ptr<const NetworkOrder> order_for(const broker::PolicySet& policies);
+
+    // A world that the gateway serves; no longer, once this is gone.
+    class Served {
+      public:
+        Served(std::shared_ptr<Network> network, std::string world, std::uint64_t generation,
+               std::shared_ptr<const NetworkOrder> order);
+        ~Served();
+        Served(const Served&) = delete;
+        Served& operator=(const Served&) = delete;
+
+        // Whether the gateway that was given the world's sockets still runs: without it nothing answers
+        // there, for ever.
+        bool alive() const;
+        // The same sockets under other rules. Its networks are in the world's kernel, and must be the same.
+        Result<> change(std::shared_ptr<const NetworkOrder> order);
+        const NetworkOrder& order() const { return *order_; }
+
+      private:
+        std::shared_ptr<Network> network_;
+        std::string world_;
+        std::uint64_t generation_;
+        std::shared_ptr<const NetworkOrder> order_;
+    };
+    // `sockets` are those of world/uplink.hpp.
+    static Result<std::unique_ptr<Served>> serve(std::shared_ptr<Network> network, const std::string& world,
+                                                 std::shared_ptr<const NetworkOrder> order,
+                                                 const std::vector<sys::UniqueFd>& sockets);
+
+    // What happens in the world from now on belongs to this command.
+    void attribute(const std::string& world, const std::string& session, const std::string& span);
+    struct Used {
+        std::vector<std::string> hosts;    // "packages.example:443", each once
+        std::vector<std::string> notices;  // refusals, one line each, each once; a few of many
+        bool budget_exhausted = false;
+    };
+    // What the command has used, and forgets it. Waits, a second at most, for what the gateway has yet to
+    // say.
+    Used take_used(const std::string& world);
+
+  private:
+    struct Attribution {
+        std::string session, span;
+        Used used;
+    };
+    Result<> start(std::unique_lock<std::mutex>& lock);
+    Result<> send(const std::string& message, const std::string* rules,
+                  const std::vector<sys::UniqueFd>& sockets);
+    void listen(int control);
+    void take_event(std::string_view text);
+    void note(Attribution& attribution, const Json& event) const;
+
+    const Env& env_;
+    trace::TraceWriter& trace_;
+    std::string program_;
+    mutable std::mutex mutex_;
+    std::condition_variable synced_;
+    process::Child child_;
+    sys::UniqueFd control_;
+    std::thread listener_;
+    bool running_ = false;
+    std::uint64_t generation_ = 0;
+    std::uint64_t asked_ = 0, answered_ = 0;  // syncs
+    std::map<std::string, Attribution> attributions_;
+    std::map<std::string, std::shared_ptr<const NetworkOrder>> orders_;  // by the policies' hash
+};
+
+}  // namespace substrate::supervisor

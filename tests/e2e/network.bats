@@ -1,0 +1,152 @@
+# What a world reaches through the gateway, in a small internet of its own.
+bats_require_minimum_version 1.5.0
+load common
+
+more_setup() {
+    N=$T/internet
+    mkdir "$N"
+    mkdir -p "$SUBSTRATE_HOME/policies"
+    chmod 0700 "$SUBSTRATE_HOME"
+}
+
+# policy MODE NET…: the account's default policy.
+policy() {
+    local mode=$1
+    shift
+    printf 'id: default\nmode: %s\nnet: {%s}\n' "$mode" "$*" >"$SUBSTRATE_HOME/policies/default.yaml"
+}
+# A script that reads its commands from standard input, in the small internet.
+# The gateway of this test's agent.
+gateway() {
+    local pid
+    for pid in $(our_processes); do
+        [[ $(cat "/proc/$pid/comm") != substrate-gatew* ]] || echo "$pid"
+    done
+}
+in_internet() { timeout 120 bash "$BATS_TEST_DIRNAME/small_internet.sh" "$N" bash -eu -c "export N=$N; $(declare -f gateway our_processes); cp $N/ca.pem .; $(cat)"; }
+# recorded CONDITION: a record of the trace meets it.
+recorded() { jq -se "any($1)" "$SUBSTRATE_HOME/trace.jsonl" >/dev/null || { echo "no record: $1" && return 1; }; }
+
+@test "an allowed name works by HTTP and TLS, another does not, and both are recorded" {
+    policy enforce 'allowed: [pypi.test]'
+    in_internet <<'E'
+[[ $(substrate -c 'curl -sS http://pypi.test/x') == '44.128.0.10 pypi.test /x' ]]
+[[ $(substrate -c "curl -sS --cacert ca.pem https://pypi.test/y") == '44.128.0.10 pypi.test /y' ]]
+substrate -c 'getent ahostsv4 pypi.test' | grep -q '^198\.18\.'
+out=$(substrate -c 'curl -sS --max-time 20 http://evil.test/' 2>&1) && exit 1
+grep -q 'Could not resolve host: evil.test' <<<"$out"
+grep -q 'substrate: network: evil.test. refused: net.allowed does not name it' <<<"$out"
+! grep evil.test "$N/dnsmasq.log"
+E
+    grep -q '"net:pypi.test:80"' "$SUBSTRATE_HOME"/trace.jsonl
+    recorded '.event_type=="net_connect" and .host=="pypi.test" and .port==443 and .allowed and .bytes_received>0'
+    recorded '.event_type=="dns_query" and .name=="evil.test." and (.allowed|not)'
+}
+
+@test "names are opened, not their addresses; what is not a name's is refused at once" {
+    policy enforce 'allowed: [pypi.test]'
+    in_internet <<'E'
+for to in 44.128.0.10/80 10.0.0.5/80 169.254.169.254/80 44.128.0.1/53 198.18.7.7/80; do
+    out=$(substrate -c "exec 3<>/dev/tcp/$to && head -c1 <&3" 2>&1) && { echo "$to: $out"; exit 1; }
+    grep -Eq 'Connection (refused|reset)' <<<"$out" || { echo "$to: $out"; exit 1; }
+done
+! substrate -c 'printf x >/dev/udp/44.128.0.10/443' 2>/dev/null
+! substrate -c 'exec 3<>/dev/tcp/127.0.0.54/1 && head -c1 <&3 | grep .' 2>/dev/null
+E
+}
+
+@test "a name that leads to a special address is refused until its network is allowed" {
+    policy enforce 'allowed: ["*"]'
+    in_internet <<'E'
+for name in rebind.test local.test private.test; do
+    out=$(substrate -c "curl -sS --max-time 20 http://$name/" 2>&1) && exit 1
+    grep -q "refused: it leads to" <<<"$out" || { echo "$name: $out"; exit 1; }
+done
+printf 'id: default\nmode: enforce\nnet: {allowed: ["*", "10.0.0.0/8:80"]}\n' >"$SUBSTRATE_HOME/policies/default.yaml"
+[[ $(substrate -c 'curl -sS http://private.test/z') == '10.0.0.5 private.test /z' ]]
+[[ $(substrate -c 'curl -sS http://10.0.0.5/z') == '10.0.0.5 10.0.0.5 /z' ]]
+! substrate -c 'curl -sS --max-time 20 http://rebind.test/' 2>/dev/null
+E
+}
+
+@test "TLS and HTTP for another name than the one that was asked for are refused" {
+    policy enforce 'allowed: [pypi.test]'
+    in_internet <<'E'
+ask() { substrate -c "$1" 2>&1 || :; }
+out=$(ask "curl -sSk --max-time 20 --connect-to evil.test:443:pypi.test:443 https://evil.test/")
+grep -q 'pypi.test:443 refused: its TLS is for evil.test' <<<"$out" || { echo "$out"; exit 1; }
+address=$(substrate -c 'getent ahostsv4 pypi.test')
+out=$(ask "curl -sSk --max-time 20 https://${address%% *}/")
+grep -q 'refused: its TLS does not say for whom it is' <<<"$out" || { echo "$out"; exit 1; }
+out=$(ask "curl -sS --max-time 20 -H 'Host: evil.test' http://pypi.test/")
+grep -q 'pypi.test:80 refused: a request for evil.test' <<<"$out" || { echo "$out"; exit 1; }
+out=$(ask "curl -sS --max-time 20 -p -x http://pypi.test:80 http://evil.test/")
+grep -q 'CONNECT' <<<"$out" || { echo "$out"; exit 1; }
+out=$(ask "curl -sS --max-time 20 --http2-prior-knowledge http://pypi.test/")
+grep -q 'HTTP/2 without TLS' <<<"$out" || { echo "$out"; exit 1; }
+# The second request of a connection is looked at as the first.
+cat >two.sh <<'S'
+exec 3<>/dev/tcp/pypi.test/80
+printf 'GET /1 HTTP/1.1\r\nHost: pypi.test\r\n\r\nGET /2 HTTP/1.1\r\nHost: evil.test\r\n\r\n' >&3
+timeout 20 cat <&3
+S
+out=$(ask 'bash two.sh')
+grep -q 'a request for evil.test' <<<"$out" && ! grep -q '/2$' <<<"$out" || { echo "$out"; exit 1; }
+E
+}
+
+@test "other protocols work, the server may speak first, and bytes arrive as they were sent" {
+    policy enforce 'allowed: [pypi.test]'
+    in_internet <<'E'
+[[ $(substrate -c 'exec 3<>/dev/tcp/pypi.test/7; head -1 <&3; echo there >&3; head -1 <&3') == $'hello\nthere' ]]
+[[ $(substrate -c 'curl -sS http://pypi.test/big | sha256sum') == $(head -c 67108864 /dev/zero | sha256sum) ]]
+[[ $(substrate -c "curl -sS --cacert ca.pem https://pypi.test/big | sha256sum") == $(head -c 67108864 /dev/zero | sha256sum) ]]
+substrate -c 'head -c 3000000 /dev/urandom >up; curl -sS -H "Transfer-Encoding: chunked" --data-binary @up http://pypi.test/; rm up' >/dev/null
+[[ $(substrate -c 'head -c 3000000 /dev/zero | curl -sS -H "Expect:" --data-binary @- http://pypi.test/') == 'received 3000000' ]]
+[[ $(substrate -c 'curl -sS http://pypi.test/a http://pypi.test/b') == $'44.128.0.10 pypi.test /a\n44.128.0.10 pypi.test /b' ]]
+E
+}
+
+@test "a changed policy holds for the next command of the same world" {
+    policy enforce 'allowed: [pypi.test]'
+    in_internet <<'E'
+substrate -c 'curl -sS http://pypi.test/' >/dev/null
+printf 'id: default\nmode: enforce\nnet: {allowed: [registry.test]}\n' >"$SUBSTRATE_HOME/policies/default.yaml"
+[[ $(substrate -c 'curl -sS http://registry.test/x') == '44.128.0.10 registry.test /x' ]]
+! substrate -c 'curl -sS http://pypi.test/' 2>/dev/null
+printf 'id: default\nmode: enforce\nnet: {allowed: []}\n' >"$SUBSTRATE_HOME/policies/default.yaml"
+! substrate -c 'curl -sS http://registry.test/' 2>/dev/null
+E
+}
+
+@test "without the gateway nothing is reached, and the next command has a new one" {
+    policy enforce 'allowed: [pypi.test]'
+    in_internet <<'E'
+substrate -c 'curl -sS http://pypi.test/' >/dev/null
+gateway=$(gateway)
+substrate -c "sleep 1; kill -0 1; for i in 1 2 3 4 5 6 7 8 9; do curl -sS --max-time 5 http://pypi.test/ || break; sleep 0.3; done; echo end" >"$N/out" 2>&1 &
+sleep 0.3
+kill -KILL "$gateway"
+wait $!
+grep -q '^end$' "$N/out" && grep -q 'curl: ' "$N/out" || { cat "$N/out"; exit 1; }
+[[ $(substrate -c 'curl -sS http://pypi.test/x') == '44.128.0.10 pypi.test /x' ]]
+E
+}
+
+@test "a budget of bytes ends what goes beyond it" {
+    policy enforce 'allowed: [pypi.test], egress_budget: {total_bytes: 1Mi}'
+    in_internet <<'E'
+out=$(substrate -c 'curl -sS http://pypi.test/big | wc -c' 2>"$N/err") || :
+((out <= 1048576)) || { echo "$out"; exit 1; }
+grep -q 'the budget of bytes is used up' "$N/err"
+! substrate -c 'curl -sS http://pypi.test/' 2>/dev/null
+E
+    recorded '.event_type=="rate_limit"'
+}
+
+@test "a network that nobody opened stays closed" {
+    in_internet <<'E'
+substrate -c 'exec 3<>/dev/tcp/44.128.0.10/80' 2>&1 | grep -q 'Network is unreachable'
+[[ -z $(gateway) ]]
+E
+}

@@ -1,0 +1,97 @@
+"""web_server.py DIRECTORY ADDRESS…: serves HTTP on port 80 and TLS on port 443 of each address, and opaque text on port 7.
+
+Makes a certificate authority (DIRECTORY/ca.pem) and a certificate for every name below .test, and says by DIRECTORY/ready
+that it serves. Answers name the server's address, the request's Host, and what came in its body.
+"""
+
+import http.server
+import pathlib
+import socketserver
+import ssl
+import subprocess
+import sys
+import threading
+
+NAMES = ["pypi.test", "registry.test", "evil.test", "alias.test", "rebind.test", "local.test", "private.test"]
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        if self.path == "/big":
+            self.send_response(200)
+            self.send_header("Content-Length", str(64 << 20))
+            self.end_headers()
+            for _ in range(64):
+                self.wfile.write(bytes(1 << 20))
+            return
+        body = f"{self.server.server_address[0]} {self.headers.get('Host')} {self.path}\n".encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self):
+        length = int(self.headers.get("Content-Length", 0))
+        received = len(self.rfile.read(length))
+        body = f"received {received}\n".encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+class Echo(socketserver.BaseRequestHandler):
+    """Speaks first, as SSH and SMTP servers do."""
+
+    def handle(self):
+        self.request.sendall(b"hello\n")
+        while data := self.request.recv(65536):
+            self.request.sendall(data)
+
+
+class Threaded(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 1024
+
+
+class ThreadedEcho(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+
+
+def openssl(*arguments):
+    subprocess.run(["openssl", *arguments], check=True, capture_output=True)
+
+
+def certificates(directory):
+    ca, key, request, extensions = (directory / n for n in ("ca.pem", "server.key", "server.csr", "server.ext"))
+    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
+            "/CN=test authority", "-keyout", directory / "ca.key", "-out", ca)
+    openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=server", "-keyout", key,
+            "-out", request)
+    extensions.write_text("subjectAltName=" + ",".join("DNS:" + name for name in NAMES) + "\n")
+    openssl("x509", "-req", "-in", request, "-CA", ca, "-CAkey", directory / "ca.key", "-CAcreateserial", "-days", "2",
+            "-extfile", extensions, "-out", directory / "server.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(directory / "server.pem", key)
+    return context
+
+
+def main():
+    directory = pathlib.Path(sys.argv[1])
+    context = certificates(directory)
+    for address in sys.argv[2:]:
+        plain, secure = Threaded((address, 80), Handler), Threaded((address, 443), Handler)
+        secure.socket = context.wrap_socket(secure.socket, server_side=True, do_handshake_on_connect=False)
+        for server in (plain, secure, ThreadedEcho((address, 7), Echo)):
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+    (directory / "ready").touch()
+    threading.Event().wait()
+
+
+main()
