@@ -35,6 +35,7 @@ std::string enforcement_text(const Enforcement& layers) {
     add(layers.mount_namespace, "mounts");
     add(layers.pid_namespace, "pids");
     add(layers.netns == "loopback", "no network");
+    add(layers.netns == "gateway", "network by the gateway");
     add(layers.capabilities_dropped, "no capabilities");
     add(layers.no_new_privs, "no_new_privs");
     if (!layers.seccomp.empty()) add(true, fmt::format("seccomp {}", layers.seccomp));
