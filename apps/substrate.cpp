@@ -276,7 +276,7 @@ int run_options(const Console& console, MainOptions& options, int argc, char** a
         "Runs commands in worlds: sandboxes whose changes are captured, recorded and replayable.\n\n"
         "Or: substrate [OPTIONS] -- PROGRAM ARGUMENTS, without a shell; -f FILE ARGUMENTS, a script of\n"
         "the shell; neither, and commands come by standard input.\n"
-        "Commands: trace, replay, diff, apply, discard, world, policy (each has --help)",
+        "Commands: trace, replay, diff, apply, discard, world, policy, why (each has --help)",
         "substrate"};
     add_main_options(app, options);
     // What follows "--" or "-f" is the command's, not ours to interpret.
@@ -306,6 +306,7 @@ int run_options(const Console& console, MainOptions& options, int argc, char** a
 int run(const Console& console, int argc, char** argv) {
     const std::string_view first = argc > 1 ? argv[1] : "";
     if (first == "policy") return run_policy_program(console, argv + 1);
+    if (first == "why") return run_policy_program(console, argv);
     if (first == "internal-relay") return relay_command();
     for (const std::string_view name : {"trace", "replay", "diff", "apply", "discard", "world"})
         if (first == name) return run_subcommand(console, argc, argv);

@@ -33,6 +33,7 @@ struct Options {
     PolicySuggestOptions suggest;
     PolicyTrustOptions trust;
     PolicyApprovalsOptions approvals;
+    WhyHostOptions why;
 };
 
 class Parser {
@@ -44,6 +45,7 @@ class Parser {
         judge();
         learn();
         decide();
+        ask_why();
     }
     int run(int argc, char** argv) {
         try {
@@ -128,6 +130,19 @@ class Parser {
         auto* one =
             approvals.add_option("--revoke", options_.approvals.revoke, "One, by its id")->type_name("ID");
         approvals.add_flag("--revoke-all", options_.approvals.revoke_all, "All of them")->excludes(one);
+    }
+
+    // Reached as `substrate why`.
+    void ask_why() {
+        CLI::App* why = app_.add_subcommand("why", "Which rule allows or refuses something")->group("");
+        why->require_subcommand(1);
+        CLI::App* host = why->add_subcommand(
+            "host",
+            "Whether worlds of this directory may connect to a host. Exit 0 when they may, 126 when not.");
+        host->add_option("host", options_.why.host)->type_name("HOST:PORT")->required();
+        host->add_option("--cwd", options_.why.cwd, "As if asked in this directory")->type_name("DIR");
+        host->add_flag("--json", options_.why.json, "For programs");
+        host->callback([this] { exit_ = why_host(console_, options_.why); });
     }
 
     const Console& console_;

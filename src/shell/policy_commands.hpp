@@ -38,6 +38,14 @@ struct PolicyExplainOptions {
 // 0 when the command would run, else 126. Nothing runs.
 int policy_explain(const Console& console, const PolicyExplainOptions& options);
 
+struct WhyHostOptions {
+    std::string host;  // HOST:PORT
+    std::string cwd;   // empty: the working directory
+    bool json = false;
+};
+// `substrate why host`: 0 when worlds may connect there, else 126.
+int why_host(const Console& console, const WhyHostOptions& options);
+
 struct PolicyTestOptions {
     std::string file;
     std::string policy;  // an id or a file; empty: the table's, or what is in force

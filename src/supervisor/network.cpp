@@ -31,20 +31,21 @@ void add_once(std::vector<std::string>& list, std::string text, std::size_t most
 
 }  // namespace
 
-std::shared_ptr<const NetworkOrder> network_order(const broker::PolicySet& policies) {
-    if (!policies.isolate_network()) return nullptr;
+std::vector<Policy> network_layers(const broker::PolicySet& policies) {
     std::vector<Policy> layers;
     for (const broker::Layer& layer : policies.layers()) {
-        const NetRules& net = layer.policy.net;
-        // What binds the whole machine need not say what each project reaches.
-        if (layer.role == broker::LayerRole::managed && !net.allowed && net.denied.empty()) continue;
         layers.push_back(layer.policy);
-        if (layer.role == broker::LayerRole::managed && !net.allowed)
-            layers.back().net.allowed.emplace({std::string("*")});
+        // What binds the whole machine need not say what each project reaches.
+        auto& allowed = layers.back().net.allowed;
+        if (layer.role == broker::LayerRole::managed && !allowed) allowed = std::vector<std::string>{"*"};
     }
-    if (layers.empty()) return nullptr;
+    return layers;
+}
+
+std::shared_ptr<const NetworkOrder> network_order(const broker::PolicySet& policies) {
+    if (!policies.isolate_network()) return nullptr;
     auto order = std::make_shared<NetworkOrder>();
-    order->rules = egress::AccessRules::write(layers, {});
+    order->rules = egress::AccessRules::write(network_layers(policies), {});
     const auto rules = egress::AccessRules::read(order->rules);
     if (!rules || rules->closed()) return nullptr;
     order->networks = rules->networks();

@@ -26,6 +26,9 @@ struct NetworkOrder {
     bool operator==(const NetworkOrder&) const = default;
 };
 
+// The policies of a set that say what may be reached, and must all agree.
+std::vector<Policy> network_layers(const broker::PolicySet& policies);
+
 // Null: nothing can be reached by them, and a loopback of its own is all a world needs.
 std::shared_ptr<const NetworkOrder> network_order(const broker::PolicySet& policies);
 

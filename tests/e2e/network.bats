@@ -150,3 +150,18 @@ substrate -c 'exec 3<>/dev/tcp/44.128.0.10/80' 2>&1 | grep -q 'Network is unreac
 [[ -z $(gateway) ]]
 E
 }
+
+@test "substrate why host names the rule" {
+    policy enforce 'allowed: ["*.pypi.test:443", 10.0.0.0/8], denied: [ads.pypi.test]'
+    run -0 substrate why host files.PyPI.test.:443
+    grep -Fxq 'rule        net.allowed[0] "*.pypi.test:443"' <<<"$output"
+    run -126 substrate why host ads.pypi.test:443
+    grep -Fxq 'rule        net.denied[0] "ads.pypi.test"' <<<"$output"
+    run -126 substrate why host files.pypi.test:80
+    grep -Fxq 'because     net.allowed does not name it' <<<"$output"
+    run -0 substrate why host --json 10.1.2.3:22
+    [[ $(jq -c '[.allowed, .rule]' <<<"$output") == '[true,"net.allowed[1]"]' ]]
+    run -2 substrate why host 127.1:80
+    grep -q 'names no host' <<<"$output"
+    run -2 substrate why host pypi.test
+}
