@@ -10,6 +10,7 @@
 #include "codec/json_value.hpp"
 #include "model/exit_codes.hpp"
 #include "shell/commands.hpp"
+#include "shell/nested_run.hpp"
 #include "shell/run.hpp"
 #include "shell/script.hpp"
 #include "supervisor/client.hpp"
@@ -133,7 +134,8 @@ int run_main(const Console& console, const MainOptions& options) {
     if (auto filled = fill_from_process(console, request); !filled) return console.fail_with(filled.error());
     if (auto passed = pass_variables(console, options.env, request); !passed)
         return console.fail_with(passed.error());
-    if (options.explain) return explain(console, request);
+    if (options.explain)
+        return inside_world() ? console.fail_with(only_outside("--explain")) : explain(console, request);
     return run_command(console, std::move(run),
                        use_host(console, "SUBSTRATE_WORLD", options.no_world, options.world));
 }
@@ -255,6 +257,7 @@ int run_subcommand(const Console& console, int argc, char** argv) {
 }
 
 int run_replay(const Console& console, const MainOptions& options) {
+    if (inside_world()) return console.fail_with(only_outside("--replay"));
     ReplayOptions replay{.span_id = options.replay_id,
                          .verbose = options.replay_verbose,
                          .verify = false,
@@ -305,11 +308,13 @@ int run_options(const Console& console, MainOptions& options, int argc, char** a
 
 int run(const Console& console, int argc, char** argv) {
     const std::string_view first = argc > 1 ? argv[1] : "";
-    if (first == "policy") return run_policy_program(console, argv + 1);
-    if (first == "why") return run_policy_program(console, argv);
     if (first == "internal-relay") return relay_command();
-    for (const std::string_view name : {"trace", "replay", "diff", "apply", "discard", "world"})
-        if (first == name) return run_subcommand(console, argc, argv);
+    for (const std::string_view name : {"policy", "why", "trace", "replay", "diff", "apply", "discard", "world"}) {
+        if (first != name) continue;
+        if (inside_world()) return console.fail_with(only_outside("`substrate " + std::string(name) + "`"));
+        if (name == "policy") return run_policy_program(console, argv + 1);
+        return name == "why" ? run_policy_program(console, argv) : run_subcommand(console, argc, argv);
+    }
 
     MainOptions options;
     // The forms that shells and agents use need no parser.

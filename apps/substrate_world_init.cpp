@@ -38,9 +38,9 @@ Result<> run() {
     ::close(world::kPlanFd);
     ::close(world::kFilterFd);
     SUB_TRY_ASSIGN(process::ParkedChild first, world::park_first(plan, filter));
-    SUB_TRY_ASSIGN(const world::Staging staging, world::set_up_world(plan));
+    SUB_TRY_ASSIGN(world::Staging staging, world::set_up_world(plan));
     SUB_TRY(first.root_is_entered());
-    return world::serve_world(world::kControlFd, plan, staging, filter, std::move(first));
+    return world::serve_world(world::kControlFd, plan, std::move(staging), filter, std::move(first));
 }
 
 }  // namespace

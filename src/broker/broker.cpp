@@ -93,9 +93,10 @@ void Broker::note_reload(const Key& key, const Loaded& before, const Loaded& now
 
 Judgement Broker::judge(const Question& question) {
     Judgement made;
+    const std::string& ground = question.governed_by.empty() ? question.cwd : question.governed_by;
     {
         const std::scoped_lock lock(mutex_);
-        Known& known = current({question.cwd, question.project});
+        Known& known = current({ground, question.project});
         made.policies = known.loaded.set;
         std::string notices;
         for (const std::string& notice : known.loaded.notices) notices += notice + '\n';
@@ -123,6 +124,10 @@ Judgement Broker::judge(const Question& question) {
     ApprovalScope asked = made.scope;
     asked.directory = question.cwd;
     made.approved = approvals_.covers(asked, question.session, problem);
+    if (made.approved && ground != question.cwd) {
+        asked.directory = ground;
+        made.approved = approvals_.covers(asked, question.session, problem);
+    }
     if (!problem.empty()) made.notices.push_back(std::move(problem));
     return made;
 }

@@ -20,7 +20,9 @@ struct Question {
     std::string line;               // for a shell
     std::vector<std::string> argv;  // or: exactly this
     policy::Dialect dialect = policy::Dialect::bash;
-    std::string cwd;      // absolute
+    std::string cwd;  // absolute
+    // The directory whose policies hold, and for which an approval must hold as well; empty: cwd.
+    std::string governed_by;
     std::string project;  // what $PROJECT means
     std::string session;
 };

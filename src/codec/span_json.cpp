@@ -87,6 +87,13 @@ Json output_json(const OutputRecord& output) {
     return object;
 }
 
+Json nested_json(int depth) {
+    Json object = Json::object();
+    object.emplace("depth", depth);
+    object.emplace("told_by_world", Json{"cwd", "exit", "output", "replay_context"});
+    return object;
+}
+
 void put_degradations(Json& object, const std::vector<Degradation>& degraded) {
     Json names = Json::array();
     Json details = Json::array();
@@ -205,6 +212,7 @@ Json beginning_json(const Span& span) {
     object.emplace("policy_decision", decision_json(span.decision));
     object.emplace("replay_context", replay_json(span.replay));
     object.emplace("warm", span.warm);
+    if (span.nested_depth != 0) object.emplace("nested", nested_json(span.nested_depth));
     return object;
 }
 
@@ -257,6 +265,7 @@ Result<Span> span_from_json(const Json& value) {
     reader.object("replay_context", [&](ObjectReader& r) { read_replay(r, span.replay); });
     reader.object("output", [&](ObjectReader& r) { read_output(r, span.output); });
     reader.boolean("warm", span.warm);
+    reader.object("nested", [&](ObjectReader& nested) { nested.integer("depth", span.nested_depth); });
     const Json* diff = reader.find("fs_diff");
     SUB_TRY(reader.finish());
     if (diff != nullptr) {

@@ -54,6 +54,7 @@ Span full_span() {
                    "xxh3:3"};
     span.output = {"xxh3:4", "xxh3:5", 10, 20, true};
     span.warm = true;
+    span.nested_depth = 2;
     return span;
 }
 

@@ -57,8 +57,10 @@ struct ExecRequest {
     FsAccess fs;                                 // set by the gate, never by a caller
     WorldLimits limits;                          // the same
     SeccompMode seccomp = SeccompMode::enforce;  // the same
-    std::int64_t timeout_ms = 0;                 // 0: none
-    std::string session_id;                      // empty: the project's own
+    std::string governed_by;      // the directory whose policies hold; empty: cwd. Never by a caller
+    int nested_depth = 0;         // of a request from inside a world. Never by a caller
+    std::int64_t timeout_ms = 0;  // 0: none
+    std::string session_id;       // empty: the project's own
     std::string parent_span;
     std::string agent_id = "human";
     std::int64_t as_of_ns = 0;     // show the project as it was then; 0: as it is

@@ -130,6 +130,10 @@ struct Span {
     ReplayContext replay;
     OutputRecord output;
     bool warm = false;  // the world had run a command before
+    // Not 0: it was asked for from inside that world and ran there beside others, so many calls deep. What it
+    // changed is in the span of the command that the world ran, and what it was and how it ended only the
+    // world has said.
+    int nested_depth = 0;
 };
 
 }  // namespace substrate

@@ -73,6 +73,11 @@ SelectedEnvironment select_environment(const std::vector<std::string>& environme
     return selected;
 }
 
+bool runs_code(std::string_view name) {
+    return name == "BASH_ENV" || name == "ENV" || name == "SHELLOPTS" || name == "BASHOPTS" ||
+           name == "PROMPT_COMMAND" || name == "PS4" || name.starts_with("BASH_FUNC_");
+}
+
 bool is_variable_name(std::string_view name) {
     return !name.empty() && (name[0] < '0' || name[0] > '9') && std::ranges::all_of(name, [](char c) {
         return c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');

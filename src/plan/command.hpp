@@ -23,6 +23,9 @@ struct SelectedEnvironment {
 };
 SelectedEnvironment select_environment(const std::vector<std::string>& environment);
 
+// A variable by which a shell runs more than its line.
+bool runs_code(std::string_view name);
+
 // True for a name that a shell can assign: [A-Za-z_][A-Za-z0-9_]*.
 bool is_variable_name(std::string_view name);
 

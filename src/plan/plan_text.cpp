@@ -92,6 +92,9 @@ std::string to_text(const WorldPlan& plan) {
         text += fmt::format("denied     {}\n", printable(pattern));
     for (const WorldPath& path : plan.guard.paths)
         text += fmt::format("denied     {} (by name, where it does not exist yet)\n", printable(path.str()));
+    if (!plan.door.empty())
+        text +=
+            fmt::format("door       {} (what runs substrate inside is judged)\n", printable(plan.door.str()));
     text += landlock_text(plan.landlock);
     if (plan.limits.any()) text += limits_text(plan.limits);
     for (const Degradation& degradation : plan.degradations)

@@ -139,6 +139,7 @@ std::string encode_plan(const WorldPlan& plan) {
     out.put_strings(plan.guard.patterns);
     out.put_list(plan.guard.paths, [&](const WorldPath& path) { out.put(path.str()); });
     put_limits(out, plan.limits);
+    out.put(plan.door.str());
     out.put(plan.capture.strategy);
     out.put(plan.capture.project.str());
     out.put(plan.capture.project_device);
@@ -182,6 +183,7 @@ Result<WorldPlan> decode_plan(std::string_view bytes) {
     plan.guard.patterns = in.get_strings();
     plan.guard.paths = in.get_list<WorldPath>([&] { return WorldPath(in.get_string()); });
     plan.limits = get_limits(in);
+    plan.door = WorldPath(in.get_string());
     plan.capture.strategy = in.get_enum(CaptureStrategy::direct);
     plan.capture.project = HostPath(in.get_string());
     plan.capture.project_device = in.get<std::uint64_t>();

@@ -198,6 +198,7 @@ Result<WorldPlan> plan_world(const WorldSpec& spec, const HostFacts& facts) {
     plan.uid_map = facts.uid_extents;
     plan.gid_map = facts.gid_extents;
     plan.network = spec.network;
+    plan.door = WorldPath(kDoorPath);
     plan.seccomp = spec.seccomp;
     // Only in a user namespace of the world's own: else it would be the host's limit.
     plan.user_namespaces_inside = !plan.user_namespace || spec.seccomp != SeccompMode::enforce;

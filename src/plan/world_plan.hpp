@@ -102,7 +102,8 @@ struct WorldPlan {
     std::vector<MountOp> mounts;  // normalised
     LandlockPlan landlock;
     GuardPlan guard;
-    Limits limits;  // held by the world's cgroup, which is its launcher's to make
+    Limits limits;   // held by the world's cgroup, which is its launcher's to make
+    WorldPath door;  // the socket by which commands ask to be judged; empty: there is none
     CapturePlan capture;
     CaptureRecord capture_record;
     std::vector<Degradation> degradations;
@@ -114,6 +115,10 @@ inline constexpr int kLandlockKnownAbi = 7;
 
 // Where a world's own mounts are staged while it is set up; empty afterwards.
 inline constexpr const char* kStagingPath = "/.substrate";
+
+// Where a world has its door: in its root, which is read-only for every command, by its mount and
+// by Landlock. Whoever finds a socket here is in a world.
+inline constexpr const char* kDoorPath = "/.substrate.sock";
 
 // Pure. Errors: Errc::unsupported when this machine cannot give a world at all
 // (no user namespaces for an ordinary user, a kernel before 5.12, …), with the

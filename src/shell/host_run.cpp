@@ -1,93 +1,25 @@
 // A command on the bare host: only ever because the person asked for it.
 #include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-#include <algorithm>
-#include <array>
 
 #include "base/ids.hpp"
 #include "base/text.hpp"
 #include "capture/diff_builder.hpp"
 #include "capture/snapshot.hpp"
 #include "codec/span_json.hpp"
-#include "process/spawn.hpp"
 #include "shell/approval_answer.hpp"
+#include "shell/local_run.hpp"
 #include "shell/run.hpp"
 #include "supervisor/client.hpp"
 #include "supervisor/command_line.hpp"
 #include "supervisor/protocol.hpp"
 #include "supervisor/session_world.hpp"
 #include "sys/file.hpp"
-#include "sys/signals.hpp"
 #include "trace/writer.hpp"
 #include "world/probe.hpp"
 
 namespace substrate::shell {
 namespace {
-
-std::vector<char*> pointers(std::vector<std::string>& strings) {
-    std::vector<char*> result;
-    for (std::string& text : strings) result.push_back(text.data());
-    result.push_back(nullptr);
-    return result;
-}
-
-constexpr std::int64_t kGraceNs = 2'000'000'000;  // from TERM to KILL
-
-struct Ended {
-    int status = 0;  // as of wait(2)
-    bool timed_out = false;
-};
-
-// Waits, passing signals on. The terminal's own go to the command anyway: they
-// are only kept from us, as by any shell.
-Result<Ended> wait_for_end(const Env& env, const process::Child& child, int signals,
-                           std::int64_t timeout_ms) {
-    Ended ended;
-    std::int64_t deadline = timeout_ms > 0 ? env.monotonic_ns() + timeout_ms * 1'000'000 : 0;
-    for (;;) {
-        std::array<pollfd, 2> polled = {pollfd{child.pidfd.get(), POLLIN, 0}, pollfd{signals, POLLIN, 0}};
-        const std::int64_t left_ms =
-            deadline == 0 ? -1
-                          : std::max<std::int64_t>(0, (deadline - env.monotonic_ns() + 999'999) / 1'000'000);
-        const int n = ::poll(polled.data(), polled.size(),
-                             static_cast<int>(std::min<std::int64_t>(left_ms, 3'600'000)));
-        if (n < 0 && errno != EINTR) return fail(Error::last_os("poll"));
-        if (polled[0].revents != 0) break;
-        if (n > 0 && polled[1].revents != 0) {
-            SUB_TRY_ASSIGN(const auto signal, sys::read_signal(signals));
-            if (signal && *signal != SIGINT && *signal != SIGQUIT) (void)sys::send_signal(child.pid, *signal);
-        }
-        if (deadline != 0 && env.monotonic_ns() >= deadline) {
-            // The child is not reaped before this loop ends: the number is its own.
-            (void)sys::send_signal(child.pid, ended.timed_out ? SIGKILL : SIGTERM);
-            ended.timed_out = true;
-            deadline = env.monotonic_ns() + kGraceNs;
-        }
-    }
-    SUB_TRY_ASSIGN(ended.status, process::wait_for(child));
-    return ended;
-}
-
-Result<Ended> run_and_wait(const Env& env, std::vector<std::string> argv,
-                           std::vector<std::string> environment, const ExecRequest& request) {
-    std::vector<char*> argv_pointers = pointers(argv), environment_pointers = pointers(environment);
-    const std::string program = request.argv.empty() ? request.shell : "/usr/bin/env";
-    process::ChildPlan plan;
-    plan.program = program.c_str();
-    plan.argv = argv_pointers.data();
-    plan.envp = environment_pointers.data();
-    plan.cwd = request.cwd.c_str();
-    for (int fd = 0; fd < 3; ++fd) plan.placements[fd] = {fd, fd};
-    plan.placement_count = 3;
-    SUB_TRY_ASSIGN(const sys::UniqueFd signals,
-                   sys::open_signal_fd({SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2}));
-    SUB_TRY_ASSIGN(const process::Child child, process::spawn(plan));
-    return wait_for_end(env, child, signals.get(), request.timeout_ms);
-}
 
 // What the agent says of it, as of any command: denied, or the span's policy part.
 Result<ExecResult> judge(const Console& console, ExecRequest& request) {
@@ -142,13 +74,18 @@ Result<ExecResult> run_on_host(const Console& console, const RunOptions& options
                              : request.argv;
     span.argv = argv;
     if (!request.argv.empty()) argv.insert(argv.begin(), "env");
-    SUB_TRY_ASSIGN(const Ended ended,
-                   run_and_wait(console.env, std::move(argv), console.environment, request));
+    SUB_TRY_ASSIGN(const LocalEnd ended,
+                   run_locally(console.env,
+                               {.program = request.argv.empty() ? request.shell : "/usr/bin/env",
+                                .argv = std::move(argv),
+                                .environment = console.environment,
+                                .cwd = request.cwd,
+                                .timeout_ms = request.timeout_ms},
+                               nullptr));
     span.ts_ns = console.env.realtime_ns();
     span.duration_ms = static_cast<double>(span.ts_ns - span.started_ns) / 1e6;
-    const int status = ended.status;
-    span.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-    span.exit = span.signal != 0 ? 128 + span.signal : WEXITSTATUS(status);
+    span.signal = ended.signal;
+    span.exit = ended.exit;
     span.outcome = ended.timed_out    ? Outcome::timeout
                    : span.signal != 0 ? Outcome::killed
                    : span.exit == 0   ? Outcome::ok

@@ -77,6 +77,10 @@ std::string render_span(const Span& span) {
     line("asked by", printable(span.agent_id));
     line("session", span.session_id);
     line("parent", span.parent_span);
+    if (span.nested_depth != 0)
+        line("nested", fmt::format("{} deep, in its parent's world: exit and output are what was said there; "
+                                   "changes are its parent's",
+                                   span.nested_depth));
     line("decision", fmt::format("{} ({})", span.decision.action, printable(span.decision.reason)));
     line("outcome", span.signal != 0 ? fmt::format("{}, signal {} (exit {})", to_string(span.outcome),
                                                    span.signal, span.exit)

@@ -97,6 +97,11 @@ int replay_command(const Console& console, const ReplayOptions& options) {
     if (recorded->cwd.empty())
         return console.fail_with({Errc::invalid, "the span does not say where it ran"});
 
+    if (recorded->nested_depth != 0)
+        return console.fail_with(
+            Error(Errc::invalid, recorded->span_id + " ran inside another command's world")
+                .hint("substrate replay " + recorded->parent_span));
+
     RunOptions run;
     run.request = request_of(*recorded);
     run.want_span = true;

@@ -15,8 +15,9 @@
 #include "codec/fs_diff_json.hpp"
 #include "codec/span_json.hpp"
 #include "plan/command.hpp"
-#include "process/spawn.hpp"
 #include "shell/approval_answer.hpp"
+#include "shell/local_run.hpp"
+#include "shell/nested_run.hpp"
 #include "shell/render.hpp"
 #include "supervisor/client.hpp"
 #include "supervisor/protocol.hpp"
@@ -57,7 +58,6 @@ class Conversation {
     Result<> answer_ended();
     Result<> answer_commit(const Json& question);
     Result<> answer_approval(const Json& question);
-    void relay_leftovers();
 
     const Console& console_;
     RunOptions& options_;
@@ -131,28 +131,6 @@ Result<> Conversation::answer_approval(const Json& question) {
     return client_.channel().send({{"type", message::kApproval}, {"answer", answer}});
 }
 
-// Background processes still write to our pipes: another process goes on
-// relaying, so that we can end as the command has.
-void Conversation::relay_leftovers() {
-    for (const OutputWatch::Leftover& left : watch_.leftovers()) {
-        std::string program = "/proc/self/exe", name = "substrate", word = "internal-relay";
-        std::array<char*, 3> argv = {name.data(), word.data(), nullptr};
-        std::array<char*, 1> envp = {nullptr};
-        const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
-        process::ChildPlan plan;
-        plan.program = program.c_str();
-        plan.argv = argv.data();
-        plan.envp = envp.data();
-        plan.new_session = true;
-        for (const int source : {left.source, left.target, null}) {
-            plan.placements[plan.placement_count] = {source, static_cast<int>(plan.placement_count)};
-            ++plan.placement_count;
-        }
-        if (auto started = process::spawn(plan); !started) console_.complain(started.error());
-        ::close(null);
-    }
-}
-
 Result<ExecResult> Conversation::run() {
     const TerminalGuard terminal;
     SUB_TRY(start());
@@ -177,7 +155,7 @@ Result<ExecResult> Conversation::run() {
             for (const std::string& path : supervisor::texts_of(reply, "changed_paths"))
                 result.changed_paths.push_back(unescape_bytes(path));
             if (result.span.exit > 128) terminal.restore();
-            relay_leftovers();
+            if (auto relayed = relay_leftovers(watch_); !relayed) console_.complain(relayed.error());
             return result;
         } else {
             return fail({Errc::internal, "unexpected reply '" + type + "'"});
@@ -223,7 +201,9 @@ Result<ExecResult> run_in_world(const Console& console, RunOptions options) {
 
 int run_command(const Console& console, RunOptions options, bool on_host) {
     const bool quiet = options.quiet;
-    auto result = on_host ? run_on_host(console, options) : run_in_world(console, std::move(options));
+    auto result = inside_world() ? run_nested(console, std::move(options), on_host)
+                  : on_host      ? run_on_host(console, options)
+                                 : run_in_world(console, std::move(options));
     if (!result) return console.fail_with(result.error());
     if (!quiet)
         for (const std::string& notice : result->notices) console.note(notice);

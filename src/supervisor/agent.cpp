@@ -166,6 +166,7 @@ void Agent::tidy(bool everything) {
             else end_world(machine_, trace_, *project, std::move(world));
         }
         settle_quiet_worlds(machine_, trace_, *project);
+        project->serve_doors(machine_, trace_, *broker_);
         project->store().empty_trash();
     }
 }

@@ -77,8 +77,8 @@ Result<Channel> connect_or_start(const Env& env, const Home& home) {
     // The agent's socket is not shown in worlds, and another agent could not make worlds there.
     if (env.variable("SUBSTRATE_WORLD_ID"))
         return fail(
-            Error(Errc::unsupported, "this is a world already: what runs here is confined and recorded")
-                .hint("run the command itself"));
+            Error(Errc::unavailable, "this is a world without its door: nobody outside of it can be asked")
+                .hint("it was not run"));
     SUB_TRY(create_home(home));
     // One client starts it, the others wait here and then find it.
     SUB_TRY_ASSIGN(const sys::UniqueFd gate,

@@ -112,10 +112,12 @@ Result<> Execution::run(const std::string& span_id, const int (&stdio)[3]) {
     fill_span(span(), machine_, project_, request_, order_, session_world().plan, lease_.warm);
     fill_decision(span(), passage_);
     span().enforcement.cgroup = fmt::format("{}", fmt::join(session_world().cgroup.directories(), " "));
+    session_world().door.stand_on({span(), request_.cwd, request_.ephemeral, request_.commit});
     trace::SpanDraft draft = trace::begin(span());
     disk_.emplace(store().fd());
     look_at_ = started_mono_ + kDiskLookNs;
     SUB_TRY(wait());
+    if (session_world().door.anybody_in()) session_world().door.serve(machine_, trace_, broker_);
     span().duration_ms = static_cast<double>(machine_.env.monotonic_ns() - started_mono_) / 1e6;
     fill_outcome(span(), exited_, stopped_as_);
     note_limits();
@@ -251,33 +253,37 @@ Result<> Execution::start(const int (&stdio)[3]) {
 }
 
 Result<> Execution::wait() {
+    SessionWorld& sw = session_world();
+    std::vector<pollfd> polled;
     while (!exited_ && !world_died_) {
-        std::array<pollfd, 2> polled = {pollfd{session_world().world.event_fd(), POLLIN, 0},
-                                        pollfd{caller_gone_ ? -1 : caller_.fd(), POLLIN, 0}};
+        sw.open_door(machine_);
         const std::int64_t now = machine_.env.monotonic_ns();
+        polled.assign(
+            {pollfd{sw.world.event_fd(), POLLIN, 0}, pollfd{caller_gone_ ? -1 : caller_.fd(), POLLIN, 0}});
+        sw.door.add_to(polled, now);
         std::int64_t deadline = kill_at_;
         if (deadline == 0 && request_.timeout_ms > 0 && !stopped_as_)
             deadline = started_mono_ + request_.timeout_ms * 1'000'000;
-        const std::int64_t left_ms =
-            deadline == 0 ? -1 : std::max<std::int64_t>(0, (deadline - now + 999'999) / 1'000'000);
         const bool watching = disk_ && !stopped_as_;
         if (watching && now >= look_at_) {
             look_at_disk(now);
             continue;
         }
+        const std::int64_t left_ms =
+            deadline == 0 ? INT64_MAX : std::max<std::int64_t>(0, (deadline - now + 999'999) / 1'000'000);
         const std::int64_t most_ms = watching ? kDiskLookNs / 1'000'000 : 3'600'000;
-        const int n = ::poll(polled.data(), polled.size(),
-                             static_cast<int>(left_ms < 0 ? most_ms : std::min(left_ms, most_ms)));
+        const int n = ::poll(polled.data(), polled.size(), static_cast<int>(std::min(left_ms, most_ms)));
         if (n < 0 && errno != EINTR) return fail(Error::last_os("poll"));
-        if (n <= 0) {
-            if (deadline != 0 && machine_.env.monotonic_ns() >= deadline) {
-                if (kill_at_ != 0) kill_command();
-                else stop_command(Outcome::timeout);
-            }
-            continue;
+        if (n > 0 && polled[0].revents != 0) {
+            SUB_TRY(take_event());
+        } else if (n > 0 && polled[1].revents != 0) {
+            SUB_TRY(hear_caller());
+        } else if (deadline != 0 && machine_.env.monotonic_ns() >= deadline) {
+            if (kill_at_ != 0) kill_command();
+            else stop_command(Outcome::timeout);
+        } else if (n > 0 || sw.door.anybody_in()) {
+            sw.door.serve(machine_, trace_, broker_);
         }
-        if (polled[0].revents != 0) SUB_TRY(take_event());
-        else if (polled[1].revents != 0) SUB_TRY(hear_caller());
     }
     return {};
 }

@@ -7,18 +7,13 @@
 #include "base/text.hpp"
 #include "codec/event_json.hpp"
 #include "model/exit_codes.hpp"
+#include "plan/command.hpp"
 #include "policy/evaluate.hpp"
 
 namespace substrate::supervisor {
 namespace {
 
 using broker::Answer;
-
-// Variables by which a shell runs more than its line.
-bool runs_code(std::string_view name) {
-    return name == "BASH_ENV" || name == "ENV" || name == "SHELLOPTS" || name == "BASHOPTS" ||
-           name == "PROMPT_COMMAND" || name == "PS4" || name.starts_with("BASH_FUNC_");
-}
 
 Event event_of(const Machine& machine, std::string_view type, const std::string& session,
                const std::string& span_id) {
@@ -78,7 +73,7 @@ void Gate::judge(const ExecRequest& request) {
 // Whatever the mode: what nobody has seen cannot be judged.
 void Gate::check_environment() {
     for (const auto& [name, value] : made_.request.env)
-        if (runs_code(name))
+        if (plan::runs_code(name))
             refuse("environment",
                    "the variable " + name + " makes a shell run commands that nobody has judged",
                    "leave it out", /*enforced=*/true);
@@ -86,7 +81,8 @@ void Gate::check_environment() {
 
 // To share the host's network is to loosen: only a policy may.
 void Gate::check_network() {
-    if (!made_.judgement.policies) return;
+    // A nested command has the network that there is.
+    if (!made_.judgement.policies || where_ == Where::nested) return;
     if (!made_.judgement.policies->isolate_network()) {
         made_.request.host_network = true;
         return;
@@ -96,9 +92,17 @@ void Gate::check_network() {
            "leave out --share-network", made_.judgement.policies->mode() == PolicyMode::enforce);
 }
 
-// On the host nothing of what a policy says about worlds would hold.
+// On the host nothing of what a policy says about worlds would hold; in another command's world, nothing
+// that asks for one of its own.
 void Gate::check_place() {
     if (!made_.judgement.policies || where_ == Where::world) return;
+    const bool own_world = made_.request.ephemeral && made_.request.commit != CommitMode::automatic;
+    if (where_ == Where::nested) {
+        if (made_.judgement.verdict.isolate && !own_world)
+            refuse("commands.isolated", "the policy lets this command run in a world of its own only",
+                   "run it outside of this world", made_.judgement.policies->mode() == PolicyMode::enforce);
+        return;
+    }
     for (const broker::Layer& layer : made_.judgement.policies->layers()) {
         const bool enforced = layer.policy.mode == PolicyMode::enforce;
         if (layer.policy.world_fs.require_world)
@@ -148,6 +152,10 @@ void Gate::deny(std::string reason) {
 Result<> Gate::ask(Asker& asker) {
     const broker::Judgement& judgement = made_.judgement;
     if (made_.denied || !judgement.verdict.asks || judgement.approved) return {};
+    if (where_ == Where::nested) {
+        deny("nobody can be asked from inside a world (run it outside)");
+        return {};
+    }
     if (!judgement.policies->interactive()) {
         deny("the policy lets nobody be asked (approval.interactive)");
         return {};
@@ -250,7 +258,8 @@ ExecRequest tightened(ExecRequest request, const broker::Judgement& judgement,
 
 broker::Question question_of(const ExecRequest& request, const std::string& project,
                              const std::string& session) {
-    broker::Question question{.cwd = request.cwd, .project = project, .session = session};
+    broker::Question question{
+        .cwd = request.cwd, .governed_by = request.governed_by, .project = project, .session = session};
     question.argv = request.argv;
     if (!request.argv.empty()) return question;
     const std::string_view shell = policy::base_name(request.shell);
@@ -311,6 +320,7 @@ Span denied_span(const Machine& machine, const std::string& project, const std::
     span.span_id = span_id;
     span.session_id = session;
     span.parent_span = request.parent_span;
+    span.nested_depth = request.nested_depth;
     span.component = "broker";
     span.agent_id = request.agent_id;
     span.project = project;

@@ -24,8 +24,9 @@ class Asker {
     virtual Result<std::optional<broker::Answer>> ask_approval(const broker::ApprovalQuestion& question) = 0;
 };
 
-// Where the command would run.
-enum class Where : std::uint8_t { world, host };
+// Where the command would run; nested: in a world that is there already, beside the command that it runs.
+// Of a nested request `ephemeral` and `commit` are those of the command that the world runs.
+enum class Where : std::uint8_t { world, host, nested };
 
 struct Passage {
     ExecRequest request;  // tightened: nothing in it is looser than what was asked for

@@ -87,6 +87,7 @@ void end_world(const Machine& machine, trace::TraceWriter& trace, Project& proje
     const std::string id = world->id();
     // The processes first: only then is the capture what it will stay.
     world->world = world::World::ended();
+    world->door.shut(machine, trace);
     if (auto settled = settle_background(machine, trace, project, *world); !settled)
         (void)trace.append(warning_event(
             machine, project,

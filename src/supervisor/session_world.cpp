@@ -56,18 +56,6 @@ std::uint64_t mask_identities(const plan::WorldPlan& plan) {
     return XXH3_64bits(identities.data(), identities.size());
 }
 
-std::string find_project(const std::string& cwd, const std::string& home) {
-    for (std::string_view dir = cwd; dir != "/"; dir = parent_of(dir)) {
-        // A repository of dotfiles does not make everything below home one project.
-        if (dir == home && cwd != home) break;
-        for (const char* mark : {"/.git", "/.substrate-profile"}) {
-            const auto found = sys::stat_at(AT_FDCWD, (std::string(dir) + mark).c_str());
-            if (found && *found) return std::string(dir);
-        }
-    }
-    return cwd;
-}
-
 Result<plan::WorldPlan> plan_project_world(const Machine& machine, const std::string& path,
                                            const std::string& store, const Project::Wanted& wanted) {
     SUB_TRY_ASSIGN(const auto st, sys::stat_at(AT_FDCWD, path.c_str()));
@@ -264,6 +252,26 @@ std::vector<std::unique_ptr<SessionWorld>> Project::take_speaking() {
         return true;
     });
     return taken;
+}
+
+void Project::serve_doors(const Machine& machine, trace::TraceWriter& trace, broker::Broker& broker) {
+    std::vector<std::unique_ptr<SessionWorld>> taken;
+    {
+        const std::int64_t now = machine.env.monotonic_ns();
+        const std::scoped_lock lock(mutex_);
+        std::erase_if(idle_, [&](std::unique_ptr<SessionWorld>& world) {
+            if (!world->door.has_work(now)) return false;
+            taken.push_back(std::move(world));
+            return true;
+        });
+        // Who wants one meanwhile is to have it, with what lives in it.
+        expected_ += static_cast<int>(taken.size());
+    }
+    for (auto& world : taken) {
+        world->door.serve(machine, trace, broker);
+        release(std::move(world));
+        release_done();
+    }
 }
 
 void Project::for_each_idle(const std::function<void(const SessionWorld&)>& visit) {

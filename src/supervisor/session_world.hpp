@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <memory>
@@ -12,6 +13,7 @@
 #include "base/result.hpp"
 #include "model/exec.hpp"
 #include "plan/world_plan.hpp"
+#include "supervisor/nested_door.hpp"
 #include "supervisor/network.hpp"
 #include "supervisor/store.hpp"
 #include "sys/unique_fd.hpp"
@@ -30,6 +32,8 @@ struct Machine {
     bool standby = false;              // whether worlds are made ahead of who wants a fresh one
     std::shared_ptr<Network> network;  // null: worlds have their loopback only
     std::shared_ptr<const world::SeccompPrograms> seccomp = std::make_shared<world::SeccompPrograms>();
+    // Connections from inside all worlds.
+    std::shared_ptr<std::atomic<unsigned>> nested_open = std::make_shared<std::atomic<unsigned>>(0);
 };
 
 // A running world of one project and the capture slots that it uses one after
@@ -76,6 +80,13 @@ class SessionWorld {
     std::string background_span;
     std::string live_slot;
     std::int64_t live_since_ns = 0;  // what changed on the host before is known to the capture
+    // Where commands inside ask; served by who runs a command in it, or looks after it while it is idle.
+    NestedDoor door;
+    // As soon as the world has handed it over.
+    void open_door(const Machine& machine) {
+        if (sys::UniqueFd listener = world.take_door())
+            door.open(std::move(listener), world.init_pid(), machine.nested_open);
+    }
     // What the mark of the next command's capture says already (Store::mark_capture).
     world::CaptureSlot marked;
 
@@ -130,6 +141,8 @@ class Project {
 
     // Takes out the idle worlds that have something to say.
     std::vector<std::unique_ptr<SessionWorld>> take_speaking();
+    // Answers at the doors of idle worlds, where background processes may ask.
+    void serve_doors(const Machine& machine, trace::TraceWriter& trace, broker::Broker& broker);
 
     // The kept captures that later commands see, top first, relative to the store.
     std::vector<std::string> pending_layers();

@@ -6,6 +6,10 @@
 #include <unistd.h>
 
 #include <cstdint>
+#include <cstdlib>
+#include <string>
+
+#include "sys/file.hpp"
 
 // Names of the linker, not ours: end(3).
 // NOLINTNEXTLINE(bugprone-reserved-identifier,readability-identifier-naming)
@@ -19,6 +23,15 @@ mode_t current_umask() {
     const mode_t mask = ::umask(077);
     ::umask(mask);
     return mask;
+}
+
+std::optional<pid_t> parent_process(pid_t pid) {
+    // "pid (name) state parent …", and a name may hold anything but ends last.
+    const auto stat = read_file("/proc/" + std::to_string(pid) + "/stat", 4096);
+    if (!stat) return std::nullopt;
+    const std::size_t after = stat->rfind(") ");
+    if (after == std::string::npos || after + 4 >= stat->size()) return std::nullopt;
+    return static_cast<pid_t>(std::strtol(stat->c_str() + after + 4, nullptr, 10));
 }
 
 void drop_program_pages() {

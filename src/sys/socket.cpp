@@ -65,14 +65,33 @@ Result<UniqueFd> listen_stream(const std::string& path, int backlog) {
     return fd;
 }
 
-Result<UniqueFd> connect_stream(const std::string& path) {
+Result<UniqueFd> listen_in(int directory, const std::string& name, int backlog) {
+    SUB_TRY_ASSIGN(const Address address,
+                   make_address("/proc/self/fd/" + std::to_string(directory) + "/" + name));
+    UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!fd) return fail(Error::last_os("socket"));
+    // unix(7) gives the file the socket's own mode, less the umask: it never has another.
+    if (::fchmod(fd.get(), 0600) != 0) return fail(Error::last_os("fchmod", name));
+    if (::bind(fd.get(), as_sockaddr(address), sizeof address.raw) != 0)
+        return fail(Error::last_os("bind", name));
+    if (::listen(fd.get(), backlog) != 0) return fail(Error::last_os("listen", name));
+    return fd;
+}
+
+Result<UniqueFd> connect_stream(const std::string& path, int limit_ms) {
     SUB_TRY_ASSIGN(const Address address, make_address(path));
     SUB_TRY_ASSIGN(UniqueFd fd, make_stream());
+    if (limit_ms > 0) {
+        const timeval limit{limit_ms / 1000, static_cast<suseconds_t>(limit_ms % 1000) * 1000};
+        for (const int option : {SO_SNDTIMEO, SO_RCVTIMEO})
+            if (::setsockopt(fd.get(), SOL_SOCKET, option, &limit, sizeof limit) != 0)
+                return fail(Error::last_os("setsockopt"));
+    }
     int result = -1;
     do result = ::connect(fd.get(), as_sockaddr(address), sizeof address.raw);
     while (result != 0 && errno == EINTR);
     if (result != 0) {
-        const bool absent = errno == ENOENT || errno == ECONNREFUSED;
+        const bool absent = errno == ENOENT || errno == ECONNREFUSED || errno == EAGAIN;
         Error error = Error::last_os("connect", path);
         return fail(absent ? std::move(error).as(Errc::unavailable) : std::move(error));
     }
@@ -158,6 +177,25 @@ Result<std::size_t> exchange(int socket, std::string_view bytes, std::span<const
     while (n < 0 && errno == EINTR);
     if (n < 0) return fail(Error::last_os("recv"));
     return static_cast<std::size_t>(n);
+}
+
+Result<std::optional<std::size_t>> receive_now(int socket, std::span<char> buffer) {
+    ssize_t n = -1;
+    do n = ::recv(socket, buffer.data(), buffer.size(), MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR);
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return std::optional<std::size_t>();
+    if (n < 0) return fail(Error::last_os("recv"));
+    return std::optional(static_cast<std::size_t>(n));
+}
+
+Result<> send_now(int socket, std::string_view bytes) {
+    while (!bytes.empty()) {
+        const ssize_t n = ::send(socket, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return fail(Error::last_os("send"));
+        bytes.remove_prefix(static_cast<std::size_t>(n));
+    }
+    return {};
 }
 
 Result<bool> wait_readable(int fd, int timeout_ms) {

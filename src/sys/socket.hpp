@@ -27,8 +27,12 @@ Result<SocketPair> make_seqpacket_pair();
 // Listens at `path`, mode 0600, replacing a socket that nobody serves. A path
 // longer than sun_path is reached through its directory's descriptor.
 Result<UniqueFd> listen_stream(const std::string& path, int backlog);
-// Errc::unavailable when nobody listens there.
-Result<UniqueFd> connect_stream(const std::string& path);
+// Listens as `name` in a directory, mode 0600, which must not exist yet. Does not block: accept_stream
+// fails with EAGAIN when nobody waits.
+Result<UniqueFd> listen_in(int directory, const std::string& name, int backlog);
+// Errc::unavailable when nobody listens there. With `limit_ms`, no call on it takes longer, connecting
+// included: it fails with EAGAIN then, Errc::unavailable here.
+Result<UniqueFd> connect_stream(const std::string& path, int limit_ms = 0);
 Result<UniqueFd> accept_stream(int listener);
 
 struct PeerCredentials {
@@ -56,6 +60,12 @@ Result<Received> receive_message(int socket, std::span<char> buffer);
 // shares our memory finds it whole.
 Result<std::size_t> exchange(int socket, std::string_view bytes, std::span<const int> fds,
                              std::span<char> reply);
+
+// What there is now, without waiting: 0 when the peer has closed, nullopt for nothing. Descriptors that
+// were sent along are dropped by the kernel.
+Result<std::optional<std::size_t>> receive_now(int socket, std::span<char> buffer);
+// All of it or, when the peer's buffer has no room for it now, an error.
+Result<> send_now(int socket, std::string_view bytes);
 
 // True once `fd` is readable, has an error or was hung up; false after
 // `timeout_ms` (negative: no limit).

@@ -70,7 +70,7 @@ class InitLoop {
         if (guard_) child_guard_ = guard_->child_guard();
     }
 
-    Result<> run();
+    Result<> run(sys::UniqueFd door);
 
   private:
     Result<bool> take_order();
@@ -106,9 +106,11 @@ class InitLoop {
     bool complete_ = false;  // the first command's process has done its part
 };
 
-Result<> InitLoop::run() {
+Result<> InitLoop::run(sys::UniqueFd door) {
     SUB_TRY_ASSIGN(const sys::UniqueFd signals, sys::open_signal_fd({SIGCHLD}));
-    SUB_TRY(send(Ready{}));
+    const int passed[] = {door.get()};
+    SUB_TRY(send_packet(control_, encode(Event(Ready{})), std::span(passed, door ? 1 : 0)));
+    door.reset();
     for (;;) {
         std::array<pollfd, 2> polled = {pollfd{control_, POLLIN, 0}, pollfd{signals.get(), POLLIN, 0}};
         const int ready = ::poll(polled.data(), polled.size(), slim_ ? -1 : kIdleMs);
@@ -316,13 +318,14 @@ Result<process::ParkedChild> park_first(const plan::WorldPlan& plan,
     return process::ParkedChild::park(child);
 }
 
-Result<> serve_world(int control, const plan::WorldPlan& plan, const Staging& staging,
+Result<> serve_world(int control, const plan::WorldPlan& plan, Staging staging,
                      const std::vector<sock_filter>& seccomp, process::ParkedChild first) {
     std::optional<PathGuard> guard;
     if (plan.guard != plan::GuardPlan{}) {
         SUB_TRY_ASSIGN(guard, PathGuard::make(plan));
     }
-    return InitLoop(control, plan, staging, seccomp, std::move(guard), std::move(first)).run();
+    return InitLoop(control, plan, staging, seccomp, std::move(guard), std::move(first))
+        .run(std::move(staging.door));
 }
 
 }  // namespace substrate::world

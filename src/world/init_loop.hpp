@@ -19,7 +19,8 @@ Result<process::ParkedChild> park_first(const plan::WorldPlan& plan, const std::
 // orders, reaps everything, unmounts a capture once nothing lives on it.
 // Returns when the supervisor's end of the socket is gone; the exit of PID 1
 // then ends every process of the world.
-Result<> serve_world(int control, const plan::WorldPlan& plan, const Staging& staging,
+// The door goes to the supervisor with the first event.
+Result<> serve_world(int control, const plan::WorldPlan& plan, Staging staging,
                      const std::vector<sock_filter>& seccomp, process::ParkedChild first);
 
 }  // namespace substrate::world

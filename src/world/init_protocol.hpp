@@ -53,6 +53,7 @@ struct PrepareOrder {
 };
 using Order = std::variant<ExecOrder, SignalOrder, PrepareOrder>;
 
+// With it comes the listening socket at the plan's door, where there is one.
 struct Ready {
     bool operator==(const Ready&) const = default;
 };

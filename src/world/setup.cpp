@@ -10,6 +10,7 @@
 #include "sys/file.hpp"
 #include "sys/mount.hpp"
 #include "sys/namespace.hpp"
+#include "sys/socket.hpp"
 #include "world/fuse_capture.hpp"
 
 namespace substrate::world {
@@ -19,6 +20,8 @@ using sys::FsOption;
 using sys::UniqueFd;
 
 using plan::kStagingPath;
+
+constexpr int kDoorBacklog = 64;
 
 std::string octal(std::uint32_t mode) {
     char text[16];
@@ -281,6 +284,14 @@ Result<Staging> open_staging(const plan::WorldPlan& plan, UniqueFd empty) {
     return staging;
 }
 
+// Before the root is read-only: afterwards nobody can put another socket in its place.
+Result<UniqueFd> make_door(const RootBuilder& root, const WorldPath& door) {
+    if (door.empty()) return UniqueFd();
+    SUB_TRY_ASSIGN(const UniqueFd above,
+                   sys::open_in_root(root.root(), std::string(parent_of(door.str())), O_PATH | O_DIRECTORY));
+    return sys::listen_in(above.get(), door.str().substr(door.str().find_last_of('/') + 1), kDoorBacklog);
+}
+
 }  // namespace
 
 Result<> mask_path(int root, const std::string& path, int empty_directory) {
@@ -331,10 +342,13 @@ Result<Staging> set_up_world(const plan::WorldPlan& plan) {
         SUB_TRY_DURING(root.directory(std::string(kStagingPath) + "/fuse"), "making the FUSE directory");
         SUB_TRY_DURING(mount_fuse_capture(plan, mount_point + kStagingPath), "mounting fuse-overlayfs");
     }
+    auto door = make_door(root, plan.door);
+    if (!door) return fail(std::move(door).error().during("making the door"));
     SUB_TRY_DURING(root.seal(), "making the root read-only");
     SUB_TRY_DURING(sys::pivot_into(mount_point), "entering the new root");
     auto staging = open_staging(plan, root.take_empty());
     if (!staging) return fail(std::move(staging).error().during("opening what captures need"));
+    staging->door = std::move(*door);
     return staging;
 }
 

@@ -15,6 +15,7 @@ struct Staging {
     sys::UniqueFd alias;    // where they are mounted as well; may be none
     sys::UniqueFd empty;    // an empty read-only directory, for masks
     sys::UniqueFd fuse;     // fuse strategy: the mounted capture
+    sys::UniqueFd door;     // a listening socket at the plan's door; may be none
 };
 
 // Runs in world-init, inside its new namespaces and before any command. Turns

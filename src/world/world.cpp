@@ -93,6 +93,7 @@ World& World::operator=(World&& other) noexcept {
         end();
         init_ = std::move(other.init_);
         control_ = std::move(other.control_);
+        door_ = std::move(other.door_);
         ready_ = other.ready_;
         uplink_ = std::move(other.uplink_);
     }
@@ -127,7 +128,10 @@ Result<Event> World::receive() {
     SUB_TRY_ASSIGN(Packet packet, receive_packet(control_.get()));
     if (packet.closed) return fail({Errc::unavailable, "the world has ended"});
     auto event = decode_event(packet.payload);
-    if (event && std::holds_alternative<Ready>(*event)) ready_ = true;
+    if (event && std::holds_alternative<Ready>(*event)) {
+        ready_ = true;
+        if (packet.fds.size() == 1) door_ = std::move(packet.fds.front());
+    }
     if (event && std::holds_alternative<Uplink>(*event)) uplink_ = std::move(packet.fds);
     return event;
 }

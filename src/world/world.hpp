@@ -56,6 +56,8 @@ class World {
     Result<Event> receive();
     // After Uplink was received: its sockets (world/uplink.hpp), once.
     std::vector<sys::UniqueFd> take_uplink() { return std::move(uplink_); }
+    // The listening socket of the world's door, which comes with Ready: once. May be none.
+    sys::UniqueFd take_door() { return std::move(door_); }
     // What `failed`, just received, means.
     Error describe(const Failed& failed) const;
 
@@ -66,6 +68,7 @@ class World {
 
     process::Child init_;
     sys::UniqueFd control_;
+    sys::UniqueFd door_;
     bool ready_ = false;
     std::vector<sys::UniqueFd> uplink_;
 };

@@ -52,6 +52,7 @@ Span full_span() {
     span.replay.env = {{"A", "\xff"}, {"B_TOKEN", "x"}};
     span.replay.argv = {"deploy"};
     span.output = {"xxh3:1", "xxh3:2", 1, 2, true};
+    span.nested_depth = 1;
     return span;
 }
 

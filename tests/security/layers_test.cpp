@@ -173,8 +173,8 @@ class Host {
                           (base_ + "/outside/planted").c_str()) != 0)
                 return false;
         for (const char* name :
-             {"descriptors", "devices", "exhaust", "files", "kernel", "keyrings", "mounts", "namespaces",
-              "other_abi", "privileges", "process1", "signals", "sockets", "terminal"}) {
+             {"descriptors", "devices", "doors", "exhaust", "files", "kernel", "keyrings", "mounts",
+              "namespaces", "other_abi", "privileges", "process1", "signals", "sockets", "terminal"}) {
             const auto program = sys::read_file(programs + "/" + name);
             if (!program || !sys::replace_file(project() + "/bin/" + name, *program, 0755)) return false;
         }
