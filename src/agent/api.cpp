@@ -34,7 +34,7 @@ bool is_json(std::string_view content_type) {
 
 }  // namespace
 
-const std::array<Api::Handler, 15> Api::kHandlers = {{
+const std::array<Api::Handler, 17> Api::kHandlers = {{
     {"health", Lane::at_once, &Api::health},
     {"metrics", Lane::query, &Api::metrics},
     {"openapi", Lane::at_once, &Api::openapi},
@@ -50,11 +50,14 @@ const std::array<Api::Handler, 15> Api::kHandlers = {{
     {"execute", Lane::command, &Api::execute},
     {"execute_stream", Lane::command, &Api::execute_stream},
     {"cancel", Lane::at_once, &Api::cancel},
+    {"approvals", Lane::at_once, &Api::approvals},
+    {"decide_approval", Lane::at_once, &Api::decide_approval},
 }};
 
-Api::Api(supervisor::Agent& agent)
+Api::Api(supervisor::Agent& agent, std::string approval_secret)
     : agent_(agent),
       budgets_(agent.machine().env),
+      approvals_(agent.machine().env, std::move(approval_secret)),
       commands_(kCommands, kWaiting),
       queries_(kQueries, kWaiting) {
     for (const char* name : {"PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ"})
@@ -63,7 +66,9 @@ Api::Api(supervisor::Agent& agent)
 }
 
 Result<std::unique_ptr<Api>> Api::start(supervisor::Agent& agent) {
-    std::unique_ptr<Api> api(new Api(agent));
+    SUB_TRY_ASSIGN(std::string secret,
+                   Approvals::make_secret(agent.machine().env, agent.home().approval_token()));
+    std::unique_ptr<Api> api(new Api(agent, std::move(secret)));
     const Env& env = agent.machine().env;
     ServerLimits limits;
     limits.read_ms = limit_of(env, "SUBSTRATE_API_READ_MS", limits.read_ms);
@@ -80,6 +85,7 @@ Result<std::unique_ptr<Api>> Api::start(supervisor::Agent& agent) {
 
 void Api::close() {
     (void)::unlink(agent_.home().agent_socket().c_str());
+    approvals_.close();  // the server waits for those who wait for a decision
     server_->close();
 }
 

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "agent/api_caller.hpp"
+#include "agent/approvals.hpp"
 #include "agent/budgets.hpp"
 #include "agent/document.hpp"
 #include "agent/execute_request.hpp"
@@ -29,7 +30,7 @@ class Api final : public supervisor::Door {
     void end_threads() override;
 
   private:
-    explicit Api(supervisor::Agent& agent);
+    Api(supervisor::Agent& agent, std::string approval_secret);
     struct Call {
         Json body;              // null: none
         std::string parameter;  // of the path
@@ -43,7 +44,7 @@ class Api final : public supervisor::Door {
         Lane lane;
         void (Api::*run)(Call&);
     };
-    static const std::array<Handler, 15> kHandlers;
+    static const std::array<Handler, 17> kHandlers;
 
     void handle(HttpRequest&& request, std::shared_ptr<Exchange> exchange);
     std::optional<HttpResponse> check(const Document::Operation& operation, const HttpRequest& request,
@@ -68,6 +69,8 @@ class Api final : public supervisor::Door {
     void execute(Call& call);
     void execute_stream(Call& call);
     void cancel(Call& call);
+    void approvals(Call& call);
+    void decide_approval(Call& call);
     void run(Call& call, ApiCaller::Answer answer);
     Result<> run_command(ExecuteRequest request, ApiCaller& caller, const std::string& span_id,
                          const std::shared_ptr<Exchange>& exchange);
@@ -77,6 +80,7 @@ class Api final : public supervisor::Door {
     supervisor::Agent& agent_;
     std::map<std::string, std::string> base_environment_;
     Budgets budgets_;
+    Approvals approvals_;
     std::optional<Document> document_;  // read when the first request comes
     WorkerPool commands_;
     WorkerPool queries_;

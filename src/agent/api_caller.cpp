@@ -8,15 +8,19 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 
 #include "agent/problem.hpp"
 #include "base/text.hpp"
 #include "codec/base64.hpp"
 #include "codec/fs_diff_json.hpp"
 #include "sys/file.hpp"
+#include "sys/socket.hpp"
 
 namespace substrate::agent {
 namespace {
+
+constexpr std::int64_t kDecisionMs = 300'000;  // where the policy sets no limit
 
 constexpr std::size_t kReadSize = 64 * 1024;
 // Larger than usual, so that fewer and larger pieces travel; small enough that many commands stay
@@ -244,6 +248,50 @@ void ApiCaller::conclude(const ExecResult& result) {
     if (taps_[0].truncated) json["stdout_truncated"] = true;
     if (taps_[1].truncated) json["stderr_truncated"] = true;
     exchange_->respond(json_response(json));
+}
+
+// Waits in the command's thread: for the decision, the client's going, the policy's or the budget's time.
+Result<std::optional<broker::Answer>> ApiCaller::ask_approval(const broker::ApprovalQuestion& question) {
+    using Decision = std::optional<broker::Answer>;
+    if (approvals_ == nullptr) return Decision();
+    // Read below, so nothing of it may be in use by then: the wake is the exchange's own.
+    const auto id =
+        approvals_->ask(question, {agent_id_, span_id_, [exchange = exchange_] { exchange->wake(); }});
+    if (!id) return Decision();
+    if (answer_ == Answer::pieces) {
+        begin();
+        Json frame = {{"type", "approval"}, {"approval_id", *id}, {"question", printable_question(question)}};
+        send_frame(frame);
+    }
+    std::int64_t left_ms = question.timeout_ms > 0 ? question.timeout_ms : kDecisionMs;
+    if (const auto budget = ticket_ ? ticket_->left_ns() : std::nullopt)
+        left_ms = std::min(left_ms, std::max<std::int64_t>(*budget / 1'000'000, 0));
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(left_ms);
+    Decision decision;
+    while (!(decision = approvals_->take(*id)) && !exchange_->gone() && !approvals_->closed()) {
+        const auto left =
+            std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+        if (left.count() <= 0) break;
+        const auto woken = sys::wait_readable(exchange_->wake_fd(), static_cast<int>(left.count()));
+        if (!woken) break;
+        exchange_->clear_wake();
+    }
+    approvals_->withdraw(*id);
+    // What else it may have been for.
+    exchange_->wake();
+    return decision;
+}
+
+void ApiCaller::refuse(HttpResponse refusal) {
+    if (!begun_) return exchange_->respond(std::move(refusal));
+    Json frame = {{"type", "error"}, {"error", "denied"}};
+    if (const auto problem = parse_json(refusal.body); problem && problem->is_object()) {
+        frame["error"] = problem->value("error", "denied");
+        frame["message"] = problem->value("detail", "");
+    }
+    frame["span_id"] = span_id_;
+    send_frame(frame);
+    exchange_->finish();
 }
 
 void ApiCaller::fail_with(const Error& error) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/approvals.hpp"
 #include "agent/budgets.hpp"
 #include "agent/exchange.hpp"
 #include "supervisor/executor.hpp"
@@ -33,6 +34,13 @@ class ApiCaller final : public supervisor::Caller {
     // The command ends when its runtime budget does.
     Result<> use_ticket(std::unique_ptr<Budgets::Ticket> ticket);
     Budgets::Ticket* ticket() { return ticket_.get(); }
+    // Whom a question goes to, and in whose name; until then nobody can be asked.
+    void use_approvals(Approvals& approvals, std::string agent_id) {
+        approvals_ = &approvals;
+        agent_id_ = std::move(agent_id);
+    }
+    // It must not run: the whole answer, or the last frame of one that has begun.
+    void refuse(HttpResponse refusal);
     // From any thread.
     void send_signal(int signal);
     // Called once when the result is known, before anybody can read it.
@@ -44,11 +52,10 @@ class ApiCaller final : public supervisor::Caller {
     Result<Word> hear() override;
     Result<> tell_ended(int exit) override;
     Result<OutputRecord> take_output() override;
-    // Nobody sits at the other end.
-    Result<bool> can_ask() override { return false; }
-    Result<std::optional<broker::Answer>> ask_approval(const broker::ApprovalQuestion&) override {
-        return std::optional<broker::Answer>();
-    }
+    // Nobody sits at the other end; a person may come to the list of what waits.
+    Result<bool> can_ask() override { return approvals_ != nullptr && !approvals_->closed(); }
+    Result<std::optional<broker::Answer>> ask_approval(const broker::ApprovalQuestion& question) override;
+    const char* silence() const override { return "nobody has decided in time"; }
     Result<bool> ask_commit(const FsDiff&) override { return false; }
     void conclude(const ExecResult& result) override;
 
@@ -86,6 +93,8 @@ class ApiCaller final : public supervisor::Caller {
     bool taken_ = false;    // the rest of the output
     bool listens_ = false;  // to the pipes
     std::unique_ptr<Budgets::Ticket> ticket_;
+    Approvals* approvals_ = nullptr;
+    std::string agent_id_;
     std::function<void(const ExecResult&)> on_end_;
     std::mutex mutex_;
     std::deque<int> signals_;

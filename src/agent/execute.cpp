@@ -89,15 +89,15 @@ Result<> Api::run_command(ExecuteRequest request, ApiCaller& caller, const std::
         return {};
     }
     SUB_TRY(caller.use_ticket(std::move(entry.ticket)));
+    caller.use_approvals(approvals_, exec.agent_id);
     SUB_TRY_ASSIGN(
         const supervisor::Passage passage,
         supervisor::pass_gate(machine, agent_.trace(), agent_.broker(), project->path(),
                               project->session_id(), exec, supervisor::Where::world, span_id, caller));
     if (passage.denied) {
         caller.ticket()->refund();
-        exchange->respond(
-            denial(passage, supervisor::record_denial(machine, agent_.trace(), project->path(),
-                                                      project->session_id(), passage, span_id)));
+        caller.refuse(denial(passage, supervisor::record_denial(machine, agent_.trace(), project->path(),
+                                                                project->session_id(), passage, span_id)));
         return {};
     }
     {
@@ -127,6 +127,17 @@ HttpResponse Api::over_budget(const std::string& agent_id, const Budgets::Refusa
                                   {{"limit", refusal.limit}, {"span_id", span_id}});
     answer.headers.emplace_back("Retry-After", std::to_string(refusal.retry_after_s));
     return answer;
+}
+
+void Api::approvals(Call& call) { call.exchange->respond(json_response(approvals_.list())); }
+
+void Api::decide_approval(Call& call) {
+    const auto id = call.body.at("approval_id").get<std::string>();
+    const auto answer = broker::parse_answer(call.body.at("decision").get<std::string>());
+    if (!answer) return call.exchange->respond(problem(400, "invalid", "that is no decision"));
+    if (auto decided = approvals_.decide(id, *answer, call.body.at("token").get<std::string>()); !decided)
+        return call.exchange->respond(problem(decided.error()));
+    call.exchange->respond(json_response({{"approval_id", id}, {"decision", broker::to_string(*answer)}}));
 }
 
 void Api::cancel(Call& call) {

@@ -166,14 +166,14 @@ Result<> Gate::ask(Asker& asker) {
     if (previewed) {
         SUB_TRY_ASSIGN(const bool possible, asker.can_ask());
         if (possible) made_.preview = question();
-        else deny("there is no terminal to ask on");
+        else deny(asker.silence());
         return {};
     }
     SUB_TRY_ASSIGN(const std::optional<Answer> answer, asker.ask_approval(question()));
     if (std::string problem = note_answer(machine_, trace_, broker_, made_, session_, span_id_, answer);
         !problem.empty())
         made_.notices.push_back(std::move(problem));
-    if (!answer) deny("there is no terminal to ask on");
+    if (!answer) deny(asker.silence());
     else if (*answer == Answer::deny) deny("the answer was no");
     return {};
 }

@@ -22,6 +22,8 @@ class Asker {
     // Whether there is somebody to ask, as far as can be told now.
     virtual Result<bool> can_ask() = 0;
     virtual Result<std::optional<broker::Answer>> ask_approval(const broker::ApprovalQuestion& question) = 0;
+    // What it means that there is no answer.
+    virtual const char* silence() const { return "there is no terminal to ask on"; }
 };
 
 // Where the command would run; nested: in a world that is there already, beside the command that it runs.

@@ -16,6 +16,8 @@ struct Home {
     std::string control_socket() const { return path + "/sock/control.sock"; }
     std::string agent_socket() const { return path + "/sock/agent.sock"; }
     std::string agent_lock() const { return path + "/sock/agent.lock"; }
+    // What a decision of /v1/approvals must carry.
+    std::string approval_token() const { return path + "/approval-token"; }
     std::string agent_log() const { return path + "/agent.log"; }
 };
 

@@ -39,8 +39,44 @@ policy() { printf 'id: %s\n%s\n' "$1" "$2" >"$SUBSTRATE_HOME/policies/$1.yaml"; 
 @test "every operation answers as the document says" { api answers; }
 @test "execute: output, exit, change, span, input, variables, directory, limits" { api executes; }
 @test "execute: denied, and to be asked about with nobody there" {
-    policy default $'mode: enforce\ncommands:\n  denied: [touch no*]\napproval:\n  require: [touch ask*]'
+    policy default $'mode: enforce\ncommands:\n  denied: [touch no*]\napproval:\n  require: [touch ask*]\n  timeout: 300ms'
     api denies
+    # On a stream the answer has begun by then.
+    run -0 curl -sSN --unix-socket "$S" --json '{"agent_id":"me","cmd":"touch ask"}' http://localhost/v1/execute/stream
+    equal frames 'start approval error' "$(jq -r .type <<<"$output" | xargs)"
+    equal error denied "$(jq -r 'select(.type == "error").error' <<<"$output")"
+    contains "$(jq -r 'select(.type == "error").message' <<<"$output")" 'nobody has decided in time'
+}
+@test "approvals: listed, and decided by who has the token" {
+    policy default $'mode: enforce\napproval:\n  require: [touch ask*]'
+    substrate world warm >/dev/null
+    python3 "$BATS_TEST_DIRNAME/approvals_client.py"
+    contains "$(substrate policy approvals)" 'touch ask3'
+}
+@test "an agent that stops waits for no decision" {
+    policy default $'mode: enforce\napproval:\n  require: [touch ask*]'
+    substrate world warm >/dev/null
+    curl -sS -o answer -w '%{http_code}' --unix-socket "$S" --json '{"agent_id":"me","cmd":"touch ask"}' http://localhost/v1/execute >code &
+    wait_for 20 asked
+    run -0 timeout 20 substrate world stop
+    wait "$!" || :
+    equal status 403 "$(cat code)"
+    [[ ! -e ask ]]
+}
+asked() { [[ $(curl -sS --unix-socket "$S" http://localhost/v1/approvals | jq '.approvals | length') == 1 ]]; }
+@test "an answer covers what was tried before" {
+    policy default $'mode: enforce\nworld:\n  commit: ask\napproval:\n  require: [touch ask*]'
+    substrate world warm >/dev/null
+    curl -sS --unix-socket "$S" --json '{"agent_id":"me","cmd":"touch ask; echo x >run.sh; chmod +x run.sh"}' http://localhost/v1/execute >answer &
+    wait_for 20 asked
+    [[ ! -e ask ]]
+    run -0 curl -sS --unix-socket "$S" http://localhost/v1/approvals
+    contains "$(jq -r '.approvals[0].impact | join("|")' <<<"$output")" 'writes 2 paths' 'executable: run.sh'
+    jq --rawfile token "$SUBSTRATE_HOME/approval-token" '{approval_id: .approvals[0].approval_id, decision: "once", token: ($token | rtrimstr("\n"))}' <<<"$output" >decision.json
+    run -0 curl -sSf --unix-socket "$S" --json @decision.json http://localhost/v1/approvals
+    wait "$!"
+    equal commit applied "$(jq -r .commit answer)"
+    [[ -e ask && -x run.sh ]]
 }
 @test "execute: requests that are wrong" { api refuses; }
 @test "stream: frames in their order, all bytes, HTTP/1.0" { api streams; }
