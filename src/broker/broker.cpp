@@ -100,8 +100,11 @@ Judgement Broker::judge(const Question& question) {
         made.policies = known.loaded.set;
         std::string notices;
         for (const std::string& notice : known.loaded.notices) notices += notice + '\n';
-        if (notices != known.told) made.notices = known.loaded.notices;
-        known.told = std::move(notices);
+        // They are for a person: who asks from inside a world takes none away.
+        if (question.governed_by.empty()) {
+            if (notices != known.told) made.notices = known.loaded.notices;
+            known.told = std::move(notices);
+        }
         if (!made.policies) {
             made.verdict = no_policy(known.loaded);
             return made;

@@ -338,5 +338,34 @@ TEST_F(JudgeTest, PatternsKnowTheProject) {
     EXPECT_EQ(verdict(broker, "rm -rf /elsewhere"), "allow");
 }
 
+TEST_F(JudgeTest, ThePoliciesOfAnotherDirectoryMayHold) {
+    write_user("default", "mode: enforce\napproval:\n  require: [git push *]\n");
+    write_user("strict", kDenySudo);
+    write(project_ + "/sub/.substrate-profile", "strict\n");
+    Broker broker(env_, places_);
+    const auto governed = [&](const std::string& line, const std::string& cwd, const std::string& by) {
+        return broker.judge(
+            {.line = line, .cwd = cwd, .governed_by = by, .project = project_, .session = "ses_1"});
+    };
+    EXPECT_TRUE(governed("sudo x", project_, project_ + "/sub").verdict.denied);
+    EXPECT_FALSE(governed("sudo x", project_ + "/sub", project_).verdict.denied);
+    // An approval must hold for both.
+    ASSERT_TRUE(broker.answer(ask(broker, "git push origin"), Answer::session, "ses_1"));
+    EXPECT_TRUE(governed("git push origin", project_ + "/sub", project_).approved);
+    EXPECT_FALSE(governed("git push origin", project_, root_ + "/home").approved);
+    EXPECT_FALSE(governed("git push origin", root_ + "/home", project_).approved);
+}
+
+TEST_F(JudgeTest, WhoIsGovernedByAnotherDirectoryTakesNoNoticeAway) {
+    write_user("default", kDenySudo);
+    Broker broker(env_, places_);
+    (void)ask(broker, "true");
+    write_user("default", "mode: [\n");
+    const auto inside = broker.judge(
+        {.line = "true", .cwd = "/tmp", .governed_by = project_, .project = project_, .session = "ses_1"});
+    EXPECT_TRUE(inside.notices.empty());
+    EXPECT_EQ(ask(broker, "true").notices.size(), 1u) << "the person is told";
+}
+
 }  // namespace
 }  // namespace substrate::broker

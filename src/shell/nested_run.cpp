@@ -31,6 +31,8 @@ Error no_answer(Error why) {
 
 Result<Json> receive(Channel& channel) {
     auto reply = channel.receive();
+    if (!reply && reply.error().os_errno() == EAGAIN)
+        return fail(no_answer({Errc::unavailable, "no answer in 15 seconds"}));
     if (!reply) return fail(no_answer(std::move(reply).error()));
     if (!*reply) return fail(no_answer({Errc::unavailable, "nobody answered"}));
     if (supervisor::text_of(**reply, "type") == supervisor::message::kError)

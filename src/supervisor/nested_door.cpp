@@ -22,6 +22,7 @@ namespace {
 constexpr std::size_t kFrameHead = 4;
 constexpr std::size_t kMaxNotice = 4u << 10;
 constexpr int kChunksATurn = 4;
+constexpr unsigned kJudgedATurn = 4;  // what else the thread hears must not wait for all of them
 constexpr int kMaxAncestors = 64;
 constexpr double kNs = 1e9;
 
@@ -104,9 +105,11 @@ void NestedDoor::serve(const Machine& machine, trace::TraceWriter& trace, broker
     const std::int64_t now = machine.env.monotonic_ns();
     const Help help{machine, trace, broker};
     let_in(now);
+    const unsigned judged_before = judged_;
     for (auto it = visitors_.begin(); it != visitors_.end();) {
         const bool too_slow = it->depth == 0 && now - it->came_ns > limits_.ask_ns;
-        if (!too_slow && hear(help, *it) == Next::stay) {
+        const bool later = it->depth == 0 && judged_ - judged_before >= kJudgedATurn;
+        if (!too_slow && (later || hear(help, *it) == Next::stay)) {
             ++it;
             continue;
         }

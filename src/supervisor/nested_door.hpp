@@ -28,11 +28,11 @@ struct Passage;
 struct NestedLimits {
     unsigned open = 32;                        // connections of one world at once
     unsigned open_in_all = 128;                // of all worlds
-    unsigned per_command = 1000;               // judged for one command that the world runs
+    unsigned per_command = 5000;               // judged for one command that the world runs
     std::size_t bytes_per_command = 8u << 20;  // of their requests
     int depth = 16;
-    unsigned burst = 100, per_second = 50;  // judged
-    std::int64_t ask_ns = 5'000'000'000;    // until a connection has said what it wants
+    unsigned burst = 200, per_second = 200;  // judged
+    std::int64_t ask_ns = 5'000'000'000;     // until a connection has said what it wants
 };
 
 // What is true of every command that is asked about in a world now: the command that the world runs, or
