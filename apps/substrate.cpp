@@ -309,7 +309,8 @@ int run_options(const Console& console, MainOptions& options, int argc, char** a
 int run(const Console& console, int argc, char** argv) {
     const std::string_view first = argc > 1 ? argv[1] : "";
     if (first == "internal-relay") return relay_command();
-    for (const std::string_view name : {"policy", "why", "trace", "replay", "diff", "apply", "discard", "world"}) {
+    for (const std::string_view name :
+         {"policy", "why", "trace", "replay", "diff", "apply", "discard", "world"}) {
         if (first != name) continue;
         if (inside_world()) return console.fail_with(only_outside("`substrate " + std::string(name) + "`"));
         if (name == "policy") return run_policy_program(console, argv + 1);
