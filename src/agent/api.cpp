@@ -16,6 +16,7 @@ namespace {
 // A command that runs for long takes one of them away from the others.
 constexpr std::size_t kCommands = 48;
 constexpr std::size_t kQueries = 2;
+constexpr std::size_t kTerminals = 64;  // each has a thread
 constexpr std::size_t kWaiting = 1'024;
 
 std::int64_t limit_of(const Env& env, const char* name, std::int64_t otherwise) {
@@ -34,7 +35,7 @@ bool is_json(std::string_view content_type) {
 
 }  // namespace
 
-const std::array<Api::Handler, 17> Api::kHandlers = {{
+const std::array<Api::Handler, 18> Api::kHandlers = {{
     {"health", Lane::at_once, &Api::health},
     {"metrics", Lane::query, &Api::metrics},
     {"openapi", Lane::at_once, &Api::openapi},
@@ -52,6 +53,7 @@ const std::array<Api::Handler, 17> Api::kHandlers = {{
     {"cancel", Lane::at_once, &Api::cancel},
     {"approvals", Lane::at_once, &Api::approvals},
     {"decide_approval", Lane::at_once, &Api::decide_approval},
+    {"stream", Lane::at_once, &Api::stream},
 }};
 
 Api::Api(supervisor::Agent& agent, std::string approval_secret)
@@ -59,7 +61,8 @@ Api::Api(supervisor::Agent& agent, std::string approval_secret)
       budgets_(agent.machine().env),
       approvals_(agent.machine().env, std::move(approval_secret)),
       commands_(kCommands, kWaiting),
-      queries_(kQueries, kWaiting) {
+      queries_(kQueries, kWaiting),
+      terminals_(kTerminals, 0) {
     for (const char* name : {"PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ"})
         if (auto value = agent.machine().env.variable(name))
             base_environment_.emplace(name, std::move(*value));
@@ -73,12 +76,18 @@ Result<std::unique_ptr<Api>> Api::start(supervisor::Agent& agent) {
     ServerLimits limits;
     limits.read_ms = limit_of(env, "SUBSTRATE_API_READ_MS", limits.read_ms);
     limits.write_ms = limit_of(env, "SUBSTRATE_API_WRITE_MS", limits.write_ms);
+    api->detached_ms_ = limit_of(env, "SUBSTRATE_API_DETACHED_MS", api->detached_ms_);
+    api->session_idle_ms_ = limit_of(env, "SUBSTRATE_API_SESSION_IDLE_MS", api->session_idle_ms_);
     SUB_TRY_ASSIGN(sys::UniqueFd listener, sys::listen_stream(agent.home().agent_socket(), 256));
-    SUB_TRY_ASSIGN(api->server_, HttpServer::start(std::move(listener), agent.machine().facts.uid, limits,
-                                                   [raw = api.get()](HttpRequest&& request,
-                                                                     std::shared_ptr<Exchange> exchange) {
-                                                       raw->handle(std::move(request), std::move(exchange));
-                                                   }));
+    SUB_TRY_ASSIGN(
+        api->server_,
+        HttpServer::start(
+            std::move(listener), agent.machine().facts.uid, limits,
+            [raw = api.get()](HttpRequest&& request, std::shared_ptr<Exchange> exchange) {
+                raw->handle(std::move(request), std::move(exchange));
+            },
+            [raw = api.get()](std::shared_ptr<StreamLink> link, const StreamMessage& message,
+                              const Peer& peer) { raw->begin_stream(std::move(link), message, peer); }));
     agent.attach(*api);
     return api;
 }
@@ -86,12 +95,18 @@ Result<std::unique_ptr<Api>> Api::start(supervisor::Agent& agent) {
 void Api::close() {
     (void)::unlink(agent_.home().agent_socket().c_str());
     approvals_.close();  // the server waits for those who wait for a decision
+    {
+        const std::scoped_lock lock(mutex_);
+        closing_ = true;
+        for (const auto& [id, terminal] : streams_) terminal->stop();
+    }
     server_->close();
 }
 
 void Api::end_threads() {
     commands_.close();
     queries_.close();
+    terminals_.close();
 }
 
 // In the server's thread only.
@@ -117,7 +132,8 @@ void Api::handle(HttpRequest&& request, std::shared_ptr<Exchange> exchange) {
     Call call{.body = nullptr,
               .parameter = std::move(found.parameter),
               .peer = std::move(request.peer),
-              .exchange = std::move(exchange)};
+              .exchange = std::move(exchange),
+              .upgrade = request.upgrade};
     if (auto refusal = check(*found.operation, request, call.body))
         return call.exchange->respond(std::move(*refusal));
     const auto handler = std::ranges::find(kHandlers, found.operation->id, &Handler::operation);

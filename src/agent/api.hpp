@@ -14,6 +14,7 @@
 #include "agent/document.hpp"
 #include "agent/execute_request.hpp"
 #include "agent/http_server.hpp"
+#include "agent/terminal_stream.hpp"
 #include "agent/worker_pool.hpp"
 #include "base/result.hpp"
 #include "supervisor/agent.hpp"
@@ -36,6 +37,7 @@ class Api final : public supervisor::Door {
         std::string parameter;  // of the path
         Peer peer;
         std::shared_ptr<Exchange> exchange;
+        bool upgrade = false;
     };
     // Who does the work: the server's own thread when it is over at once.
     enum class Lane : std::uint8_t { at_once, query, command };
@@ -44,7 +46,17 @@ class Api final : public supervisor::Door {
         Lane lane;
         void (Api::*run)(Call&);
     };
-    static const std::array<Handler, 17> kHandlers;
+    static const std::array<Handler, 18> kHandlers;
+
+    void begin_stream(std::shared_ptr<StreamLink> link, const StreamMessage& message, const Peer& peer);
+    void open_terminal(const std::shared_ptr<TerminalStream>& terminal, const Json& start, const Peer& peer);
+    Result<> run_terminal(TerminalStream& terminal, ExecuteRequest& request);
+    Result<> run_session(TerminalStream& terminal, const ExecuteRequest& request);
+    void run_line(TerminalStream& terminal, supervisor::LiveShell& shell, supervisor::Project& project,
+                  const ExecuteRequest& request, const TerminalStream::Line& line);
+    bool signal_terminal(const std::string& span_id, int signal);
+    std::shared_ptr<TerminalStream> find_terminal(const std::string& id);
+    Json describe_sessions();
 
     void handle(HttpRequest&& request, std::shared_ptr<Exchange> exchange);
     std::optional<HttpResponse> check(const Document::Operation& operation, const HttpRequest& request,
@@ -54,6 +66,7 @@ class Api final : public supervisor::Door {
 
     void health(Call& call);
     void metrics(Call& call);
+    void stream(Call& call);
     void openapi(Call& call);
     void capabilities(Call& call);
     void doctor(Call& call);
@@ -84,8 +97,12 @@ class Api final : public supervisor::Door {
     std::optional<Document> document_;  // read when the first request comes
     WorkerPool commands_;
     WorkerPool queries_;
+    WorkerPool terminals_;
     std::mutex mutex_;
     std::map<std::string, ApiCaller*> running_;  // by span
+    std::map<std::string, std::shared_ptr<TerminalStream>> streams_;
+    bool closing_ = false;  // no terminal is opened any more
+    std::int64_t detached_ms_ = 600'000, session_idle_ms_ = 1'800'000;
     std::atomic<std::uint64_t> rate_limited_ = 0;
     std::unique_ptr<HttpServer> server_;  // last: its thread uses the others
 };

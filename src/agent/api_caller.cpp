@@ -10,10 +10,10 @@
 #include <array>
 #include <chrono>
 
+#include "agent/execute_answers.hpp"
 #include "agent/problem.hpp"
 #include "base/text.hpp"
 #include "codec/base64.hpp"
-#include "codec/fs_diff_json.hpp"
 #include "sys/file.hpp"
 #include "sys/socket.hpp"
 
@@ -26,32 +26,6 @@ constexpr std::size_t kReadSize = 64 * 1024;
 // Larger than usual, so that fewer and larger pieces travel; small enough that many commands stay
 // below what an account's pipes may hold before the kernel shrinks them (pipe(7)).
 constexpr int kPipeSize = 256 * 1024;
-
-Json result_json(const ExecResult& result) {
-    const Span& span = result.span;
-    Json decision = {{"action", span.decision.action}, {"policy_id", span.policy_id}};
-    const auto add = [&](const char* key, const std::string& text) {
-        if (!text.empty()) decision[key] = printable(text);
-    };
-    add("rule", span.decision.rule);
-    add("pattern", span.decision.pattern);
-    add("reason", span.decision.reason);
-    if (!span.decision.restrictions.empty()) {
-        decision["restrictions"] = Json::array();
-        for (const std::string& restriction : span.decision.restrictions)
-            decision["restrictions"].push_back(printable(restriction));
-    }
-    Json json = {{"exit", span.exit},
-                 {"span_id", span.span_id},
-                 {"fs_diff", to_json(span.fs_diff)},
-                 {"outcome", to_string(span.outcome)},
-                 {"policy_decision", std::move(decision)},
-                 {"commit", span.commit},
-                 {"notices", Json::array()}};
-    put_bytes(json, "scopes_used", span.scopes_used);
-    for (const std::string& notice : result.notices) json["notices"].push_back(printable(notice));
-    return json;
-}
 
 }  // namespace
 

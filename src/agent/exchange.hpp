@@ -29,8 +29,10 @@ struct HttpRequest {
     std::string content_type;
     std::string body;
     Peer peer;
+    bool upgrade = false;  // to a WebSocket
 };
 
+// A status of 101 answers a request for an upgrade: the server does the rest.
 struct HttpResponse {
     int status = 200;
     std::string content_type = "application/json";

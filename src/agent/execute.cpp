@@ -1,10 +1,8 @@
 // What the API does to run a command: through the same gate and executor as control.sock.
 #include <fcntl.h>
-#include <signal.h>
-
-#include <algorithm>
 
 #include "agent/api.hpp"
+#include "agent/execute_answers.hpp"
 #include "agent/problem.hpp"
 #include "base/ids.hpp"
 #include "base/text.hpp"
@@ -15,39 +13,9 @@
 namespace substrate::agent {
 namespace {
 
-struct SignalName {
-    std::string_view name;
-    int number;
-};
-constexpr SignalName kSignals[] = {{"HUP", SIGHUP},   {"INT", SIGINT},   {"QUIT", SIGQUIT}, {"KILL", SIGKILL},
-                                   {"USR1", SIGUSR1}, {"USR2", SIGUSR2}, {"TERM", SIGTERM}};
-
-// The directory without links, which must be there.
-Result<std::string> real_directory(const std::string& path) {
-    auto opened = sys::open_path(path, O_PATH | O_DIRECTORY);
-    if (!opened)
-        return fail(std::move(opened).error().as(Errc::invalid).hint("name a directory that exists, in cwd"));
-    return sys::resolve_links(path);
-}
-
 Result<sys::UniqueFd> open_input(const std::string& bytes) {
     if (bytes.empty()) return sys::open_path("/dev/null", O_RDONLY);
     return sys::make_memfd("stdin", bytes);
-}
-
-HttpResponse denial(const supervisor::Passage& passage, const ExecResult& recorded) {
-    const Span& span = recorded.span;
-    Json more = {{"span_id", span.span_id}};
-    const auto add = [&](const char* key, const std::string& text) {
-        if (!text.empty()) more[key] = printable(text);
-    };
-    add("rule", passage.decision.rule);
-    add("pattern", passage.decision.pattern);
-    add("reason", passage.decision.reason);
-    add("alternative", passage.judgement.verdict.decision.alternative);
-    return problem(403, "denied",
-                   passage.notices.empty() ? "denied by policy" : printable(passage.notices.back()),
-                   std::move(more));
 }
 
 }  // namespace
@@ -143,17 +111,18 @@ void Api::decide_approval(Call& call) {
 void Api::cancel(Call& call) {
     const auto span_id = call.body.at("span_id").get<std::string>();
     const auto name = call.body.at("signal").get<std::string>();
-    const auto* const signal = std::ranges::find(kSignals, name, &SignalName::name);
-    if (signal == std::end(kSignals))
+    const int signal = signal_number(name);
+    if (signal == 0)
         return call.exchange->respond(problem(500, "internal", "the signal " + name + " has no number"));
     {
         const std::scoped_lock lock(mutex_);
         const auto it = running_.find(span_id);
         if (it != running_.end()) {
-            it->second->send_signal(signal->number);
+            it->second->send_signal(signal);
             return call.exchange->respond(json_response(call.body));
         }
     }
+    if (signal_terminal(span_id, signal)) return call.exchange->respond(json_response(call.body));
     call.exchange->respond(
         problem(404, "not_found", "no command with the span " + printable(span_id) + " runs here"));
 }

@@ -12,11 +12,13 @@
 #include <boost/beast/core/basic_stream.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
+#include <boost/beast/websocket/rfc6455.hpp>
 #include <set>
 #include <thread>
 
 #include "agent/http_rules.hpp"
 #include "agent/problem.hpp"
+#include "agent/web_socket.hpp"
 #include "sys/file.hpp"
 #include "sys/socket.hpp"
 
@@ -51,10 +53,12 @@ std::vector<std::string> values_of(const http::fields& fields, http::field name)
 class Connection;
 
 struct HttpServer::Core {
-    explicit Core(const ServerLimits& of, Handler to) : limits(of), handler(std::move(to)) {}
+    Core(const ServerLimits& of, Handler to, StreamHandler streams)
+        : limits(of), handler(std::move(to)), on_stream(std::move(streams)) {}
 
     ServerLimits limits;
     Handler handler;
+    StreamHandler on_stream;
     std::uint32_t uid = 0;
     ServerCounts counts;
     asio::io_context io{1};
@@ -89,6 +93,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     std::optional<HttpResponse> refusal_of(error_code failed) const;
     asio::awaitable<bool> answer();
     asio::awaitable<bool> send_ready();
+    asio::awaitable<void> switch_protocols();
     asio::awaitable<bool> send_whole(HttpResponse response);
     asio::awaitable<bool> send_head(HttpResponse response);
     asio::awaitable<bool> send_piece(std::string bytes, bool last);
@@ -252,7 +257,8 @@ asio::awaitable<bool> Connection::answer() {
                         .query = std::move(target->query),
                         .content_type = std::string(message[http::field::content_type]),
                         .body = std::move(message.body()),
-                        .peer = peer_};
+                        .peer = peer_,
+                        .upgrade = beast::websocket::is_upgrade(message)};
     exchange_ = std::make_shared<Exchange>([weak = weak_from_this(), &io = core_.io] {
         asio::post(io, [weak] {
             if (const auto connection = weak.lock()) connection->news_.cancel();
@@ -289,6 +295,10 @@ asio::awaitable<bool> Connection::send_ready() {
         }
         if (exchange_->gone()) co_return false;
         Exchange::Ready ready = exchange_->take();
+        if (ready.head && ready.head->status == 101) {
+            co_await switch_protocols();
+            co_return false;
+        }
         if (ready.head && !ready.in_pieces) co_return co_await send_whole(std::move(*ready.head));
         if (ready.head && !co_await send_head(std::move(*ready.head))) co_return false;
         if ((!ready.bytes.empty() || ready.finished) &&
@@ -296,6 +306,20 @@ asio::awaitable<bool> Connection::send_ready() {
             co_return false;
         if (ready.finished) co_return true;
     }
+}
+
+// A connection that has not said what it wants is idle.
+asio::awaitable<void> Connection::switch_protocols() {
+    // Who sends frames before there is a WebSocket does not speak its protocol.
+    if (buffer_.size() > 0) co_return;
+    ++core_.counts.answers[101];
+    idle_ = true;
+    const WebSocketLimits limits{.first_ms = core_.limits.read_ms, .write_ms = core_.limits.write_ms};
+    co_await serve_web_socket(stream_, parser_->release(), limits,
+                              [this](std::shared_ptr<StreamLink> link, StreamMessage message) {
+                                  idle_ = false;
+                                  core_.on_stream(std::move(link), std::move(message), peer_);
+                              });
 }
 
 http::response<http::empty_body> Connection::head_of(const HttpResponse& response) {
@@ -399,9 +423,10 @@ asio::awaitable<void> HttpServer::Core::accept_all() {
 HttpServer::HttpServer(std::unique_ptr<Core> core) : core_(std::move(core)) {}
 
 Result<std::unique_ptr<HttpServer>> HttpServer::start(sys::UniqueFd listener, std::uint32_t uid,
-                                                      const ServerLimits& limits, Handler handler) {
+                                                      const ServerLimits& limits, Handler handler,
+                                                      StreamHandler on_stream) {
     try {
-        auto core = std::make_unique<Core>(limits, std::move(handler));
+        auto core = std::make_unique<Core>(limits, std::move(handler), std::move(on_stream));
         core->uid = uid;
         error_code failed;
         (void)core->acceptor.assign(Protocol(), listener.get(), failed);

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "agent/exchange.hpp"
+#include "agent/stream_link.hpp"
 #include "base/result.hpp"
 #include "sys/unique_fd.hpp"
 
@@ -36,9 +37,13 @@ class HttpServer {
     // Called in the server's thread, so it must not wait; the answer may come later.
     using Handler = std::function<void(HttpRequest&&, std::shared_ptr<Exchange>)>;
 
+    // A WebSocket with its first message; called as Handler is.
+    using StreamHandler = std::function<void(std::shared_ptr<StreamLink>, StreamMessage, const Peer&)>;
+
     // Takes over a listening socket. Only peers of user `uid` are served.
     static Result<std::unique_ptr<HttpServer>> start(sys::UniqueFd listener, std::uint32_t uid,
-                                                     const ServerLimits& limits, Handler handler);
+                                                     const ServerLimits& limits, Handler handler,
+                                                     StreamHandler on_stream);
     ~HttpServer();
     HttpServer(const HttpServer&) = delete;
     HttpServer& operator=(const HttpServer&) = delete;

@@ -94,6 +94,8 @@ void Api::metrics(Call& call) {
     add_metric(out, "substrate_api_connections", "gauge", "Open connections.", counts.open.load());
     add_metric(out, "substrate_api_connections_total", "counter", "Connections since the start.",
                counts.connections.load());
+    add_metric(out, "substrate_api_terminals", "gauge", "Open terminals of /v1/stream.",
+               terminals_.running());
     std::size_t worlds = 0;
     for (const auto& project : agent_.projects())
         project->for_each_idle([&](const supervisor::SessionWorld&) { ++worlds; });

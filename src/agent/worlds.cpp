@@ -45,7 +45,7 @@ Result<Json> Api::describe_worlds() {
 void Api::worlds(Call& call) {
     auto all = describe_worlds();
     if (!all) return call.exchange->respond(problem(all.error()));
-    call.exchange->respond(json_response({{"worlds", std::move(*all)}}));
+    call.exchange->respond(json_response({{"worlds", std::move(*all)}, {"sessions", describe_sessions()}}));
 }
 
 void Api::world(Call& call) {

@@ -213,6 +213,7 @@ Json beginning_json(const Span& span) {
     object.emplace("replay_context", replay_json(span.replay));
     object.emplace("warm", span.warm);
     if (span.nested_depth != 0) object.emplace("nested", nested_json(span.nested_depth));
+    if (span.pty) object.emplace("pty", true);
     return object;
 }
 
@@ -266,6 +267,7 @@ Result<Span> span_from_json(const Json& value) {
     reader.object("output", [&](ObjectReader& r) { read_output(r, span.output); });
     reader.boolean("warm", span.warm);
     reader.object("nested", [&](ObjectReader& nested) { nested.integer("depth", span.nested_depth); });
+    reader.boolean("pty", span.pty);
     const Json* diff = reader.find("fs_diff");
     SUB_TRY(reader.finish());
     if (diff != nullptr) {

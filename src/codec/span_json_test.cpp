@@ -55,6 +55,7 @@ Span full_span() {
     span.output = {"xxh3:4", "xxh3:5", 10, 20, true};
     span.warm = true;
     span.nested_depth = 2;
+    span.pty = true;
     return span;
 }
 

@@ -40,6 +40,13 @@ struct WorldLimits {
     bool operator==(const WorldLimits&) const = default;
 };
 
+// The size of a terminal, in characters.
+struct TerminalSize {
+    std::uint16_t columns = 80;
+    std::uint16_t rows = 24;
+    bool operator==(const TerminalSize&) const = default;
+};
+
 // One command to run in a world.
 struct ExecRequest {
     std::string cmd;                         // a line for the shell
@@ -63,7 +70,9 @@ struct ExecRequest {
     std::string session_id;       // empty: the project's own
     std::string parent_span;
     std::string agent_id = "human";
-    std::int64_t as_of_ns = 0;     // show the project as it was then; 0: as it is
+    std::int64_t as_of_ns = 0;  // show the project as it was then; 0: as it is
+    // A terminal of the world's own instead of the caller's descriptors.
+    std::optional<TerminalSize> terminal;
     bool observes_output = false;  // the client reports hashes of the output
 };
 

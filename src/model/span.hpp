@@ -58,7 +58,7 @@ struct OutputRecord {
     std::string stderr_hash;
     std::uint64_t stdout_bytes = 0;
     std::uint64_t stderr_bytes = 0;
-    bool merged = false;  // both streams were one pipe; stdout_hash covers it
+    bool merged = false;  // both streams were one pipe or terminal; stdout_hash covers it
     bool operator==(const OutputRecord&) const = default;
 };
 
@@ -134,6 +134,7 @@ struct Span {
     // changed is in the span of the command that the world ran, and what it was and how it ended only the
     // world has said.
     int nested_depth = 0;
+    bool pty = false;  // it had a terminal of the world's own
 };
 
 }  // namespace substrate

@@ -108,7 +108,6 @@ SUB_CHILD_SIDE void detach_old_root(int report_fd) noexcept {
 
 // Returns when the parent has sent the sources of the placements, and the ruleset where there is one.
 SUB_CHILD_SIDE int await_release(int fd, const ChildPlan& plan, FdPlacement* placements) noexcept {
-    const unsigned count = plan.placement_count + (plan.landlock ? 1 : 0);
     char byte = 0;
     iovec data{&byte, 1};
     alignas(cmsghdr) char control[CMSG_SPACE((kMaxPlacements + 1) * sizeof(int))] = {};
@@ -122,6 +121,8 @@ SUB_CHILD_SIDE int await_release(int fd, const ChildPlan& plan, FdPlacement* pla
     while (result == -EINTR);
     while (result == 0) raw_call(SYS_exit_group, 0);  // nobody needs this child any more
     if (result < 0) die(fd, ChildStep::wait_for_release, result, nullptr);
+    // How many is known since the release only.
+    const unsigned count = plan.placement_count + (plan.landlock ? 1 : 0);
     const cmsghdr* header = CMSG_FIRSTHDR(&message);
     if (header == nullptr || header->cmsg_type != SCM_RIGHTS ||
         header->cmsg_len != CMSG_LEN(count * sizeof(int)))
@@ -302,6 +303,10 @@ SUB_CHILD_SIDE void join_cgroups(const ChildPlan& plan) noexcept {
         }
     }
     place_descriptors(plan, placements, report_fd);
+    if (plan.controlling_terminal) {
+        const long result = raw_call(SYS_ioctl, 1, TIOCSCTTY, 0);
+        if (result < 0) die(report_fd, ChildStep::controlling_terminal, result, nullptr);
+    }
     if (plan.umask >= 0) raw_call(SYS_umask, plan.umask);
     // Before the working directory: the command must be able to enter it with
     // its own rights, not with ours.

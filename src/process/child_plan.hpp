@@ -33,6 +33,7 @@ enum class ChildStep : std::uint16_t {
     join_cgroup = 16,
     landlock = 17,
     guard = 18,
+    controlling_terminal = 19,
 };
 const char* to_string(ChildStep step);
 
@@ -93,6 +94,8 @@ struct ChildPlan {
     unsigned placement_count = 0;
     int death_signal = 0;
     int umask = -1;
+    // Of a child with a new session: its descriptor 1 becomes the session's controlling terminal.
+    bool controlling_terminal = false;
     bool new_session = false;
     bool raise_ambient_capabilities = false;  // keep the namespace's capabilities over exec
     bool drop_capabilities = false;           // bounding, ambient, permitted, effective, inheritable

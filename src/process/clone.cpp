@@ -83,6 +83,7 @@ const char* to_string(ChildStep step) {
         case ChildStep::join_cgroup: return "join the cgroup";
         case ChildStep::landlock: return "Landlock";
         case ChildStep::guard: return "path guard";
+        case ChildStep::controlling_terminal: return "controlling terminal";
     }
     return "unknown";
 }

@@ -65,8 +65,8 @@ Result<ParkedChild> ParkedChild::park(const ChildPlan& plan) {
     state->plan = plan;
     state->plan.release_fd = pair.theirs.get();
     state->plan.report_fd = pair.theirs.get();
-    state->plan.placement_count = 3;
-    for (int fd = 0; fd < 3; ++fd) state->plan.placements[fd].target = fd;
+    int target = 0;
+    for (FdPlacement& placement : state->plan.placements) placement.target = target++;
     state->socket = std::move(pair.ours);
     SUB_TRY_ASSIGN(state->child, clone_child(state->plan, state->stack, 0));
     if (plan.new_network || plan.detach_old_root) state->apart.emplace(state->child.pid);
@@ -79,6 +79,10 @@ pid_t ParkedChild::guard_pid() const { return state_->guard_pid; }
 
 Result<> ParkedChild::release(const Program& program, std::span<const int> stdio, const ChildGuard* guard) {
     State& state = *state_;
+    const std::size_t placed = stdio.size() - (state.plan.landlock ? 1 : 0);
+    if (placed > kMaxPlacements) return fail({Errc::internal, "too many descriptors for a command"});
+    state.plan.placement_count = static_cast<unsigned>(placed);
+    state.plan.controlling_terminal = program.controlling_terminal;
     state.program = program;
     state.argv = pointers(state.program.argv);
     state.fallback_argv = pointers(state.program.fallback_argv);

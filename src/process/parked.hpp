@@ -20,6 +20,7 @@ struct Program {
     std::vector<std::string> environment;
     std::string cwd;
     int umask = 022;
+    bool controlling_terminal = false;
 };
 
 // A child that has left its session, its capabilities and most system calls behind
@@ -43,8 +44,8 @@ class ParkedChild {
     Result<> await_confined();
     // Joins the child's network namespace.
     Result<> join_network() const;
-    // Sends it on its way to `program` with `stdio` as its descriptors 0, 1 and 2, and the ruleset
-    // behind them for ChildPlan::landlock. An error: it has
+    // Sends it on its way to `program` with `stdio` as its descriptors 0, 1, 2 and so on, at most
+    // kMaxPlacements, and the ruleset behind them for ChildPlan::landlock. An error: it has
     // not gone, and never will. Does not wait for the execve(2): why that failed says failure().
     // With a `guard`, which must live until the child was reaped, it waits until that is at work.
     Result<> release(const Program& program, std::span<const int> stdio, const ChildGuard* guard = nullptr);

@@ -349,17 +349,4 @@ Result<std::optional<std::vector<std::string>>> layers_back_to(const Store& stor
     return std::optional(std::move(layers));
 }
 
-Result<std::int64_t> capture_time(const plan::HostFacts& facts, const Env& env, const Store& store) {
-    // File stamps of older kernels are those of the last clock tick: an edit just before would
-    // seem to come after its own tick's stamp, so there the exact clock is taken,
-    // and an edit in the rest of the tick is not noticed (its content is kept all the same).
-    if (facts.kernel_at_least(6, 13)) return sys::stamp_now(store.fd());
-    return env.realtime_ns();
-}
-
-Result<std::vector<std::string>> excluded_from(const Store& store, const std::string& slot) {
-    SUB_TRY_ASSIGN(auto mark, store.marked_capture(slot));
-    return mark ? std::move(mark->excluded) : std::vector<std::string>();
-}
-
 }  // namespace substrate::supervisor

@@ -11,7 +11,6 @@
 #include "capture/apply.hpp"
 #include "capture/snapshot.hpp"
 #include "model/exec.hpp"
-#include "plan/host_facts.hpp"
 #include "supervisor/store.hpp"
 
 namespace substrate::supervisor {
@@ -80,10 +79,5 @@ Result<> finish_interrupted_applies(Store& store, const Env& env);
 // `time_ns`; nullopt with `why` when they are not all there.
 Result<std::optional<std::vector<std::string>>> layers_back_to(const Store& store, std::int64_t time_ns,
                                                                std::string& why);
-
-// The time of a capture that is made now: what changes on the host from here on conflicts with it.
-Result<std::int64_t> capture_time(const plan::HostFacts& facts, const Env& env, const Store& store);
-// What is not in a copy that was made for an earlier command.
-Result<std::vector<std::string>> excluded_from(const Store& store, const std::string& slot);
 
 }  // namespace substrate::supervisor

@@ -139,7 +139,7 @@ TEST_F(ChannelTest, SendingToNobodyIsAnErrorAndNoSignal) {
 }
 
 TEST_F(ChannelTest, DescriptorsThatNobodyTakesDoNotPileUp) {
-    send_raw(message("one"), 4);
+    send_raw(message("one"), sys::kMaxPassedFds);
     EXPECT_TRUE(ours_->receive().value());
     send_raw(message("two"), 1);
     EXPECT_EQ(failure(), "too many descriptors");

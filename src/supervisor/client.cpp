@@ -33,8 +33,8 @@ Result<> start_agent(const Env& env, const Home& home) {
     if (home.is_default) environment.clear();
     for (const char* name :
          {"HOME", "PATH", "XDG_RUNTIME_DIR", "LANG", "SUBSTRATE_AGENT_IDLE_SECS", "SUBSTRATE_WORLD_IDLE_SECS",
-          "SUBSTRATE_STANDBY", "SUBSTRATE_API_READ_MS", "SUBSTRATE_API_WRITE_MS", "LSAN_OPTIONS",
-          "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"})
+          "SUBSTRATE_STANDBY", "SUBSTRATE_API_READ_MS", "SUBSTRATE_API_WRITE_MS", "SUBSTRATE_API_DETACHED_MS",
+          "SUBSTRATE_API_SESSION_IDLE_MS", "LSAN_OPTIONS", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"})
         if (auto value = env.variable(name)) environment.push_back(std::string(name) + "=" + *value);
     std::vector<char*> envp;
     for (std::string& variable : environment) envp.push_back(variable.data());

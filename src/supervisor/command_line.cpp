@@ -64,6 +64,8 @@ void set_command(world::ExecOrder& order, const ExecRequest& request, const std:
                  const std::string& span_id) {
     order.cwd = request.cwd;
     order.umask = request.umask;
+    if (request.terminal)
+        order.terminal = world::TerminalOrder{request.terminal->columns, request.terminal->rows};
     for (const auto& [name, value] : request.env) order.environment.push_back(name + "=" + value);
     if (!request.env.contains("PATH")) order.environment.push_back(std::string("PATH=") + kDefaultPath);
     order.environment.push_back("PWD=" + request.cwd);

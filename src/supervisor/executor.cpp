@@ -35,14 +35,15 @@ constexpr const char* kDiskReason = "disk";
 class Execution {
   public:
     Execution(const Machine& machine, trace::TraceWriter& trace, broker::Broker& broker, Project& project,
-              const Passage& passage, Caller& caller)
+              const Passage& passage, Caller& caller, LiveShell* shell = nullptr)
         : machine_(machine),
           trace_(trace),
           broker_(broker),
           project_(project),
           passage_(passage),
           request_(passage.request),
-          caller_(caller) {
+          caller_(caller),
+          shell_(shell) {
         result_.notices = passage.notices;
     }
     Execution(const Execution&) = delete;
@@ -50,19 +51,23 @@ class Execution {
     ~Execution() { give_back(); }
 
     Result<> run(const std::string& span_id, const int (&stdio)[3]);
+    Result<std::unique_ptr<LiveShell>> open_shell(const std::string& span_id);
 
   private:
     Project::Wanted wanted() const;
     std::shared_ptr<const NetworkOrder> network_order() const;
+    Result<> prepare_network();
     void open_uplink();
     void note_network();
     Result<> acquire();
     Result<> prepare_capture();
     Result<> choose_lowers();
     Result<> start(const int (&stdio)[3]);
+    Result<> mark_capture();
     Result<> wait();
     Result<> hear_caller();
     Result<> take_event();
+    Result<> hear_shell();
     void look_at_disk(std::int64_t now);
     void stop_command(Outcome outcome);
     void kill_command();
@@ -83,6 +88,7 @@ class Execution {
     const Passage& passage_;
     const ExecRequest& request_;
     Caller& caller_;
+    LiveShell* shell_;  // null: the command is a process of its own
 
     ExecResult result_;
     Project::Lease lease_;
@@ -92,6 +98,7 @@ class Execution {
     bool had_background_ = false;
     bool caller_gone_ = false;
     bool slot_used_up_ = false;
+    bool answered_ = false;  // the shell has, and lives on
     std::int64_t started_mono_ = 0;
     std::int64_t kill_at_ = 0;  // monotonic; 0: not being stopped
     std::optional<world::Exited> exited_;
@@ -143,9 +150,10 @@ Result<> Execution::run(const std::string& span_id, const int (&stdio)[3]) {
     span().ts_ns = machine_.env.realtime_ns();
     if (auto written = trace_.append(trace::finish(std::move(draft), span())); !written)
         result_.notices.push_back("the span was not recorded: " + written.error().describe());
-    project_.expect_release();
+    if (shell_ == nullptr) project_.expect_release();
     caller_.conclude(result_);
     give_back();
+    if (shell_ != nullptr) return {};
     project_.release_done();
     if (wanted().fresh) prepare_standby(machine_, trace_, project_, wanted());
     return {};
@@ -157,8 +165,39 @@ std::shared_ptr<const NetworkOrder> Execution::network_order() const {
 }
 
 Project::Wanted Execution::wanted() const { return wanted_for(request_, network_order()); }
+// What holds the shell's world until it ends is the shell.
+Result<std::unique_ptr<LiveShell>> Execution::open_shell(const std::string& span_id) {
+    span().span_id = span_id;
+    if (!project_.pending_layers().empty())
+        return fail(Error(Errc::conflict, "changes of " + printable(project_.path()) + " wait for a decision")
+                        .hint("substrate apply or substrate discard first"));
+    SUB_TRY(acquire());
+    SUB_TRY(prepare_capture());
+    SUB_TRY_ASSIGN(sys::SocketPair socket, sys::make_stream_pair());
+    set_command(order_, request_, session_world().id(), span_id);
+    LiveShell::fill_order(order_, request_);
+    SUB_TRY(mark_capture());
+    SUB_TRY(session_world().world.exec_on_terminal(order_, socket.theirs.get()));
+    SessionWorld& sw = session_world();
+    sw.background = true;
+    sw.background_span = span_id;
+    sw.live_slot = captured_.dir;
+    sw.live_since_ns = captured_.captured_ns;
+    auto shell = std::make_unique<LiveShell>(std::move(lease_.world), wanted(), request_.commit,
+                                             std::move(socket.ours));
+    socket.theirs.reset();
+    if (auto started = shell->await_start(); !started) {
+        shell->end(machine_, trace_, project_);
+        return fail(std::move(started).error().during("starting the session's shell"));
+    }
+    return shell;
+}
 
 Result<> Execution::acquire() {
+    if (shell_ != nullptr) {
+        lease_ = {shell_->lend(), /*warm=*/true};
+        return {};
+    }
     Project::Wanted wanted = this->wanted();
     if (const auto caller = sys::peer_credentials(caller_.fd())) wanted.caller = caller->pid;
     for (;;) {
@@ -188,10 +227,11 @@ Result<> Execution::prepare_capture() {
         captured_.dir = sw.live_slot;
         captured_.captured_ns = sw.live_since_ns;
         SUB_TRY_ASSIGN(captured_.excluded, excluded_from(store(), captured_.dir));
-        span().degraded.push_back(
-            {"capture",
-             "background processes of an earlier command hold the capture: their changes are in this diff",
-             "end them, or use --ephemeral"});
+        if (shell_ == nullptr)
+            span().degraded.push_back({"capture",
+                                       "background processes of an earlier command hold the capture: their "
+                                       "changes are in this diff",
+                                       "end them, or use --ephemeral"});
     } else {
         SUB_TRY_ASSIGN(captured_.dir, sw.prepare_slot(store()));
         SUB_TRY(choose_lowers());
@@ -238,18 +278,40 @@ Result<> Execution::choose_lowers() {
 
 Result<> Execution::start(const int (&stdio)[3]) {
     set_command(order_, request_, session_world().id(), span().span_id);
-    if (!had_background_) {
-        SUB_TRY_ASSIGN(captured_.captured_ns, capture_time(machine_.facts, machine_.env, store()));
-        if (session_world().marked != order_.slot || !captured_.excluded.empty())
-            SUB_TRY(mark_captured(store(), machine_.env, captured_, span().span_id, session_world().id()));
+    SUB_TRY(mark_capture());
+    SUB_TRY(prepare_network());
+    if (shell_ != nullptr) {
+        order_.program = request_.shell;
+        order_.argv = {"bash", "-c", request_.cmd};  // in the shell that is there
+        return shell_->run(request_.cmd);
     }
-    if (SessionWorld& sw = session_world(); sw.net) {
-        const std::string& session = request_.session_id;
-        machine_.network->attribute(sw.id(), session.empty() ? project_.session_id() : session,
-                                    span().span_id);
-        if (sw.served) SUB_TRY(sw.served->change(network_order()));
-    }
+    if (request_.terminal) return session_world().world.exec_on_terminal(order_);
     return session_world().world.exec(order_, stdio);
+}
+
+// A world that has run commands under other rules gets today's.
+Result<> Execution::prepare_network() {
+    SessionWorld& sw = session_world();
+    const std::shared_ptr<const NetworkOrder> order = network_order();
+    const bool same = order && sw.net ? order->networks == sw.net->networks : order == sw.net;
+    // Only of a session, which keeps its world.
+    if (!same)
+        return fail(
+            Error(Errc::conflict, "the policy wants another network for this command than this session has")
+                .hint("begin another session"));
+    if (!sw.net) return {};
+    const std::string& session = request_.session_id;
+    machine_.network->attribute(sw.id(), session.empty() ? project_.session_id() : session, span().span_id);
+    // A shell's world has sent its sockets when the shell began.
+    if (!sw.served && shell_ != nullptr) open_uplink();
+    return sw.served ? sw.served->change(order) : Result<>();
+}
+
+Result<> Execution::mark_capture() {
+    if (had_background_) return {};
+    SUB_TRY_ASSIGN(captured_.captured_ns, capture_time(machine_, store()));
+    if (session_world().marked == order_.slot && captured_.excluded.empty()) return {};
+    return mark_captured(store(), machine_.env, captured_, span().span_id, session_world().id());
 }
 
 Result<> Execution::wait() {
@@ -258,8 +320,9 @@ Result<> Execution::wait() {
     while (!exited_ && !world_died_) {
         sw.open_door(machine_);
         const std::int64_t now = machine_.env.monotonic_ns();
-        polled.assign(
-            {pollfd{sw.world.event_fd(), POLLIN, 0}, pollfd{caller_gone_ ? -1 : caller_.fd(), POLLIN, 0}});
+        polled.assign({pollfd{sw.world.event_fd(), POLLIN, 0},
+                       pollfd{caller_gone_ ? -1 : caller_.fd(), POLLIN, 0},
+                       pollfd{shell_ == nullptr ? -1 : shell_->fd(), POLLIN, 0}});
         sw.door.add_to(polled, now);
         std::int64_t deadline = kill_at_;
         if (deadline == 0 && request_.timeout_ms > 0 && !stopped_as_)
@@ -276,6 +339,8 @@ Result<> Execution::wait() {
         if (n < 0 && errno != EINTR) return fail(Error::last_os("poll"));
         if (n > 0 && polled[0].revents != 0) {
             SUB_TRY(take_event());
+        } else if (n > 0 && polled[2].revents != 0) {
+            SUB_TRY(hear_shell());
         } else if (n > 0 && polled[1].revents != 0) {
             SUB_TRY(hear_caller());
         } else if (deadline != 0 && machine_.env.monotonic_ns() >= deadline) {
@@ -309,6 +374,8 @@ Result<> Execution::take_event() {
     }
     if (std::holds_alternative<world::Uplink>(*event)) open_uplink();
     if (auto* exited = std::get_if<world::Exited>(&*event)) exited_ = std::move(*exited);
+    if (std::holds_alternative<world::TerminalOpened>(*event))
+        caller_.take_terminal(session_world().world.take_terminal());
     if (const auto* failed = std::get_if<world::Failed>(&*event))
         return fail(session_world().world.describe(*failed));
     return {};
@@ -332,6 +399,21 @@ void Execution::note_network() {
     result_.notices.insert(result_.notices.end(), used.notices.begin(), used.notices.end());
 }
 
+// The line is done; bash and its world's capture live on.
+Result<> Execution::hear_shell() {
+    auto report = shell_->receive();
+    if (!report) {
+        // Its world says how it ended.
+        if (report.error().code() != Errc::unavailable) return fail(std::move(report).error());
+        return take_event();
+    }
+    answered_ = report->has_value();
+    if (answered_)
+        exited_ =
+            world::Exited{.wait_status = (*report)->exit << 8, .slot = captured_.dir, .background = true};
+    return {};
+}
+
 Result<> Execution::hear_caller() {
     auto word = caller_.hear();
     if (!word || word->gone) {
@@ -346,6 +428,8 @@ Result<> Execution::hear_caller() {
 void Execution::stop_command(Outcome outcome) {
     stopped_as_ = outcome;
     kill_at_ = machine_.env.monotonic_ns() + kGraceNs;
+    // A shell lives on.
+    if (shell_ != nullptr) return shell_->interrupt();
     // A failed send means that the world is gone, which its socket says too.
     (void)session_world().world.signal(SIGTERM, /*everything=*/false);
 }
@@ -353,7 +437,7 @@ void Execution::stop_command(Outcome outcome) {
 void Execution::kill_command() {
     // Everything the command has left behind goes too, unless it may belong to
     // an earlier one.
-    (void)session_world().world.signal(SIGKILL, /*everything=*/!had_background_);
+    (void)session_world().world.signal(SIGKILL, /*everything=*/!had_background_ || shell_ != nullptr);
     kill_at_ = machine_.env.monotonic_ns() + kGraceNs;
 }
 
@@ -487,6 +571,11 @@ void Execution::give_back() {
     const bool single_use = captured_.strategy == CaptureStrategy::fuse || request_.ephemeral ||
                             request_.commit == CommitMode::discard;
     const bool finished = exited_.has_value();
+    if (shell_ != nullptr && !world_died_ && (answered_ || !finished)) {
+        sw.background_span = span().span_id;
+        if (answered_) sw.live_since_ns = sw.last_used_ns;
+        return shell_->take_back(std::move(lease_.world));
+    }
     sw.background = finished && exited_->background;
     if (sw.background) {
         sw.background_span = span().span_id;
@@ -510,6 +599,19 @@ void Execution::give_back() {
 Result<> execute(const Machine& machine, trace::TraceWriter& trace, broker::Broker& broker, Project& project,
                  const Passage& passage, const std::string& span_id, const int (&stdio)[3], Caller& caller) {
     return Execution(machine, trace, broker, project, passage, caller).run(span_id, stdio);
+}
+
+Result<std::unique_ptr<LiveShell>> open_shell(const Machine& machine, trace::TraceWriter& trace,
+                                              broker::Broker& broker, Project& project,
+                                              const Passage& passage, const std::string& span_id,
+                                              Caller& caller) {
+    return Execution(machine, trace, broker, project, passage, caller).open_shell(span_id);
+}
+
+Result<> run_line(const Machine& machine, trace::TraceWriter& trace, broker::Broker& broker, Project& project,
+                  const Passage& passage, const std::string& span_id, LiveShell& shell, Caller& caller) {
+    shell.note_commit(passage.request.commit);
+    return Execution(machine, trace, broker, project, passage, caller, &shell).run(span_id, {-1, -1, -1});
 }
 
 }  // namespace substrate::supervisor

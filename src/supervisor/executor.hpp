@@ -8,6 +8,8 @@
 #include "base/result.hpp"
 #include "model/exec.hpp"
 #include "supervisor/gate.hpp"
+#include "supervisor/idle_worlds.hpp"
+#include "supervisor/live_shell.hpp"
 #include "supervisor/session_world.hpp"
 #include "trace/writer.hpp"
 
@@ -24,6 +26,8 @@ class Caller : public Asker {
         Outcome as = Outcome::killed;  // of a command that ends because nobody waits
     };
     virtual Result<Word> hear() = 0;
+    // Of a request for a terminal, before the command starts: its master.
+    virtual void take_terminal(sys::UniqueFd) {}
     // The command has ended: the caller sums up its output while the change is computed.
     virtual Result<> tell_ended(int exit) = 0;
     // What the command wrote, as the caller observed it; after tell_ended().
@@ -40,5 +44,17 @@ class Caller : public Asker {
 // did not start; once it has, the span is written and the caller told whatever happens.
 Result<> execute(const Machine& machine, trace::TraceWriter& trace, broker::Broker& broker, Project& project,
                  const Passage& passage, const std::string& span_id, const int (&stdio)[3], Caller& caller);
+
+// Starts a shell that runs lines one after another, for a request of its own that has passed the gate:
+// its command does not count, its directory, environment and terminal do. Errc::conflict where changes of
+// the project wait for a decision, which the shell's own could not be told from.
+Result<std::unique_ptr<LiveShell>> open_shell(const Machine& machine, trace::TraceWriter& trace,
+                                              broker::Broker& broker, Project& project,
+                                              const Passage& passage, const std::string& span_id,
+                                              Caller& caller);
+
+// As execute(), for one line of a live shell. Afterwards shell.alive() says whether there is another.
+Result<> run_line(const Machine& machine, trace::TraceWriter& trace, broker::Broker& broker, Project& project,
+                  const Passage& passage, const std::string& span_id, LiveShell& shell, Caller& caller);
 
 }  // namespace substrate::supervisor

@@ -3,8 +3,25 @@
 #include "base/ids.hpp"
 #include "supervisor/captured.hpp"
 #include "supervisor/span_facts.hpp"
+#include "sys/file.hpp"
+#include "sys/tree_ops.hpp"
 
 namespace substrate::supervisor {
+
+// What changes on the host from now on conflicts with the capture. File stamps
+// of older kernels are those of the last clock tick: an edit just before would
+// seem to come after its own tick's stamp, so there the exact clock is taken,
+// and an edit in the rest of the tick is not noticed (its content is kept all the same).
+Result<std::int64_t> capture_time(const Machine& machine, const Store& store) {
+    if (machine.facts.kernel_at_least(6, 13)) return sys::stamp_now(store.fd());
+    return machine.env.realtime_ns();
+}
+
+// What is not in a copy that was made for an earlier command.
+Result<std::vector<std::string>> excluded_from(const Store& store, const std::string& slot) {
+    SUB_TRY_ASSIGN(auto mark, store.marked_capture(slot));
+    return mark ? std::move(mark->excluded) : std::vector<std::string>();
+}
 
 void prepare_next(const Machine& machine, Project& project, SessionWorld& idle) {
     idle.marked = {};
@@ -24,7 +41,7 @@ void prepare_next(const Machine& machine, Project& project, SessionWorld& idle) 
     (void)idle.world.prepare(prepared);
     // The time of the mark is before the command's: what changes on the host between
     // the two would be a conflict after a crash, never a loss.
-    const auto now = capture_time(machine.facts, machine.env, project.store());
+    const auto now = capture_time(machine, project.store());
     if (!now) return;
     next.captured_ns = *now;
     if (mark_captured(project.store(), machine.env, next, make_span_id(machine.env), idle.id()))

@@ -1,13 +1,22 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "base/result.hpp"
 #include "supervisor/session_world.hpp"
 #include "trace/writer.hpp"
 
-// What happens to worlds between commands.
+// What happens to worlds between commands, and at their end.
 namespace substrate::supervisor {
+
+// The time from which on a change on the host conflicts with a capture that is made now.
+Result<std::int64_t> capture_time(const Machine& machine, const Store& store);
+
+// What is not in a copy that was made for an earlier command.
+Result<std::vector<std::string>> excluded_from(const Store& store, const std::string& slot);
 
 // Does ahead what the next command in an idle world would wait for: makes and marks its
 // capture, has it mounted, and a process confined. A failure shows again when the

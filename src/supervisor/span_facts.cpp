@@ -49,6 +49,7 @@ void fill_span(Span& span, const Machine& machine, const Project& project, const
     span.cmd = request.cmd.empty() ? shell_join(request.argv) : request.cmd;
     span.argv = order.argv;
     span.warm = warm;
+    span.pty = request.terminal.has_value();
     span.capture = plan.capture_record;
     span.degraded.insert(span.degraded.end(), plan.degradations.begin(), plan.degradations.end());
     // Compiled when the world was made.

@@ -46,12 +46,18 @@ const sockaddr* as_sockaddr(const Address& address) {
 
 }  // namespace
 
-Result<SocketPair> make_seqpacket_pair() {
+namespace {
+
+Result<SocketPair> make_pair(int type) {
     int fds[2];
-    if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0)
-        return fail(Error::last_os("socketpair"));
+    if (::socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, fds) != 0) return fail(Error::last_os("socketpair"));
     return SocketPair{UniqueFd(fds[0]), UniqueFd(fds[1])};
 }
+
+}  // namespace
+
+Result<SocketPair> make_seqpacket_pair() { return make_pair(SOCK_SEQPACKET); }
+Result<SocketPair> make_stream_pair() { return make_pair(SOCK_STREAM); }
 
 Result<UniqueFd> listen_stream(const std::string& path, int backlog) {
     SUB_TRY_ASSIGN(const Address address, make_address(path));

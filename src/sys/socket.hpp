@@ -23,6 +23,8 @@ struct SocketPair {
 };
 // A connected pair of SOCK_SEQPACKET sockets: message boundaries are kept.
 Result<SocketPair> make_seqpacket_pair();
+// The same of SOCK_STREAM sockets.
+Result<SocketPair> make_stream_pair();
 
 // Listens at `path`, mode 0600, replacing a socket that nobody serves. A path
 // longer than sun_path is reached through its directory's descriptor.
@@ -42,7 +44,7 @@ struct PeerCredentials {
 };
 Result<PeerCredentials> peer_credentials(int socket);
 
-inline constexpr std::size_t kMaxPassedFds = 4;
+inline constexpr std::size_t kMaxPassedFds = 6;
 
 // One sendmsg(2) with the descriptors attached to its first byte. On a stream
 // socket the rest follows until all is sent.

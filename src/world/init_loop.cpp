@@ -15,6 +15,7 @@
 #include "sys/process.hpp"
 #include "sys/signals.hpp"
 #include "sys/socket.hpp"
+#include "sys/terminal.hpp"
 #include "world/capture_mount.hpp"
 #include "world/command_rules.hpp"
 #include "world/init_protocol.hpp"
@@ -74,7 +75,8 @@ class InitLoop {
 
   private:
     Result<bool> take_order();
-    Result<> exec(ExecOrder order, const std::vector<sys::UniqueFd>& stdio);
+    Result<> exec(ExecOrder order, std::vector<sys::UniqueFd> stdio);
+    Result<> open_terminal(const TerminalOrder& wanted, std::vector<sys::UniqueFd>& stdio);
     Result<> start(ExecOrder order, const std::vector<sys::UniqueFd>& stdio);
     void prepare(const PrepareOrder& order);
     Result<> park();
@@ -136,7 +138,7 @@ Result<bool> InitLoop::take_order() {
     if (packet.closed) return false;
     SUB_TRY_ASSIGN(Order order, decode_order(packet.payload));
     if (auto* exec_order = std::get_if<ExecOrder>(&order)) {
-        SUB_TRY(exec(std::move(*exec_order), packet.fds));
+        SUB_TRY(exec(std::move(*exec_order), std::move(packet.fds)));
     } else if (const auto* coming = std::get_if<PrepareOrder>(&order)) {
         if (command_ < 0 && !background_) prepare(*coming);
     } else {
@@ -152,10 +154,19 @@ Result<bool> InitLoop::take_order() {
     return true;
 }
 
-Result<> InitLoop::exec(ExecOrder order, const std::vector<sys::UniqueFd>& stdio) {
+// Of the world's own devpts, so that it has a name inside and none outside.
+Result<> InitLoop::open_terminal(const TerminalOrder& wanted, std::vector<sys::UniqueFd>& stdio) {
+    if (stdio.size() > 1) return fail({Errc::invalid, "one descriptor at most goes with a terminal"});
+    SUB_TRY_ASSIGN(sys::Terminal terminal,
+                   sys::open_terminal("/dev/pts/ptmx", {wanted.columns, wanted.rows}));
+    stdio.push_back(std::move(terminal.slave));
+    return send_packet(control_, encode(Event(TerminalOpened{})), std::array{terminal.master.get()});
+}
+
+Result<> InitLoop::exec(ExecOrder order, std::vector<sys::UniqueFd> stdio) {
     if (command_ > 0) return send(Failed{"a command is already running", 0});
-    if (auto usable = check_streams(stdio); !usable)
-        return send(Failed{usable.error().message(), usable.error().os_errno()});
+    auto usable = order.terminal ? open_terminal(*order.terminal, stdio) : check_streams(stdio);
+    if (!usable) return send(Failed{usable.error().message(), usable.error().os_errno()});
     auto started = start(std::move(order), stdio);
     if (started) return {};
     const int os_errno = started.error().os_errno();
@@ -182,8 +193,11 @@ Result<> InitLoop::start(ExecOrder order, const std::vector<sys::UniqueFd>& stdi
                              .fallback_argv = std::move(order.fallback_argv),
                              .environment = std::move(order.environment),
                              .cwd = std::move(order.cwd),
-                             .umask = static_cast<int>(order.umask)};
-    std::vector<int> fds = {stdio[0].get(), stdio[1].get(), stdio[2].get()};
+                             .umask = static_cast<int>(order.umask),
+                             .controlling_terminal = order.terminal.has_value()};
+    std::vector<int> fds;
+    for (const sys::UniqueFd& stream : stdio) fds.push_back(stream.get());
+    if (order.terminal) fds.insert(fds.end(), 2, stdio.back().get());
     std::optional<sys::LandlockRuleset> rules;
     if (rules_.in_use()) {
         auto made = rules_.take(capture_, stdio);

@@ -9,7 +9,7 @@ using plan::WireReader;
 using plan::WireWriter;
 
 enum class OrderTag : std::uint8_t { exec, signal, prepare };
-enum class EventTag : std::uint8_t { ready, failed, exited, quiet, uplink };
+enum class EventTag : std::uint8_t { ready, failed, exited, quiet, uplink, terminal };
 
 void put_slot(WireWriter& out, const CaptureSlot& slot) {
     out.put(slot.path);
@@ -33,6 +33,11 @@ ExecOrder get_exec(WireReader& in) {
     exec.environment = in.get_strings();
     exec.cwd = in.get_string();
     exec.umask = in.get<std::uint32_t>();
+    if (in.get<bool>()) {
+        exec.terminal.emplace();
+        exec.terminal->columns = in.get<std::uint16_t>();
+        exec.terminal->rows = in.get<std::uint16_t>();
+    }
     return exec;
 }
 
@@ -50,6 +55,11 @@ std::string encode(const Order& order) {
         out.put_strings(exec->environment);
         out.put(exec->cwd);
         out.put(exec->umask);
+        out.put(exec->terminal.has_value());
+        if (exec->terminal) {
+            out.put(exec->terminal->columns);
+            out.put(exec->terminal->rows);
+        }
     } else if (const auto* signal = std::get_if<SignalOrder>(&order)) {
         out.put(signal->signal);
         out.put(signal->everything);
@@ -97,7 +107,7 @@ std::string encode(const Event& event) {
 Result<Event> decode_event(std::string_view bytes) {
     WireReader in(bytes);
     Event event;
-    switch (in.get_enum(EventTag::uplink)) {
+    switch (in.get_enum(EventTag::terminal)) {
         case EventTag::ready: event = Ready{}; break;
         case EventTag::failed: {
             Failed failed;
@@ -119,6 +129,7 @@ Result<Event> decode_event(std::string_view bytes) {
         }
         case EventTag::quiet: event = Quiet{}; break;
         case EventTag::uplink: event = Uplink{}; break;
+        case EventTag::terminal: event = TerminalOpened{}; break;
     }
     SUB_TRY(in.finish("event"));
     return event;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -26,7 +27,14 @@ struct CaptureSlot {
     bool operator==(const CaptureSlot&) const = default;
 };
 
-// Runs one command; its standard streams travel with the message.
+// A terminal of the world's own, which the command's session has as its controlling terminal.
+struct TerminalOrder {
+    std::uint16_t columns = 80;
+    std::uint16_t rows = 24;
+    bool operator==(const TerminalOrder&) const = default;
+};
+// Runs one command; its standard streams travel with the message. Where it gets a terminal, that is
+// what they are: at most one descriptor travels, which becomes 0, and the terminal is 1, 2 and 3.
 struct ExecOrder {
     CaptureSlot slot;  // used unless background processes still hold the previous one
     std::string program;
@@ -36,6 +44,7 @@ struct ExecOrder {
     std::vector<std::string> environment;  // "NAME=value"
     std::string cwd;                       // in the world
     std::uint32_t umask = 022;
+    std::optional<TerminalOrder> terminal;
     bool operator==(const ExecOrder&) const = default;
 };
 // To the running command's process group; `everything`: to every process of
@@ -81,7 +90,11 @@ struct Quiet {
 struct Uplink {
     bool operator==(const Uplink&) const = default;
 };
-using Event = std::variant<Ready, Failed, Exited, Quiet, Uplink>;
+// The terminal of the command that is being started: its master travels with the message.
+struct TerminalOpened {
+    bool operator==(const TerminalOpened&) const = default;
+};
+using Event = std::variant<Ready, Failed, Exited, Quiet, Uplink, TerminalOpened>;
 
 std::string encode(const Order& order);
 std::string encode(const Event& event);

@@ -20,7 +20,8 @@ ExecOrder full_order() {
             .fallback_argv = {"sh", "-c", "ls"},
             .environment = {"A=1", "B="},
             .cwd = "/p",
-            .umask = 0777};
+            .umask = 0777,
+            .terminal = TerminalOrder{.columns = 132, .rows = 43}};
 }
 
 std::vector<Order> orders() {
@@ -37,7 +38,8 @@ std::vector<Event> events() {
                    .background = true,
                    .full = {"/tmp", ""}},
             Exited{},
-            Quiet{}};
+            Quiet{},
+            TerminalOpened{}};
 }
 
 TEST(InitProtocol, OrdersComeBackAsTheyWere) {

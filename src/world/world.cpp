@@ -94,6 +94,7 @@ World& World::operator=(World&& other) noexcept {
         init_ = std::move(other.init_);
         control_ = std::move(other.control_);
         door_ = std::move(other.door_);
+        terminal_ = std::move(other.terminal_);
         ready_ = other.ready_;
         uplink_ = std::move(other.uplink_);
     }
@@ -116,6 +117,10 @@ Result<> World::exec(const ExecOrder& order, const int (&stdio)[3]) {
     return send_packet(control_.get(), encode(Order(order)), stdio);
 }
 
+Result<> World::exec_on_terminal(const ExecOrder& order, int input) {
+    return send_packet(control_.get(), encode(Order(order)), {&input, input >= 0 ? 1U : 0U});
+}
+
 Result<> World::prepare(const CaptureSlot& slot) {
     return send_packet(control_.get(), encode(Order(PrepareOrder{slot})), {});
 }
@@ -133,6 +138,10 @@ Result<Event> World::receive() {
         if (packet.fds.size() == 1) door_ = std::move(packet.fds.front());
     }
     if (event && std::holds_alternative<Uplink>(*event)) uplink_ = std::move(packet.fds);
+    if (event && std::holds_alternative<TerminalOpened>(*event)) {
+        if (packet.fds.size() != 1) return fail({Errc::internal, "a terminal without its descriptor"});
+        terminal_ = std::move(packet.fds.front());
+    }
     return event;
 }
 

@@ -49,6 +49,8 @@ class World {
     bool ready() const { return ready_; }
 
     Result<> exec(const ExecOrder& order, const int (&stdio)[3]);
+    // Of an order with a terminal. `input` becomes descriptor 0; -1: the terminal does.
+    Result<> exec_on_terminal(const ExecOrder& order, int input = -1);
     Result<> prepare(const CaptureSlot& slot);
     Result<> signal(int number, bool everything);
     // The next event; of a new world, the first is Ready. Errc::unavailable when the
@@ -58,6 +60,8 @@ class World {
     std::vector<sys::UniqueFd> take_uplink() { return std::move(uplink_); }
     // The listening socket of the world's door, which comes with Ready: once. May be none.
     sys::UniqueFd take_door() { return std::move(door_); }
+    // The master of the terminal of the command that is being started, after TerminalOpened. Once.
+    sys::UniqueFd take_terminal() { return std::move(terminal_); }
     // What `failed`, just received, means.
     Error describe(const Failed& failed) const;
 
@@ -69,6 +73,7 @@ class World {
     process::Child init_;
     sys::UniqueFd control_;
     sys::UniqueFd door_;
+    sys::UniqueFd terminal_;
     bool ready_ = false;
     std::vector<sys::UniqueFd> uplink_;
 };

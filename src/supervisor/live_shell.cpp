@@ -1,0 +1,182 @@
+#include "supervisor/live_shell.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include <array>
+#include <charconv>
+
+#include "base/ids.hpp"
+#include "base/text.hpp"
+#include "supervisor/captured.hpp"
+#include "supervisor/idle_worlds.hpp"
+#include "supervisor/span_facts.hpp"
+#include "sys/file.hpp"
+#include "sys/socket.hpp"
+#include "sys/terminal.hpp"
+
+namespace substrate::supervisor {
+namespace {
+
+constexpr int kStartMs = 10'000;
+constexpr int kTakeMs = 5'000;  // for a line that bash does not read
+constexpr std::size_t kMostReport = 65'536;
+
+// Before the first line. Descriptor 3 is the terminal: the input of what the lines run. Aliases and
+// history would make another line of the one that was judged.
+constexpr std::string_view kSetUp =
+    "PS1= PS2=; unset HISTFILE PS0 PROMPT_COMMAND MAILCHECK; set +o history +H; "
+    "shopt -u expand_aliases; exec 250<&3 3<&-\n";
+
+// `eval` with redirections: while the line runs, bash keeps the socket at a number above 10 that is closed
+// on exec, and the line's own programs have the terminal alone.
+std::string line_for(const std::string& line, std::uint64_t number) {
+    std::string text = "builtin eval '";
+    for (const char c : line) {
+        if (c == '\'') text += "'\\''";
+        else text += c;
+    }
+    text += "' <&250 250<&-\n";
+    // A line of its own: it is read even when an interrupt has thrown the one before away. DIRSTACK, because
+    // nobody can assign to its first element.
+    text += "builtin printf '%d %d %s\\0' " + std::to_string(number) + " \"$?\" \"${DIRSTACK[0]-}\" >&0\n";
+    return text;
+}
+
+}  // namespace
+
+LiveShell::LiveShell(std::unique_ptr<SessionWorld> world, Project::Wanted wanted, CommitMode commit,
+                     sys::UniqueFd socket)
+    : world_(std::move(world)),
+      world_id_(world_->id()),
+      wanted_(std::move(wanted)),
+      commit_(commit),
+      socket_(std::move(socket)) {}
+
+LiveShell::~LiveShell() = default;
+
+void LiveShell::fill_order(world::ExecOrder& order, const ExecRequest& request) {
+    order.program = request.shell;
+    order.argv = {"bash", "--noprofile", "--norc", "--noediting", "-i"};
+    order.fallback_program.clear();
+    order.fallback_argv.clear();
+}
+
+Result<> LiveShell::await_start() {
+    const timeval most{.tv_sec = kTakeMs / 1000, .tv_usec = 0};
+    if (::setsockopt(socket_.get(), SOL_SOCKET, SO_SNDTIMEO, &most, sizeof most) != 0)
+        return fail(Error::last_os("setsockopt SO_SNDTIMEO"));
+    SUB_TRY(sys::send_message(socket_.get(), std::string(kSetUp) + line_for(":", ++number_)));
+    for (;;) {
+        std::array<pollfd, 2> polled = {pollfd{world_fd(), POLLIN, 0}, pollfd{fd(), POLLIN, 0}};
+        const int n = ::poll(polled.data(), polled.size(), kStartMs);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return fail(Error::last_os("poll"));
+        if (n == 0) return fail({Errc::unavailable, "the session's shell does not answer"});
+        if (polled[0].revents != 0) {
+            SUB_TRY_ASSIGN(const bool lives, hear_world());
+            if (!lives) return fail({Errc::unavailable, "the session's shell has ended at once"});
+        } else {
+            SUB_TRY_ASSIGN(const auto report, receive());
+            if (report) break;
+        }
+    }
+    if (!terminal_) return fail({Errc::internal, "the session's shell has no terminal"});
+    if (::fcntl(terminal_.get(), F_SETFL, O_RDWR | O_NONBLOCK) != 0) return fail(Error::last_os("fcntl"));
+    // The prompt that was there before it was told to have none.
+    std::array<char, 4096> prompt{};
+    while (sys::read_some(terminal_.get(), prompt).value_or(0) > 0) continue;
+    return {};
+}
+
+Result<bool> LiveShell::hear_world() {
+    auto event = world_->world.receive();
+    if (!event && !world_->world.ready()) return fail(std::move(event).error().during("starting a world"));
+    if (!event) return false;
+    if (const auto* failed = std::get_if<world::Failed>(&*event))
+        return fail(world_->world.describe(*failed));
+    if (std::holds_alternative<world::TerminalOpened>(*event)) terminal_ = world_->world.take_terminal();
+    return !std::holds_alternative<world::Exited>(*event);
+}
+
+std::string LiveShell::misfit(const Passage& passage) const {
+    const ExecRequest& request = passage.request;
+    if (passage.preview || (request.ephemeral && !wanted_.fresh))
+        return "the policy wants this command to run in a world of its own";
+    const bool same = request.fs == wanted_.fs && request.seccomp == wanted_.seccomp &&
+                      request.host_network == wanted_.host_network &&
+                      plan::limits_of(request.limits) == wanted_.limits;
+    return same ? "" : "the policy wants another world for this command than this session has";
+}
+
+Result<> LiveShell::run(const std::string& line) {
+    received_.clear();
+    return sys::send_message(socket_.get(), line_for(line, ++number_));
+}
+
+Result<std::optional<LiveShell::Report>> LiveShell::receive() {
+    std::array<char, 4096> buffer{};
+    SUB_TRY_ASSIGN(const std::size_t n, sys::read_some(socket_.get(), buffer));
+    if (n == 0) return fail({Errc::unavailable, "the session's shell has ended"});
+    received_.append(buffer.data(), n);
+    for (std::size_t end = 0; (end = received_.find('\0')) != std::string::npos;) {
+        const std::string text = received_.substr(0, end);
+        received_.erase(0, end + 1);
+        std::uint64_t number = 0;
+        int exit = 0;
+        const char* const last = text.data() + text.size();
+        const auto [after, bad] = std::from_chars(text.data(), last, number);
+        if (bad != std::errc() || after == last || number != number_) continue;
+        const auto [rest, worse] = std::from_chars(after + 1, last, exit);
+        if (worse != std::errc() || rest == last) continue;
+        const std::string_view cwd(rest + 1, last);
+        if (cwd.starts_with('/')) cwd_ = cwd;
+        return Report{.exit = exit & 0xff, .cwd = cwd_};
+    }
+    // What no report begins with is the line's own doing.
+    if (received_.size() > kMostReport) received_.clear();
+    return std::nullopt;
+}
+
+void LiveShell::interrupt() const { (void)sys::signal_foreground(terminal_.get(), SIGINT); }
+
+// As a span of its own that a person decides about.
+Result<> LiveShell::keep_changes(const Machine& machine, Project& project) {
+    SessionWorld& world = *world_;
+    Captured captured;
+    captured.dir = world.live_slot;
+    captured.strategy = world.plan.capture.strategy;
+    captured.user_xattrs = world.plan.capture.user_xattrs;
+    captured.captured_ns = world.live_since_ns;
+    if (captured.strategy == CaptureStrategy::direct) return {};
+    SUB_TRY_ASSIGN(captured.excluded, excluded_from(project.store(), captured.dir));
+    const std::scoped_lock lock(project.commit_mutex());
+    SUB_TRY_ASSIGN(const FsDiff diff, diff_captured(project.store(), captured));
+    if (!diff.empty()) {
+        SUB_TRY(keep_captured(project.store(), machine.env, captured, world.background_span, world.id(),
+                              KeptState::pending));
+        project.reload_pending();
+    }
+    return world.retire_slot(project.store(), captured.dir);
+}
+
+void LiveShell::end(const Machine& machine, trace::TraceWriter& trace, Project& project) {
+    socket_.reset();
+    terminal_.reset();
+    if (!world_) return;
+    if (commit_ != CommitMode::automatic && world_->background) {
+        // The processes first: only then is the capture what it will stay.
+        world_->world = world::World::ended();
+        world_->background = false;
+        if (auto kept = keep_changes(machine, project); !kept)
+            (void)trace.append(warning_event(
+                machine, project,
+                "the changes of a session in " + world_id_ + " were not kept: " + kept.error().describe()));
+    }
+    end_world(machine, trace, project, std::move(world_));
+}
+
+}  // namespace substrate::supervisor

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/result.hpp"
+#include "sys/unique_fd.hpp"
+
+// Pseudo-terminals (pty(7), ioctl_tty(2)).
+namespace substrate::sys {
+
+struct WindowSize {
+    std::uint16_t columns = 80;
+    std::uint16_t rows = 24;
+};
+
+struct Terminal {
+    UniqueFd master;
+    UniqueFd slave;
+};
+// A new terminal of the devpts(5) instance that `multiplexer` ("/dev/pts/ptmx") belongs to. Neither end
+// becomes our controlling terminal. KERNEL(4.13): the slave is opened without its path.
+Result<Terminal> open_terminal(const std::string& multiplexer, WindowSize size);
+
+// By the master. The kernel tells the foreground process group by SIGWINCH when it changes.
+Result<> set_window_size(int master, WindowSize size);
+// By the master: SIGINT, SIGQUIT or SIGTSTP to the foreground process group, as by the terminal's own
+// keys but in any of its modes. EINVAL for other signals.
+Result<> signal_foreground(int master, int signal);
+
+}  // namespace substrate::sys

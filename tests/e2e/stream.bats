@@ -1,0 +1,77 @@
+#!/usr/bin/env bats
+# shellcheck disable=SC2016,SC2030,SC2031,SC2154,SC2317
+# Terminals over the WebSocket /v1/stream, by frames made by hand and by the npm package ws.
+load common
+
+more_setup() {
+    need_program python3
+    python3 -c 'import jsonschema, yaml' 2>/dev/null || skip 'python3-jsonschema or python3-yaml is missing'
+    mkdir -p "$SUBSTRATE_HOME/policies"
+    chmod 0700 "$SUBSTRATE_HOME" "$SUBSTRATE_HOME/policies"
+}
+stream() {
+    substrate world warm >/dev/null
+    python3 "$BATS_TEST_DIRNAME/stream_client.py" "$@"
+}
+policy() { printf 'id: %s\n%s\n' "$1" "$2" >"$SUBSTRATE_HOME/policies/$1.yaml"; }
+agent_pid() { our_processes | cut -d' ' -f1 | head -n1; }
+
+@test "one command: its terminal, input, change, span" { stream commands; }
+@test "signals, by frame, key and cancel" { stream signals; }
+@test "frames that are wrong" { stream refusals; }
+@test "denied, and to run in a world of its own" {
+    policy default $'mode: enforce\ncommands:\n  denied: [touch no*]\n  isolated: [true alone]'
+    stream denials
+}
+@test "50 MB of random bytes through a raw terminal" { stream random_bytes 52428800; }
+@test "a storm of sizes ends with the last" { stream resizes; }
+@test "a client that dies ends its command" { stream dies; }
+@test "a slow reader slows the command, and nothing piles up" {
+    substrate world warm >/dev/null
+    stream slow "$(agent_pid)"
+}
+@test "a session: lines in one shell, each a span with its change" { stream lines; }
+@test "a dropped connection, and back" { stream reattaches; }
+@test "sessions end by themselves" {
+    export SUBSTRATE_API_DETACHED_MS=300 SUBSTRATE_API_SESSION_IDLE_MS=300
+    stream ends
+}
+@test "sessions and terminals end with the agent" {
+    stream stops &
+    local client=$!
+    wait_for 30 test -e ready
+    substrate world stop
+    wait "$client"
+    equal 'what the session had written' x "$(cat kept)"
+}
+
+# node_stream TEST: drives a program through a terminal; its last words are in $output, the screen in out.
+node_stream() {
+    need_program node
+    WS=$(dirname "$(find "${SUBSTRATE_TEST_EXTRA:-/nonexistent}" -path '*/ws-*/package.json' | head -n1)")
+    [[ -e $WS/package.json ]] || skip 'the npm package ws is missing (./dev test fetches it)'
+    substrate world warm >/dev/null
+    run -0 --separate-stderr timeout 60 node "$BATS_TEST_DIRNAME/stream_node.js" "$SUBSTRATE_HOME/sock/agent.sock" "$WS" "$1"
+}
+@test "vim leaves the file, the change and the terminal as on a bare one" {
+    need_program vim
+    node_stream vim
+    equal 'how it ended' 'exit 0 1000 0' "$stderr"
+    equal 'the file' 'hello from vim' "$(cat f.txt)"
+    # Terminal modes after vim: those of a new terminal, but for its size.
+    local after bare
+    after=$(tr -d '\r' <<<"$output" | grep -aoE '[-]?(icanon|echo|icrnl|opost|isig|ixon|onlcr|iexten)\b' | xargs)
+    bare=$(python3 "$BATS_TEST_DIRNAME/stream_client.py" bare_vim | tr -d '\r' | grep -aoE '[-]?(icanon|echo|icrnl|opost|isig|ixon|onlcr|iexten)\b' | xargs)
+    equal 'the modes' "$bare" "$after"
+}
+@test "less, fzf, htop and bash" {
+    for program in less fzf htop; do
+        command -v "$program" >/dev/null || continue
+        node_stream "$program"
+        equal "$program" 'exit 0 1000 0' "$stderr"
+    done
+    [[ ! -e picked ]] || equal 'what fzf picked' two "$(cat picked)"
+    node_stream bash
+    equal bash 'exit 3 1000 0' "$stderr"
+    [[ $output == *"/dev/pts/0"* ]]
+}
