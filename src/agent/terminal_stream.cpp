@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 #include <utility>
 
 #include "agent/execute_answers.hpp"
@@ -231,11 +232,14 @@ std::int64_t TerminalStream::deadline_ns() const {
 
 Result<> TerminalStream::arm_timer() {
     std::int64_t left = 0;
-    if (const std::int64_t deadline = deadline_ns(); deadline != 0)
-        left = std::max<std::int64_t>(deadline - env_.monotonic_ns(), 1);
-    if (ticket_)
-        if (const auto budget = ticket_->left_ns(); budget && (left == 0 || *budget < left))
-            left = std::max<std::int64_t>(*budget, 1);
+    const std::int64_t deadline = deadline_ns();
+    if (deadline != 0) left = std::max<std::int64_t>(deadline - env_.monotonic_ns(), 1);
+    const auto budget = ticket_ ? ticket_->left_ns() : std::nullopt;
+    if (budget && (left == 0 || *budget < left)) left = std::max<std::int64_t>(*budget, 1);
+    // Most often nothing has changed; what a budget has left always has.
+    if (!budget && !by_budget_ && deadline == armed_ns_) return {};
+    armed_ns_ = deadline;
+    by_budget_ = budget.has_value();
     const itimerspec when{.it_interval = {},
                           .it_value = {.tv_sec = left / 1'000'000'000, .tv_nsec = left % 1'000'000'000}};
     if (::timerfd_settime(timer_.get(), 0, &when, nullptr) != 0)
@@ -340,18 +344,22 @@ void TerminalStream::write_input() {
 bool TerminalStream::read_output(bool whatever) {
     if (master_ < 0 || hung_up_) return false;
     if (!whatever && link_ && !link_->has_room_out()) return false;
-    const auto n = sys::read_some(master_, buffer_);
-    if (!n && n.error().os_errno() == EAGAIN) return false;
-    if (!n || *n == 0) {
-        hung_up_ = true;
-        return false;
+    // The kernel gives 4 KiB at most: what is there goes on as one piece.
+    std::size_t size = 0;
+    bool more = true;
+    while (more && size < buffer_.size()) {
+        const auto n = sys::read_some(master_, std::span(buffer_).subspan(size));
+        more = n && *n > 0;
+        if (more) size += *n;
+        else hung_up_ = n || n.error().os_errno() != EAGAIN;
     }
-    const std::string_view bytes(buffer_.data(), *n);
+    if (size == 0) return false;
+    const std::string_view bytes(buffer_.data(), size);
     XXH3_128bits_update(hash_.get(), bytes.data(), bytes.size());
     hashed_ += bytes.size();
     if (options_.stays) ring_.append(bytes);
     if (link_) link_->send_bytes(bytes);
-    return true;
+    return more;
 }
 
 void TerminalStream::pump() {

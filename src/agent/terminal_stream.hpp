@@ -134,6 +134,8 @@ class TerminalStream final : public supervisor::Caller {
     std::optional<Line> line_;  // that is to be run next
     bool leaving_ = false;
     std::int64_t detached_since_ns_ = 0, idle_since_ns_ = 0;
+    std::int64_t armed_ns_ = 0;  // what the timer is set to; 0: nothing
+    bool by_budget_ = false;     // or to the end of a budget
     std::atomic<bool> attached_ = true;
 
     mutable std::mutex mutex_;  // of what follows
