@@ -10,8 +10,7 @@
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     using namespace substrate;
     static const agent::Document document = agent::Document::parse(agent::openapi_text()).value();
-    const auto frame =
-        agent::read_client_frame(document.json(), {reinterpret_cast<const char*>(data), size});
+    const auto frame = agent::read_client_frame(document.json(), {reinterpret_cast<const char*>(data), size});
     if (frame) {
         if (frame->body.at("type") != frame->type) std::abort();
         if (frame->type == "exec" && frame->body.at("cmd").get<std::string>().contains('\0')) std::abort();
