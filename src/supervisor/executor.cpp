@@ -19,6 +19,7 @@
 #include "supervisor/hand_edits.hpp"
 #include "supervisor/idle_worlds.hpp"
 #include "supervisor/span_facts.hpp"
+#include "supervisor/world_network.hpp"
 #include "sys/directory.hpp"
 #include "sys/file.hpp"
 #include "sys/socket.hpp"
@@ -56,9 +57,6 @@ class Execution {
   private:
     Project::Wanted wanted() const;
     std::shared_ptr<const NetworkOrder> network_order() const;
-    Result<> prepare_network();
-    void open_uplink();
-    void note_network();
     Result<> acquire();
     Result<> prepare_capture();
     Result<> choose_lowers();
@@ -143,7 +141,7 @@ Result<> Execution::run(const std::string& span_id, const int (&stdio)[3]) {
                                   concluded.error().describe());
         (void)keep(KeptState::interrupted, "interrupted");
     }
-    note_network();
+    note_network(machine_, session_world(), result_);
     if (output_follows) {
         if (auto output = caller_.take_output()) span().output = *output;
     }
@@ -165,6 +163,7 @@ std::shared_ptr<const NetworkOrder> Execution::network_order() const {
 }
 
 Project::Wanted Execution::wanted() const { return wanted_for(request_, network_order()); }
+
 // What holds the shell's world until it ends is the shell.
 Result<std::unique_ptr<LiveShell>> Execution::open_shell(const std::string& span_id) {
     span().span_id = span_id;
@@ -279,7 +278,9 @@ Result<> Execution::choose_lowers() {
 Result<> Execution::start(const int (&stdio)[3]) {
     set_command(order_, request_, session_world().id(), span().span_id);
     SUB_TRY(mark_capture());
-    SUB_TRY(prepare_network());
+    const std::string& session = request_.session_id;
+    SUB_TRY(prepare_network(machine_, session_world(), network_order(),
+                            {session.empty() ? project_.session_id() : session, span().span_id}, result_));
     if (shell_ != nullptr) {
         order_.program = request_.shell;
         order_.argv = {"bash", "-c", request_.cmd};  // in the shell that is there
@@ -287,24 +288,6 @@ Result<> Execution::start(const int (&stdio)[3]) {
     }
     if (request_.terminal) return session_world().world.exec_on_terminal(order_);
     return session_world().world.exec(order_, stdio);
-}
-
-// A world that has run commands under other rules gets today's.
-Result<> Execution::prepare_network() {
-    SessionWorld& sw = session_world();
-    const std::shared_ptr<const NetworkOrder> order = network_order();
-    const bool same = order && sw.net ? order->networks == sw.net->networks : order == sw.net;
-    // Only of a session, which keeps its world.
-    if (!same)
-        return fail(
-            Error(Errc::conflict, "the policy wants another network for this command than this session has")
-                .hint("begin another session"));
-    if (!sw.net) return {};
-    const std::string& session = request_.session_id;
-    machine_.network->attribute(sw.id(), session.empty() ? project_.session_id() : session, span().span_id);
-    // A shell's world has sent its sockets when the shell began.
-    if (!sw.served && shell_ != nullptr) open_uplink();
-    return sw.served ? sw.served->change(order) : Result<>();
 }
 
 Result<> Execution::mark_capture() {
@@ -372,31 +355,13 @@ Result<> Execution::take_event() {
         stopped_as_ = Outcome::killed;
         return {};
     }
-    if (std::holds_alternative<world::Uplink>(*event)) open_uplink();
+    if (std::holds_alternative<world::Uplink>(*event)) open_uplink(machine_, session_world(), result_);
     if (auto* exited = std::get_if<world::Exited>(&*event)) exited_ = std::move(*exited);
     if (std::holds_alternative<world::TerminalOpened>(*event))
         caller_.take_terminal(session_world().world.take_terminal());
     if (const auto* failed = std::get_if<world::Failed>(&*event))
         return fail(session_world().world.describe(*failed));
     return {};
-}
-
-// The world's sockets go to the gateway. Where that fails nobody listens at them: refused, never open.
-void Execution::open_uplink() {
-    SessionWorld& sw = session_world();
-    const std::vector<sys::UniqueFd> sockets = sw.world.take_uplink();
-    auto served = Network::serve(machine_.network, sw.id(), sw.net, sockets);
-    if (served) sw.served = std::move(*served);
-    else result_.notices.push_back("no network: " + served.error().describe());
-}
-
-void Execution::note_network() {
-    const SessionWorld& sw = session_world();
-    if (!sw.net) return;
-    for (const std::string& problem : sw.net->problems) result_.notices.push_back("network: " + problem);
-    const Network::Used used = machine_.network->take_used(sw.id());
-    for (const std::string& host : used.hosts) span().scopes_used.push_back("net:" + host);
-    result_.notices.insert(result_.notices.end(), used.notices.begin(), used.notices.end());
 }
 
 // The line is done; bash and its world's capture live on.

@@ -57,6 +57,7 @@ class World {
     // init is gone.
     Result<Event> receive();
     // After Uplink was received: its sockets (world/uplink.hpp), once.
+    bool has_uplink() const { return !uplink_.empty(); }
     std::vector<sys::UniqueFd> take_uplink() { return std::move(uplink_); }
     // The listening socket of the world's door, which comes with Ready: once. May be none.
     sys::UniqueFd take_door() { return std::move(door_); }

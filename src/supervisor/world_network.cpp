@@ -1,0 +1,39 @@
+#include "supervisor/world_network.hpp"
+
+#include <utility>
+#include <vector>
+
+namespace substrate::supervisor {
+
+Result<> prepare_network(const Machine& machine, SessionWorld& world,
+                         std::shared_ptr<const NetworkOrder> order, const CommandIds& command,
+                         ExecResult& result) {
+    const bool same = order && world.net ? order->networks == world.net->networks : order == world.net;
+    // Only of a session, which keeps its world.
+    if (!same)
+        return fail(
+            Error(Errc::conflict, "the policy wants another network for this command than this session has")
+                .hint("begin another session"));
+    if (!world.net) return {};
+    machine.network->attribute(world.id(), command.session, command.span);
+    // A shell's world has sent them when the shell began.
+    if (!world.served && world.world.has_uplink()) open_uplink(machine, world, result);
+    return world.served ? world.served->change(std::move(order)) : Result<>();
+}
+
+void open_uplink(const Machine& machine, SessionWorld& world, ExecResult& result) {
+    const std::vector<sys::UniqueFd> sockets = world.world.take_uplink();
+    auto served = Network::serve(machine.network, world.id(), world.net, sockets);
+    if (served) world.served = std::move(*served);
+    else result.notices.push_back("no network: " + served.error().describe());
+}
+
+void note_network(const Machine& machine, const SessionWorld& world, ExecResult& result) {
+    if (!world.net) return;
+    for (const std::string& problem : world.net->problems) result.notices.push_back("network: " + problem);
+    Network::Used used = machine.network->take_used(world.id());
+    for (const std::string& host : used.hosts) result.span.scopes_used.push_back("net:" + host);
+    for (std::string& notice : used.notices) result.notices.push_back(std::move(notice));
+}
+
+}  // namespace substrate::supervisor
