@@ -67,7 +67,7 @@ struct Enforcement {
     bool user_namespace = false;
     bool mount_namespace = false;
     bool pid_namespace = false;
-    std::string netns;         // "loopback", "host"
+    std::string netns;         // "loopback", "gateway", "host"
     std::string seccomp;       // "enforce", "log", "off"
     std::string seccomp_hash;  // of the loaded program
     bool no_new_privs = false;

@@ -165,3 +165,17 @@ E
     grep -q 'names no host' <<<"$output"
     run -2 substrate why host pypi.test
 }
+
+@test "a command that runs for the preview of a question reaches nothing" {
+    need_program tmux
+    printf '%s\n' 'id: default' 'mode: enforce' 'net: {allowed: [pypi.test]}' 'world: {commit: ask}' \
+        'approval: {require: [touch ask*]}' >"$SUBSTRATE_HOME/policies/default.yaml"
+    substrate -c true
+    [[ $(last .enforcement.netns) == gateway ]]
+    in_terminal 'bash --norc --noprofile -i'
+    typed "substrate -c 'touch ask1'; echo code-\$?"
+    shown '\[o\]nce'
+    typed o
+    shown '^code-0'
+    [[ -e ask1 && $(last .enforcement.netns) == loopback ]]
+}
