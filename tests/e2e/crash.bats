@@ -278,11 +278,13 @@ small() {
     local elsewhere=true
     [[ $SUBSTRATE_TEST_WAY != root ]] || elsewhere='mkdir -p /var/lib/substrate && mount --bind "$SUBSTRATE_HOME" /var/lib/substrate && mount --bind "$SUBSTRATE_HOME" /tmp'
     export XDG_RUNTIME_DIR=$SUBSTRATE_HOME/run
-    # Slowly, so that it is seen: a hundredth of the disk at a time.
+    # The last of it slowly: it is looked at five times a second, and what is held back of so small a disk
+    # are eight of these steps.
     cat >fill <<'END'
 trap exit TERM
+head -c 1000k /dev/zero >big
 for ((i = 0; i < 300; i++)); do
-    head -c 20k /dev/zero >>big || exit
+    head -c 4k /dev/zero >>big || exit
     read -rt 0.1 _ <> <(:)
 done
 END
