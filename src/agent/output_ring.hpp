@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -27,10 +28,10 @@ class OutputRing {
     };
     // Everything after the first `offset` bytes, at most kMost of it.
     Rest after(std::uint64_t offset) const {
-        const std::uint64_t kept = kept_.size() < kMost ? kept_.size() : kMost;
-        if (offset > total_) offset = total_;
+        const std::uint64_t kept = std::min<std::uint64_t>(kept_.size(), kMost);
+        offset = std::min(offset, total_);
         const std::uint64_t wanted = total_ - offset;
-        const std::uint64_t given = wanted < kept ? wanted : kept;
+        const std::uint64_t given = std::min(wanted, kept);
         return {.bytes = std::string_view(kept_).substr(kept_.size() - given), .lost = wanted - given};
     }
 
