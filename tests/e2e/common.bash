@@ -153,6 +153,8 @@ in_terminal() {
 }
 terminal() { tmux -S "$T/tmux" "$@"; }
 shows() { terminal capture-pane -p | grep -q "$1"; }
+# typed LINE: as a person does, in the shell of the terminal.
+typed() { terminal send-keys -l "$1" && terminal send-keys Enter; }
 # shown PATTERN: within a while; complains with what the terminal shows instead.
 shown() { wait_for 20 shows "$1" || { terminal capture-pane -p && return 1; }; }
 

@@ -283,9 +283,6 @@ reloads() { (($(jq -c 'select(.event_type == "policy_reload")' "$SUBSTRATE_HOME/
     refused 126 substrate -c $'true\r'
 }
 
-# typed LINE: as a person does, in the shell of the terminal.
-typed() { terminal send-keys -l "$1" && terminal send-keys Enter; }
-
 @test "a person is asked on the terminal" {
     need_program tmux
     policy default $'mode: enforce\napproval:\n  require: [touch ask*]'
