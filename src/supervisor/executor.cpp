@@ -159,7 +159,8 @@ Result<> Execution::run(const std::string& span_id, const int (&stdio)[3]) {
 
 // Nothing, for a command that runs before anybody has consented to it.
 std::shared_ptr<const NetworkOrder> Execution::network_order() const {
-    if (request_.host_network || passage_.preview || !machine_.network || !passage_.judgement.policies) return nullptr;
+    if (request_.host_network || passage_.preview || !machine_.network || !passage_.judgement.policies)
+        return nullptr;
     return machine_.network->order_for(*passage_.judgement.policies);
 }
 
