@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 
 #include "egress/gateway.hpp"
+#include "plan/world_plan.hpp"
 #include "sys/file.hpp"
 
 namespace {
@@ -12,7 +13,6 @@ namespace {
 using namespace substrate;
 
 constexpr int kControl = 3;
-constexpr const char* kNamedNetwork = "198.18.0.0/15";
 
 int fail_with(const Error& error) {
     (void)sys::write_all(2, "substrate-gateway: " + error.describe() + "\n");
@@ -36,7 +36,7 @@ int main() {
         files.rlim_cur = files.rlim_max;
         (void)::setrlimit(RLIMIT_NOFILE, &files);
     }
-    auto gateway = egress::Gateway::make(sys::UniqueFd(kControl), *IpNetwork::parse(kNamedNetwork));
+    auto gateway = egress::Gateway::make(sys::UniqueFd(kControl), *IpNetwork::parse(plan::kNamedNetwork));
     if (!gateway) return fail_with(gateway.error());
     if (auto ended = (*gateway)->run(); !ended) return fail_with(ended.error());
     return 0;

@@ -124,13 +124,6 @@ Result<Endpoint> original_destination(int socket) {
     return from_os(address);
 }
 
-Result<Endpoint> local_endpoint(int socket) {
-    Address address;
-    if (::getsockname(socket, address.get(), &address.length) != 0)
-        return fail(Error::last_os("getsockname"));
-    return from_os(address);
-}
-
 void reset_connection(UniqueFd& socket) {
     const linger now{.l_onoff = 1, .l_linger = 0};
     // Without it the peer sees an orderly end instead, which refuses it too.

@@ -24,7 +24,6 @@ Result<UniqueFd> connect_tcp(const Endpoint& peer);
 Result<> connect_error(int socket);
 // Where the peer of an accepted connection wanted to go before netfilter redirected it.
 Result<Endpoint> original_destination(int socket);
-Result<Endpoint> local_endpoint(int socket);
 // Closes with a reset: the peer learns at once that it was refused (SO_LINGER).
 void reset_connection(UniqueFd& socket);
 
