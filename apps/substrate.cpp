@@ -13,6 +13,7 @@
 #include "shell/nested_run.hpp"
 #include "shell/run.hpp"
 #include "shell/script.hpp"
+#include "start/head_start.hpp"
 #include "supervisor/client.hpp"
 #include "supervisor/protocol.hpp"
 #include "sys/host_env.hpp"
@@ -339,5 +340,6 @@ int main(int argc, char** argv) {
     auto home = supervisor::locate_home(env);
     if (!home) return console.fail_with(home.error());
     console.home = std::move(*home);
+    if (start::head_start().taken) return run_started(console, start::head_start());
     return run(console, argc, argv);
 }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "plan/passed_variables.hpp"
+
 namespace substrate::plan {
 namespace {
 
@@ -26,10 +28,6 @@ constexpr bool is_plain(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
            std::string_view("_-+./:,@%=").contains(c);
 }
-
-constexpr std::array<std::string_view, 11> kPassed = {
-    "COLORTERM", "HOME", "LANG", "LANGUAGE", "LOGNAME", "NO_COLOR", "PATH", "SHELL", "TERM", "TZ", "USER"};
-static_assert(std::ranges::is_sorted(kPassed));
 
 }  // namespace
 
@@ -64,8 +62,7 @@ SelectedEnvironment select_environment(const std::vector<std::string>& environme
     for (const std::string& variable : environment) {
         const std::size_t equals = variable.find('=');
         const std::string_view name = std::string_view(variable).substr(0, equals);
-        if (equals != std::string::npos && (std::ranges::binary_search(kPassed, name) ||
-                                            (name.starts_with("LC_") && is_variable_name(name))))
+        if (equals != std::string::npos && is_passed_variable(name))
             selected.passed.insert_or_assign(std::string(name), variable.substr(equals + 1));
         else selected.withheld.push_back(variable);
     }

@@ -14,9 +14,7 @@ namespace substrate::plan {
 // built-in of bash. Executing them directly is then the same as `bash -c line`.
 std::optional<std::vector<std::string>> simple_command(std::string_view line);
 
-// The variables of a process environment ("NAME=value") that may enter a world:
-// PATH, HOME, USER, LOGNAME, SHELL, TERM, COLORTERM, NO_COLOR, LANG, LC_*, TZ.
-// Everything else stays outside.
+// A process environment ("NAME=value"), parted by is_passed_variable.
 struct SelectedEnvironment {
     std::map<std::string, std::string> passed;
     std::vector<std::string> withheld;  // "NAME=value", sorted: only ever hashed

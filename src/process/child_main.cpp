@@ -16,6 +16,8 @@
 
 #include <cerrno>
 
+#include "sys/raw_call.hpp"
+
 #if defined(__clang__) && __has_attribute(disable_sanitizer_instrumentation)
 #define SUB_CHILD_SIDE __attribute__((noinline, disable_sanitizer_instrumentation, no_stack_protector))
 #else
@@ -26,34 +28,10 @@
 namespace substrate::process {
 namespace {
 
-// Raw calls: sanitizer runtimes intercept the libc functions, and their _exit
-// flushes buffers that belong to the parent. The result is -errno.
-SUB_CHILD_SIDE long raw_call(long number, long a = 0, long b = 0, long c = 0, long d = 0,
-                             long e = 0) noexcept {
-#if defined(__x86_64__)
-    long result = 0;
-    register long r10 __asm__("r10") = d;
-    register long r8 __asm__("r8") = e;
-    __asm__ volatile("syscall"
-                     : "=a"(result)
-                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8)
-                     : "rcx", "r11", "memory");
-    return result;
-#elif defined(__aarch64__)
-    register long x8 __asm__("x8") = number;
-    register long x0 __asm__("x0") = a;
-    register long x1 __asm__("x1") = b;
-    register long x2 __asm__("x2") = c;
-    register long x3 __asm__("x3") = d;
-    register long x4 __asm__("x4") = e;
-    __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4) : "memory");
-    return x0;
-#else
-#error "child_main knows x86_64 and aarch64"
-#endif
-}
-
-SUB_CHILD_SIDE long as_long(const void* pointer) noexcept { return reinterpret_cast<long>(pointer); }
+// Sanitizer runtimes intercept the libc functions, and their _exit flushes buffers that
+// belong to the parent.
+using sys::as_long;
+using sys::raw_call;
 
 [[noreturn]] SUB_CHILD_SIDE void die(int fd, ChildStep step, long result, const char* detail,
                                      unsigned index = 0) noexcept {

@@ -16,7 +16,7 @@
 namespace substrate::shell {
 
 struct OutputWatch::Stream {
-    enum class Kind { untouched, relayed, file };
+    using Kind = start::StreamKind;
     struct HashState {
         HashState() { XXH3_128bits_reset(state); }
         ~HashState() { XXH3_freeState(state); }
@@ -25,53 +25,32 @@ struct OutputWatch::Stream {
         XXH3_state_t* state = XXH3_createState();
     };
 
-    explicit Stream(int of) : target(of) {}
+    explicit Stream(const start::StreamEnds& ends)
+        : target(ends.target),
+          kind(ends.kind),
+          target_is_pipe(ends.target_is_pipe),
+          pipe{sys::UniqueFd(ends.read_end), sys::UniqueFd(ends.write_end)},
+          file_start(ends.file_start),
+          file_goes_on(ends.file_goes_on) {}
 
     int target;
-    Kind kind = Kind::untouched;
-    bool target_is_pipe = false;
+    Kind kind;
+    bool target_is_pipe;
     bool target_gone = false;
     bool target_full = false;
     sys::Pipe pipe;
-    off_t file_start = 0;
-    bool file_goes_on = false;  // old bytes lie behind the start
-    std::string unsent;         // hashed, but a target that does not block was full
+    off_t file_start;
+    bool file_goes_on;
+    std::string unsent;  // hashed, but a target that does not block was full
     std::uint64_t bytes = 0;
     HashState hash;
 
-    Result<> open(Terminals terminals);
-    Result<> open_pipe();
     Result<bool> move_some();
     void send_unsent();
     Result<> hash_bytes(std::size_t count);
     Result<> hash_file();
     std::string digest() const;
 };
-
-Result<> OutputWatch::Stream::open(Terminals terminals) {
-    struct ::stat st{};
-    if (::fstat(target, &st) != 0) return {};  // closed: the command gets what there is
-    if (S_ISREG(st.st_mode)) {
-        kind = Kind::file;
-        const int flags = ::fcntl(target, F_GETFL);
-        file_start = (flags & O_APPEND) != 0 ? st.st_size : ::lseek(target, 0, SEEK_CUR);
-        file_goes_on = file_start < st.st_size;
-        return {};
-    }
-    const bool terminal = S_ISCHR(st.st_mode) && ::isatty(target) == 1;
-    if (!S_ISFIFO(st.st_mode) && !S_ISSOCK(st.st_mode) && !(terminal && terminals == Terminals::relay))
-        return {};
-    target_is_pipe = S_ISFIFO(st.st_mode);
-    return open_pipe();
-}
-
-Result<> OutputWatch::Stream::open_pipe() {
-    kind = Kind::relayed;
-    SUB_TRY_ASSIGN(pipe, sys::make_pipe());
-    // The command's end blocks as any pipe does; ours does not.
-    if (::fcntl(pipe.read.get(), F_SETFL, O_NONBLOCK) != 0) return fail(Error::last_os("fcntl"));
-    return {};
-}
 
 Result<> OutputWatch::Stream::hash_bytes(std::size_t count) {
     std::array<char, 64 * 1024> buffer;
@@ -177,34 +156,27 @@ std::string OutputWatch::Stream::digest() const {
     return fmt::format("xxh3:{:016x}{:016x}", value.high64, value.low64);
 }
 
-OutputWatch::OutputWatch()
-    : out_(std::make_unique<Stream>(STDOUT_FILENO)), err_(std::make_unique<Stream>(STDERR_FILENO)) {}
+OutputWatch::OutputWatch(const start::OutputEnds& ends)
+    : out_(std::make_unique<Stream>(ends.out)),
+      err_(std::make_unique<Stream>(ends.err)),
+      command_out_(ends.stdout_fd()),
+      command_err_(ends.stderr_fd()),
+      merged_(ends.merged) {}
 OutputWatch::OutputWatch(OutputWatch&&) noexcept = default;
 OutputWatch::~OutputWatch() = default;
 
 Result<OutputWatch> OutputWatch::make(Terminals terminals, bool force_merged) {
-    OutputWatch watch;
-    struct ::stat out{}, err{};
-    // One pipe behind both streams: through two of ours, their order would be lost.
-    const bool same = ::fstat(STDOUT_FILENO, &out) == 0 && ::fstat(STDERR_FILENO, &err) == 0 &&
-                      out.st_dev == err.st_dev && out.st_ino == err.st_ino && !S_ISCHR(out.st_mode);
-    SUB_TRY(watch.out_->open(terminals));
-    watch.merged_ = watch.out_->kind != Stream::Kind::untouched && (same || force_merged);
-    if (!watch.merged_) SUB_TRY(watch.err_->open(terminals));
-    return watch;
+    start::OutputEnds ends;
+    if (const long opened = start::open_output(terminals == Terminals::relay, force_merged, ends);
+        opened != 0)
+        return fail(Error::from_os(static_cast<int>(-opened), "making pipes for the output"));
+    return OutputWatch(ends);
 }
+
+OutputWatch OutputWatch::adopt(const start::OutputEnds& ends) { return OutputWatch(ends); }
 
 bool OutputWatch::observes() const {
     return out_->kind != Stream::Kind::untouched || err_->kind != Stream::Kind::untouched;
-}
-
-int OutputWatch::stdout_fd() const {
-    return out_->kind == Stream::Kind::relayed ? out_->pipe.write.get() : out_->target;
-}
-
-int OutputWatch::stderr_fd() const {
-    if (merged_ && out_->kind == Stream::Kind::relayed) return stdout_fd();
-    return err_->kind == Stream::Kind::relayed ? err_->pipe.write.get() : err_->target;
 }
 
 void OutputWatch::close_command_ends() {

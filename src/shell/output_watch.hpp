@@ -8,6 +8,7 @@
 
 #include "base/result.hpp"
 #include "model/span.hpp"
+#include "start/output_ends.hpp"
 #include "sys/unique_fd.hpp"
 
 namespace substrate::shell {
@@ -21,14 +22,16 @@ class OutputWatch {
     enum class Terminals { leave_alone, relay };
     // `force_merged`: both streams through one pipe, into standard output.
     static Result<OutputWatch> make(Terminals terminals, bool force_merged);
+    // With streams that were opened before; owns the pipes from here on.
+    static OutputWatch adopt(const start::OutputEnds& ends);
 
     OutputWatch(OutputWatch&&) noexcept;
     ~OutputWatch();
 
     bool observes() const;
     // What the command gets as its standard output and error.
-    int stdout_fd() const;
-    int stderr_fd() const;
+    int stdout_fd() const { return command_out_; }
+    int stderr_fd() const { return command_err_; }
     // Once the command has them: our copies would keep the pipes open.
     void close_command_ends();
 
@@ -48,10 +51,12 @@ class OutputWatch {
 
   private:
     struct Stream;
-    OutputWatch();
+    explicit OutputWatch(const start::OutputEnds& ends);
     std::unique_ptr<Stream> out_;
     std::unique_ptr<Stream> err_;
-    bool merged_ = false;
+    int command_out_;
+    int command_err_;
+    bool merged_;
 };
 
 }  // namespace substrate::shell

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
-#include <termios.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -30,29 +29,22 @@ namespace {
 
 namespace message = supervisor::message;
 
-// The terminal as it was: a command that was killed may leave it raw.
-class TerminalGuard {
-  public:
-    TerminalGuard() : saved_(::tcgetattr(STDIN_FILENO, &settings_) == 0) {}
-    void restore() const {
-        if (saved_) (void)::tcsetattr(STDIN_FILENO, TCSADRAIN, &settings_);
-    }
-
-  private:
-    termios settings_{};
-    bool saved_;
-};
-
 // One command's conversation with the agent.
 class Conversation {
   public:
-    Conversation(const Console& console, RunOptions& options, supervisor::Client client, OutputWatch watch)
-        : console_(console), options_(options), client_(std::move(client)), watch_(std::move(watch)) {}
+    Conversation(const Console& console, RunOptions& options, supervisor::Client client, OutputWatch watch,
+                 const start::TerminalSettings& terminal)
+        : console_(console),
+          options_(options),
+          client_(std::move(client)),
+          watch_(std::move(watch)),
+          terminal_(terminal) {}
 
-    Result<ExecResult> run();
+    // `sent`: the request is on its way already.
+    Result<ExecResult> run(bool sent);
 
   private:
-    Result<> start();
+    Result<> begin(bool sent);
     Result<Json> wait_for_message();
     Result<> pass_on(int signal);
     Result<> answer_ended();
@@ -63,18 +55,19 @@ class Conversation {
     RunOptions& options_;
     supervisor::Client client_;
     OutputWatch watch_;
+    start::TerminalSettings terminal_;
     sys::UniqueFd signals_;
 };
 
-Result<> Conversation::start() {
-    SUB_TRY_ASSIGN(signals_, sys::open_signal_fd({SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT,
-                                                  SIGWINCH, SIGUSR1, SIGUSR2, SIGPIPE}));
+Result<> Conversation::begin(bool sent) {
+    SUB_TRY_ASSIGN(signals_, sys::open_signal_fd(start::kPassedSignals));
     options_.request.observes_output = watch_.observes();
     Json request = supervisor::to_json(options_.request);
     request["type"] = message::kExec;
     request["want_span"] = options_.want_span;
     const std::array stdio = {STDIN_FILENO, watch_.stdout_fd(), watch_.stderr_fd()};
-    SUB_TRY(client_.send(std::move(request), stdio));
+    if (!sent) return client_.send(std::move(request), stdio);
+    client_.remember(std::move(request), stdio);
     return {};
 }
 
@@ -131,9 +124,8 @@ Result<> Conversation::answer_approval(const Json& question) {
     return client_.channel().send({{"type", message::kApproval}, {"answer", answer}});
 }
 
-Result<ExecResult> Conversation::run() {
-    const TerminalGuard terminal;
-    SUB_TRY(start());
+Result<ExecResult> Conversation::run(bool sent) {
+    SUB_TRY(begin(sent));
     for (;;) {
         SUB_TRY_ASSIGN(const Json reply, wait_for_message());
         const std::string type = supervisor::text_of(reply, "type");
@@ -154,7 +146,7 @@ Result<ExecResult> Conversation::run() {
             result.notices = supervisor::texts_of(reply, "notices");
             for (const std::string& path : supervisor::texts_of(reply, "changed_paths"))
                 result.changed_paths.push_back(unescape_bytes(path));
-            if (result.span.exit > 128) terminal.restore();
+            if (result.span.exit > 128) start::restore_terminal(terminal_);
             if (auto relayed = relay_leftovers(watch_); !relayed) console_.complain(relayed.error());
             return result;
         } else {
@@ -196,7 +188,31 @@ Result<> fill_from_process(const Console& console, ExecRequest& request) {
 Result<ExecResult> run_in_world(const Console& console, RunOptions options) {
     SUB_TRY_ASSIGN(supervisor::Client client, supervisor::Client::connect(console.env, console.home));
     SUB_TRY_ASSIGN(OutputWatch watch, OutputWatch::make(options.terminals, options.merge_output));
-    return Conversation(console, options, std::move(client), std::move(watch)).run();
+    start::TerminalSettings terminal;
+    start::save_terminal(terminal);
+    return Conversation(console, options, std::move(client), std::move(watch), terminal).run(false);
+}
+
+namespace {
+
+int show_notices(const Console& console, const ExecResult& result) {
+    for (const std::string& notice : result.notices) console.note(notice);
+    return result.span.exit;
+}
+
+}  // namespace
+
+int run_started(const Console& console, const start::HeadStart& begun) {
+    RunOptions options;
+    options.request.cmd = begun.line;
+    options.request.ephemeral = begun.ephemeral;
+    auto client = supervisor::Client::adopt(console.env, console.home, sys::UniqueFd(begun.socket));
+    Conversation conversation(console, options, std::move(client), OutputWatch::adopt(begun.output),
+                              begun.terminal);
+    if (auto filled = fill_from_process(console, options.request); !filled)
+        return console.fail_with(filled.error());
+    auto result = conversation.run(true);
+    return result ? show_notices(console, *result) : console.fail_with(result.error());
 }
 
 int run_command(const Console& console, RunOptions options, bool on_host) {
@@ -205,9 +221,7 @@ int run_command(const Console& console, RunOptions options, bool on_host) {
                   : on_host      ? run_on_host(console, options)
                                  : run_in_world(console, std::move(options));
     if (!result) return console.fail_with(result.error());
-    if (!quiet)
-        for (const std::string& notice : result->notices) console.note(notice);
-    return result->span.exit;
+    return quiet ? result->span.exit : show_notices(console, *result);
 }
 
 }  // namespace substrate::shell

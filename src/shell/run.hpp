@@ -3,6 +3,7 @@
 #include "model/exec.hpp"
 #include "shell/console.hpp"
 #include "shell/output_watch.hpp"
+#include "start/head_start.hpp"
 
 namespace substrate::shell {
 
@@ -24,6 +25,9 @@ Result<ExecResult> run_in_world(const Console& console, RunOptions options);
 
 // Runs it on the host, unconfined, because that was asked for; recorded as such.
 Result<ExecResult> run_on_host(const Console& console, const RunOptions& options);
+
+// `substrate -c` whose request is on its way already; otherwise as run_command.
+int run_started(const Console& console, const start::HeadStart& begun);
 
 // `substrate -c`: runs, shows notices, returns the command's exit code.
 int run_command(const Console& console, RunOptions options, bool on_host);

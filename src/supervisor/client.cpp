@@ -1,6 +1,7 @@
 #include "supervisor/client.hpp"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -8,6 +9,7 @@
 #include <array>
 
 #include "process/spawn.hpp"
+#include "start/program_identity.hpp"
 #include "supervisor/command_line.hpp"
 #include "supervisor/protocol.hpp"
 #include "sys/file.hpp"
@@ -96,11 +98,10 @@ Result<Channel> connect_or_start(const Env& env, const Home& home) {
 }  // namespace
 
 std::string sibling_program(const std::string& name) {
+    std::array<char, PATH_MAX> path;
+    if (start::find_sibling(name.c_str(), path.data(), path.size())) return path.data();
     const auto self = sys::read_link_at(AT_FDCWD, "/proc/self/exe");
-    const std::string dir = self ? self->substr(0, self->find_last_of('/')) : "/usr/bin";
-    for (const char* place : {"/", "/../libexec/substrate/"})
-        if (::access((dir + place + name).c_str(), X_OK) == 0) return dir + place + name;
-    return dir + "/" + name;
+    return (self ? self->substr(0, self->find_last_of('/')) : "/usr/bin") + "/" + name;
 }
 
 Result<Client> Client::connect(const Env& env, const Home& home) {
@@ -113,11 +114,19 @@ Result<Client> Client::connect_existing(const Home& home) {
     return Client(nullptr, home, Channel(std::move(socket)));
 }
 
-Result<> Client::send(Json request, std::span<const int> fds) {
+Client Client::adopt(const Env& env, const Home& home, sys::UniqueFd socket) {
+    return {&env, home, Channel(std::move(socket))};
+}
+
+void Client::remember(Json request, std::span<const int> fds) {
     request["version"] = kProtocolVersion;
     request["agent"] = program_identity(sibling_program("substrate-world-agent"));
     last_request_ = std::move(request);
     last_fds_.assign(fds.begin(), fds.end());
+}
+
+Result<> Client::send(Json request, std::span<const int> fds) {
+    remember(std::move(request), fds);
     auto sent = channel_.send(last_request_, last_fds_);
     if (sent || env_ == nullptr) return sent;
     // The agent went away between our connecting and its accepting.

@@ -22,10 +22,15 @@ class Client {
     // Errc::unavailable when no agent serves; starts none.
     static Result<Client> connect_existing(const Home& home);
 
+    // A connection to the home's agent over which remember()'s request is on its way.
+    static Client adopt(const Env& env, const Home& home, sys::UniqueFd socket);
+
     Channel& channel() { return channel_; }
     // Sends a request, "type" and what else it carries. A peer of another build is
     // replaced and the request sent again.
     Result<> send(Json request, std::span<const int> fds = {});
+    // The same for a request that was sent already.
+    void remember(Json request, std::span<const int> fds);
     // The next message; an "error" message is returned as the error it is.
     Result<Json> receive();
     Result<Json> request(Json request) {

@@ -1,12 +1,11 @@
 #include "supervisor/command_line.hpp"
 
 #include <fcntl.h>
-#include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include "plan/command.hpp"
+#include "start/program_identity.hpp"
 #include "sys/file.hpp"
 
 namespace substrate::supervisor {
@@ -92,10 +91,9 @@ void set_command(world::ExecOrder& order, const ExecRequest& request, const std:
 std::string program_identity(const std::string& path) {
     struct ::stat st{};
     if (::stat(path.c_str(), &st) != 0) return {};
-    const std::uint64_t words[] = {
-        static_cast<std::uint64_t>(st.st_ino), static_cast<std::uint64_t>(st.st_size),
-        static_cast<std::uint64_t>(st.st_mtim.tv_sec), static_cast<std::uint64_t>(st.st_mtim.tv_nsec)};
-    return fmt::format("stat:{:016x}", XXH3_64bits(words, sizeof words));
+    std::string identity(start::kIdentitySize, '\0');
+    start::write_identity(st, identity.data());
+    return identity;
 }
 
 }  // namespace substrate::supervisor

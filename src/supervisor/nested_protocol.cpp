@@ -45,7 +45,7 @@ Result<ExecRequest> nested_request(std::string_view payload) {
 }
 
 Result<NestedEnd> nested_end(std::string_view payload) {
-    SUB_TRY_ASSIGN(const Json json, object_from(payload, kMaxNestedEnded, message::kNestedEnded));
+    SUB_TRY_ASSIGN(const Json json, object_from(payload, kMaxNestedEnded, message::kEnded));
     const std::int64_t exit = number_of(json, "exit"), signal = number_of(json, "signal");
     if (!json.contains("exit") || exit < 0 || exit > 255 || signal < 0 || signal > 64)
         return fail({Errc::invalid, "an end that no process has"});
@@ -73,7 +73,7 @@ Json to_nested_json(const ExecRequest& request) {
 
 Json to_json(const NestedEnd& end) {
     Json json = to_json(end.output);
-    json["type"] = message::kNestedEnded;
+    json["type"] = message::kEnded;
     json["exit"] = end.exit;
     json["signal"] = end.signal;
     json["timed_out"] = end.timed_out;

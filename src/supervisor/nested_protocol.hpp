@@ -15,10 +15,6 @@ namespace substrate::supervisor {
 inline constexpr std::size_t kMaxNestedFrame = 160u << 10;
 inline constexpr std::size_t kMaxNestedEnded = 4u << 10;
 
-namespace message {
-inline constexpr std::string_view kNestedEnded = "ended";  // how a judged command ended
-}  // namespace message
-
 // How the world says that its command ended.
 struct NestedEnd {
     int exit = 0;    // 0 to 255; 128 + signal where there was one

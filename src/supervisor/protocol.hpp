@@ -4,42 +4,14 @@
 
 #include "base/result.hpp"
 #include "codec/json_value.hpp"
+#include "model/control_protocol.hpp"
 #include "model/exec.hpp"
 
 // The control protocol between our own programs and the agent: frames of a u32
 // length and a CBOR object with a member "type".
 namespace substrate::supervisor {
 
-// The protocol of this build. Another one on the other side is told apart at
-// the first message; see message::kHello.
-inline constexpr std::string_view kProtocolVersion = "1/" SUBSTRATE_VERSION;
-
-namespace message {
-// Client to agent. Each request carries "version".
-inline constexpr std::string_view kExec = "exec";          // with three descriptors
-inline constexpr std::string_view kSignal = "signal";      // "signal": number, to the running command
-inline constexpr std::string_view kOutput = "output";      // answer to "ended"
-inline constexpr std::string_view kCommit = "commit";      // answer to "ask_commit": "now": bool
-inline constexpr std::string_view kApproval = "approval";  // "answer": a broker::Answer, or "nobody"
-inline constexpr std::string_view kJudge = "judge";        // an exec without descriptors, to run on the host
-inline constexpr std::string_view kPolicyState = "policy_state";    // "cwd", "project"
-inline constexpr std::string_view kPolicyReload = "policy_reload";  // look at the files now
-inline constexpr std::string_view kDiff = "diff";
-inline constexpr std::string_view kApply = "apply";
-inline constexpr std::string_view kDiscard = "discard";
-inline constexpr std::string_view kStatus = "status";
-inline constexpr std::string_view kWarm = "warm";
-inline constexpr std::string_view kGc = "gc";
-inline constexpr std::string_view kStop = "stop";
-// Agent to client.
-inline constexpr std::string_view kEnded = "ended";  // the command has; its output is asked for
-inline constexpr std::string_view kAskCommit = "ask_commit";
-inline constexpr std::string_view kAskApproval =
-    "ask_approval";  // "question"; without: whether one could be asked
-inline constexpr std::string_view kDone = "done";
-inline constexpr std::string_view kError = "error";
-inline constexpr std::string_view kOtherVersion = "other_version";
-}  // namespace message
+namespace message = substrate::message;
 
 Json to_json(const ExecRequest& request);
 Result<ExecRequest> exec_request_from_json(const Json& json);

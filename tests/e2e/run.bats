@@ -320,3 +320,19 @@ ended() {
     ended 9
     equal recorded 9 "$(last .exit)"
 }
+
+@test "the plain form asks the agent before the C library is set up, and once" {
+    need_program strace
+    timeout --kill-after=5 20 strace -o /dev/null true 2>/dev/null || skip 'strace cannot trace here'
+    run -0 substrate -c true
+    timeout --kill-after=5 60 strace -o "$T/calls" -e trace=connect,sendmsg,arch_prctl "$SUBSTRATE_BIN/substrate" -c true
+    equal 'the order' 'connect sendmsg arch_prctl' "$(grep -oE '^(connect|sendmsg|arch_prctl)' "$T/calls" | head -n 3 | xargs)"
+    equal connections 1 "$(grep -c '^connect' "$T/calls")"
+    equal spans 2 "$(substrate trace --json | wc -l)"
+    # What is out of the ordinary is left to the ordinary client.
+    for odd in SUBSTRATE_AGENT_ID= SUBSTRATE_SESSION_ID=none; do
+        timeout --kill-after=5 60 strace -o "$T/calls" -e trace=sendmsg,prlimit64 -E "$odd" "$SUBSTRATE_BIN/substrate" -c 'echo done >>log'
+        equal "$odd" prlimit64 "$(grep -oE '^(sendmsg|prlimit64)' "$T/calls" | head -n 1)"
+    done
+    equal 'each once' 2 "$(wc -l <log)"
+}

@@ -19,4 +19,6 @@ cd "$scratch/project"
 "$bin/substrate" -c true
 valgrind --quiet --demangle=no --tool=callgrind --callgrind-out-file="$scratch/calls" \
     --compress-strings=no --compress-pos=no "$bin/substrate" -c true </dev/null >/dev/null
-sed -n "s/^fn=\([^' ]*\).*/\1/p" "$scratch/calls" | grep -v '^0x' | awk '!seen[$0]++'
+sed -n "s/^fn=\([^' ]*\).*/\1/p" "$scratch/calls" | grep -v '^0x\|^(' | awk '!seen[$0]++' |
+    # What runs before the C library is there comes first.
+    awk '/substrate5start|substrate_(begin|entry)/ { print; next } { rest = rest $0 "\n" } END { printf "%s", rest }'
