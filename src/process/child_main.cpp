@@ -33,6 +33,10 @@ namespace {
 using sys::as_long;
 using sys::raw_call;
 
+[[noreturn]] SUB_CHILD_SIDE void leave(int status) noexcept {
+    for (;;) raw_call(SYS_exit_group, status);
+}
+
 [[noreturn]] SUB_CHILD_SIDE void die(int fd, ChildStep step, long result, const char* detail,
                                      unsigned index = 0) noexcept {
     ChildReport report;
@@ -42,7 +46,7 @@ using sys::raw_call;
     for (unsigned i = 0; detail != nullptr && detail[i] != '\0' && i + 1 < sizeof report.detail; ++i)
         report.detail[i] = detail[i];
     raw_call(SYS_write, fd, as_long(&report), sizeof report);
-    for (;;) raw_call(SYS_exit_group, 127);
+    leave(127);
 }
 
 // Keeps the one descriptor, at another number: whatever the parent holds must not
@@ -76,7 +80,7 @@ SUB_CHILD_SIDE void detach_old_root(int report_fd) noexcept {
     long result = 0;
     do result = raw_call(SYS_read, report_fd, as_long(&byte), 1);
     while (result == -EINTR);
-    while (result == 0) raw_call(SYS_exit_group, 0);  // nobody needs this child any more
+    if (result == 0) leave(0);  // nobody needs this child any more
     if (result < 0) die(report_fd, ChildStep::detach_old_root, result, "wait");
     // SAFETY: pivot_root(2) has moved our root and working directory to the new root;
     // "." goes up from there to what is stacked on it, which is the old root.
@@ -97,7 +101,7 @@ SUB_CHILD_SIDE int await_release(int fd, const ChildPlan& plan, FdPlacement* pla
     long result = 0;
     do result = raw_call(SYS_recvmsg, fd, as_long(&message), MSG_CMSG_CLOEXEC);
     while (result == -EINTR);
-    while (result == 0) raw_call(SYS_exit_group, 0);  // nobody needs this child any more
+    if (result == 0) leave(0);  // nobody needs this child any more
     if (result < 0) die(fd, ChildStep::wait_for_release, result, nullptr);
     // How many is known since the release only.
     const unsigned count = plan.placement_count + (plan.landlock ? 1 : 0);
@@ -211,7 +215,7 @@ SUB_CHILD_SIDE void start_guard(const ChildPlan& plan, int report_fd) noexcept {
         if (raw_call(SYS_close_range, 0, socket - 1, 0) >= 0 &&
             raw_call(SYS_close_range, socket + 1, static_cast<long>(~0U), 0) >= 0)
             guard.main(guard, plan, socket);
-        for (;;) raw_call(SYS_exit_group, 0);
+        leave(0);
     }
     raw_call(SYS_close, pair[1]);
     // SAFETY: as in confine().

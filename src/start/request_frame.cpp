@@ -25,6 +25,11 @@ bool same(std::string_view a, std::string_view b) {
     return true;
 }
 
+// As substr(), which may throw.
+std::string_view part(std::string_view text, std::size_t at, std::size_t size) {
+    return {text.data() + at, size};
+}
+
 // As std::string orders.
 bool before(std::string_view a, std::string_view b) {
     for (std::size_t i = 0; i < a.size() && i < b.size(); ++i)
@@ -112,7 +117,7 @@ class Environment {
 };
 
 bool is_id(std::string_view text, std::string_view prefix) {
-    if (text.size() != prefix.size() + kUuid || !same({text.data(), prefix.size()}, prefix)) return false;
+    if (text.size() != prefix.size() + kUuid || !same(part(text, 0, prefix.size()), prefix)) return false;
     for (unsigned i = 0; i < kUuid; ++i) {
         const char c = text[prefix.size() + i];
         const bool hyphen = i == 8 || i == 13 || i == 18 || i == 23;
@@ -131,19 +136,19 @@ bool Environment::read_one(std::string_view variable) {
     std::size_t equals = 0;
     while (equals < variable.size() && variable[equals] != '=') ++equals;
     if (equals == variable.size()) return false;
-    const std::string_view name(variable.data(), equals);
-    if (!read_ours(name, {variable.data() + equals + 1, variable.size() - equals - 1})) return false;
+    const std::string_view name = part(variable, 0, equals);
+    if (!read_ours(name, part(variable, equals + 1, variable.size() - equals - 1))) return false;
     if (passed_count_ == kMaxVariables || withheld_count_ == kMaxVariables) return false;
     if (!plan::is_passed_variable(name)) {
         unsigned at = withheld_count_++;
         for (; at > 0 && before(variable, {withheld_[at - 1].text, withheld_[at - 1].size}); --at)
             withheld_[at] = withheld_[at - 1];
-        withheld_[at] = {variable.data(), variable.size()};
+        withheld_[at] = {variable.begin(), variable.size()};
         return true;
     }
     for (unsigned i = 0; i < passed_count_; ++i)
         if (same({passed_[i].name, passed_[i].name_size}, name)) return false;
-    passed_[passed_count_++] = {name.data(), equals, variable.size() - equals - 1};
+    passed_[passed_count_++] = {variable.begin(), equals, variable.size() - equals - 1};
     return true;
 }
 
