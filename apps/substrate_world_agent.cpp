@@ -4,13 +4,14 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <charconv>
 
 #include "agent/api.hpp"
 #include "model/exit_codes.hpp"
 #include "supervisor/agent.hpp"
 #include "supervisor/client.hpp"
 #include "supervisor/command_line.hpp"
+#include "supervisor/settings.hpp"
+#include "sys/activation.hpp"
 #include "sys/file.hpp"
 #include "sys/host_env.hpp"
 #include "sys/signals.hpp"
@@ -19,11 +20,25 @@ namespace {
 
 using namespace substrate;
 
-std::int64_t seconds_ns(const Env& env, const char* name, std::int64_t fallback_seconds) {
-    const auto text = env.variable(name);
-    std::int64_t seconds = fallback_seconds;
-    if (text) std::from_chars(text->data(), text->data() + text->size(), seconds);
-    return seconds * 1'000'000'000;
+// What a service manager listens on for us, by its place in the home.
+struct Listeners {
+    sys::UniqueFd control;
+    sys::UniqueFd api;
+};
+
+Result<Listeners> take_listeners(const Env& env, const supervisor::Home& home) {
+    Listeners listeners;
+    SUB_TRY_ASSIGN(auto passed, sys::take_passed_sockets(env));
+    for (sys::PassedSocket& socket : passed) {
+        if (socket.path == home.control_socket()) listeners.control = std::move(socket.fd);
+        else if (socket.path == home.agent_socket()) listeners.api = std::move(socket.fd);
+        else
+            return fail(
+                Error(Errc::invalid,
+                      "the socket '" + socket.path + "' that was passed is none of the agent's")
+                    .hint("let the unit listen on " + home.control_socket() + " and " + home.agent_socket()));
+    }
+    return listeners;
 }
 
 // One word to whoever started us, then nothing more.
@@ -41,6 +56,15 @@ int main(int argc, char** argv) {
                  "substrate-world-agent"};
     int ready_fd = -1;
     app.add_option("--ready-fd", ready_fd, "Descriptor to write \"ready\" or an error to");
+    std::vector<std::pair<std::string, std::string>> flags;
+    for (const supervisor::SettingKind& kind : supervisor::setting_kinds())
+        app.add_option_function<std::string>(
+               "--" + std::string(kind.key),
+               [&flags, &kind](const std::string& value) { flags.emplace_back(kind.key, value); },
+               std::string(kind.help) + "; " + std::string(kind.variable))
+            ->type_name(kind.time != nullptr ? "TIME" : "BOOL");
+    app.footer(
+        "Flags go before variables, variables before $SUBSTRATE_HOME/agent.yaml, which has the same names.");
     app.set_version_flag("--version", SUBSTRATE_VERSION);
     CLI11_PARSE(app, argc, argv);
     if (ready_fd >= 0) ::fcntl(ready_fd, F_SETFD, FD_CLOEXEC);
@@ -61,14 +85,18 @@ int main(int argc, char** argv) {
     options.init_program = supervisor::sibling_program("substrate-world-init");
     options.gateway_program = supervisor::sibling_program("substrate-gateway");
     options.identity = supervisor::program_identity(supervisor::sibling_program("substrate-world-agent"));
-    options.idle_exit_ns = seconds_ns(env, "SUBSTRATE_AGENT_IDLE_SECS", 600);
-    options.world_idle_ns = seconds_ns(env, "SUBSTRATE_WORLD_IDLE_SECS", 300);
-    options.standby = env.variable("SUBSTRATE_STANDBY").value_or("1") != "0";
-    auto agent = supervisor::Agent::start(env, *home, options);
+    auto settings = supervisor::load_settings(env, flags, home->agent_settings());
+    if (!settings) return fail_with(settings.error());
+    options.settings = std::move(*settings);
+    auto listeners = take_listeners(env, *home);
+    if (!listeners) return fail_with(listeners.error());
+    auto agent = supervisor::Agent::start(env, *home, options, std::move(listeners->control));
     if (!agent) return fail_with(agent.error());
-    const auto api = agent::Api::start(**agent);
+    const auto api = agent::Api::start(**agent, std::move(listeners->api));
     if (!api) return fail_with(api.error());
     tell(ready_fd, "ready");
-    if (auto ended = (*agent)->run(signals->get()); !ended) return fail_with(ended.error());
+    if (auto told = sys::notify_manager(env, "READY=1"); !told) return fail_with(told.error());
+    auto ended = (*agent)->run(signals->get());
+    if (!ended) return fail_with(ended.error());
     return 0;
 }

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 
 #include "agent/problem.hpp"
 #include "base/text.hpp"
@@ -18,13 +17,6 @@ constexpr std::size_t kCommands = 48;
 constexpr std::size_t kQueries = 2;
 constexpr std::size_t kTerminals = 64;  // each has a thread
 constexpr std::size_t kWaiting = 1'024;
-
-std::int64_t limit_of(const Env& env, const char* name, std::int64_t otherwise) {
-    const auto text = env.variable(name);
-    std::int64_t value = 0;
-    if (text) std::from_chars(text->data(), text->data() + text->size(), value);
-    return value > 0 ? value : otherwise;
-}
 
 // Without parameters: "application/json; charset=utf-8".
 bool is_json(std::string_view content_type) {
@@ -68,17 +60,17 @@ Api::Api(supervisor::Agent& agent, std::string approval_secret)
             base_environment_.emplace(name, std::move(*value));
 }
 
-Result<std::unique_ptr<Api>> Api::start(supervisor::Agent& agent) {
+Result<std::unique_ptr<Api>> Api::start(supervisor::Agent& agent, sys::UniqueFd listener) {
     SUB_TRY_ASSIGN(std::string secret,
                    Approvals::make_secret(agent.machine().env, agent.home().approval_token()));
     std::unique_ptr<Api> api(new Api(agent, std::move(secret)));
-    const Env& env = agent.machine().env;
     ServerLimits limits;
-    limits.read_ms = limit_of(env, "SUBSTRATE_API_READ_MS", limits.read_ms);
-    limits.write_ms = limit_of(env, "SUBSTRATE_API_WRITE_MS", limits.write_ms);
-    api->detached_ms_ = limit_of(env, "SUBSTRATE_API_DETACHED_MS", api->detached_ms_);
-    api->session_idle_ms_ = limit_of(env, "SUBSTRATE_API_SESSION_IDLE_MS", api->session_idle_ms_);
-    SUB_TRY_ASSIGN(sys::UniqueFd listener, sys::listen_stream(agent.home().agent_socket(), 256));
+    limits.read_ms = agent.options().settings.api_read_timeout_ms;
+    limits.write_ms = agent.options().settings.api_write_timeout_ms;
+    api->owns_socket_ = !listener;
+    if (api->owns_socket_) {
+        SUB_TRY_ASSIGN(listener, sys::listen_stream(agent.home().agent_socket(), 256));
+    }
     SUB_TRY_ASSIGN(
         api->server_,
         HttpServer::start(
@@ -93,7 +85,7 @@ Result<std::unique_ptr<Api>> Api::start(supervisor::Agent& agent) {
 }
 
 void Api::close() {
-    (void)::unlink(agent_.home().agent_socket().c_str());
+    if (owns_socket_) (void)::unlink(agent_.home().agent_socket().c_str());
     approvals_.close();  // the server waits for those who wait for a decision
     {
         const std::scoped_lock lock(mutex_);

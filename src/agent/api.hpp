@@ -24,9 +24,9 @@ namespace substrate::agent {
 // The HTTP door: listens on agent.sock and answers what schemas/openapi.yaml describes.
 class Api final : public supervisor::Door {
   public:
-    // `agent` must outlive it, and run() with it attached. Reads the limits SUBSTRATE_API_READ_MS
-    // and SUBSTRATE_API_WRITE_MS (milliseconds) from the agent's environment.
-    static Result<std::unique_ptr<Api>> start(supervisor::Agent& agent);
+    // `agent` must outlive it, and run() with it attached. `listener`: where somebody else has made
+    // agent.sock and keeps it.
+    static Result<std::unique_ptr<Api>> start(supervisor::Agent& agent, sys::UniqueFd listener = {});
     void close() override;
     void end_threads() override;
 
@@ -101,8 +101,8 @@ class Api final : public supervisor::Door {
     std::mutex mutex_;
     std::map<std::string, ApiCaller*> running_;  // by span
     std::map<std::string, std::shared_ptr<TerminalStream>> streams_;
-    bool closing_ = false;  // no terminal is opened any more
-    std::int64_t detached_ms_ = 600'000, session_idle_ms_ = 1'800'000;
+    bool closing_ = false;     // no terminal is opened any more
+    bool owns_socket_ = true;  // agent.sock goes with the agent
     std::atomic<std::uint64_t> rate_limited_ = 0;
     std::unique_ptr<HttpServer> server_;  // last: its thread uses the others
 };

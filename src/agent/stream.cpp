@@ -102,8 +102,8 @@ void Api::begin_stream(std::shared_ptr<StreamLink> link, const StreamMessage& me
                                     .agent_id = agent_id,
                                     .shell = shell,
                                     .stays = shell || start.value("detach", false),
-                                    .detached_ms = detached_ms_,
-                                    .idle_ms = session_idle_ms_,
+                                    .detached_ms = agent_.options().settings.api_detached_ms,
+                                    .idle_ms = agent_.options().settings.api_session_idle_ms,
                                     .columns = start.value("cols", std::uint16_t{80}),
                                     .rows = start.value("rows", std::uint16_t{24})};
     auto made = TerminalStream::make(options, agent_.machine().env, document_->json(), link);

@@ -91,7 +91,14 @@ inline std::unexpected<Error> fail(Error error) { return std::unexpected(std::mo
     if (!tmp) [[unlikely]]                                  \
         return ::std::unexpected(::std::move(tmp).error()); \
     decl = *::std::move(tmp)
-// The same with what was being done added to the error.
+// Both with what was being done added to the error.
+#define SUB_TRY_ASSIGN_DURING(decl, expr, context) \
+    SUB_TRY_ASSIGN_DURING_(SUB_CAT_(sub_r_, __LINE__), decl, expr, context)
+#define SUB_TRY_ASSIGN_DURING_(tmp, decl, expr, context)                    \
+    auto tmp = (expr);                                                      \
+    if (!tmp) [[unlikely]]                                                  \
+        return ::std::unexpected(::std::move(tmp).error().during(context)); \
+    decl = *::std::move(tmp)
 #define SUB_TRY_DURING(expr, context)                                              \
     do {                                                                           \
         if (auto sub_r_ = (expr); !sub_r_) [[unlikely]]                            \

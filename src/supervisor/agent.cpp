@@ -30,7 +30,8 @@ constexpr int kSettleMs = 50;  // after the last edit of a policy
 
 }  // namespace
 
-Result<std::unique_ptr<Agent>> Agent::start(const Env& env, const Home& home, const AgentOptions& options) {
+Result<std::unique_ptr<Agent>> Agent::start(const Env& env, const Home& home, const AgentOptions& options,
+                                            sys::UniqueFd listener) {
     SUB_TRY(create_home(home));
     SUB_TRY_ASSIGN(sys::UniqueFd lock,
                    sys::open_path(home.agent_lock(), O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
@@ -42,7 +43,7 @@ Result<std::unique_ptr<Agent>> Agent::start(const Env& env, const Home& home, co
                     .init_program = options.init_program,
                     .cgroups = {},
                     .capture_roots = capture_roots(env, home),
-                    .standby = options.standby};
+                    .standby = options.settings.standby};
     SUB_TRY_ASSIGN(machine.facts, world::probe_host(env, {options.init_program, home.path,
                                                           usual_capture_root(machine.capture_roots)}));
     SUB_TRY_ASSIGN(machine.cgroups, world::find_cgroup_ground());
@@ -60,7 +61,13 @@ Result<std::unique_ptr<Agent>> Agent::start(const Env& env, const Home& home, co
     if (!agent->unwatch_) return fail(Error::last_os("eventfd"));
     agent->wake_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (!agent->wake_) return fail(Error::last_os("eventfd"));
-    SUB_TRY_ASSIGN(agent->listener_, sys::listen_stream(home.control_socket(), 128));
+    agent->owns_socket_ = !listener;
+    agent->listener_ = std::move(listener);
+    if (agent->owns_socket_) {
+        SUB_TRY_ASSIGN(agent->listener_, sys::listen_stream(home.control_socket(), 128));
+    } else if (::fcntl(agent->listener_.get(), F_SETFL, O_NONBLOCK) != 0) {
+        return fail(Error::last_os("fcntl", home.control_socket()));
+    }
     agent->started_ns_ = agent->last_request_ns_ = env.monotonic_ns();
     return agent;
 }
@@ -119,6 +126,20 @@ void Agent::end_request() {
     last_request_ns_ = machine_.env.monotonic_ns();
 }
 
+// To shut down a socket that a service manager keeps would shut it down for the next agent
+// too; so nobody waits in accept(2) there.
+Result<sys::UniqueFd> Agent::accept() {
+    if (owns_socket_) return sys::accept_stream(listener_.get());
+    for (;;) {
+        std::array<pollfd, 2> polled = {pollfd{listener_.get(), POLLIN, 0}, pollfd{wake_.get(), POLLIN, 0}};
+        if (::poll(polled.data(), polled.size(), -1) < 0 && errno != EINTR)
+            return fail(Error::last_os("poll"));
+        if (polled[1].revents != 0) return fail({Errc::unavailable, "the agent stops"});
+        auto accepted = sys::accept_stream(listener_.get());
+        if (accepted || accepted.error().os_errno() != EAGAIN) return accepted;
+    }
+}
+
 // The thread that accepts a connection serves it: no hand-over. Before it
 // does, it makes sure that another one waits for the next.
 void Agent::serve() {
@@ -127,7 +148,7 @@ void Agent::serve() {
             const std::scoped_lock lock(mutex_);
             ++waiting_;
         }
-        auto accepted = sys::accept_stream(listener_.get());
+        auto accepted = accept();
         {
             std::unique_lock lock(mutex_);
             --waiting_;
@@ -152,7 +173,8 @@ void Agent::add_server() {
 
 bool Agent::idle_for_long() const {
     const std::scoped_lock lock(mutex_);
-    return busy_ == 0 && machine_.env.monotonic_ns() - last_request_ns_ > options_.idle_exit_ns;
+    return busy_ == 0 &&
+           machine_.env.monotonic_ns() - last_request_ns_ > options_.settings.agent_idle_ms * 1'000'000;
 }
 
 // Off the path of any command: worlds that have been idle for long, captures
@@ -160,7 +182,8 @@ bool Agent::idle_for_long() const {
 void Agent::tidy(bool everything) {
     const std::int64_t now = machine_.env.realtime_ns();
     for (const auto& project : projects()) {
-        for (auto& world : project->take_idle(everything ? INT64_MAX : now - options_.world_idle_ns)) {
+        for (auto& world :
+             project->take_idle(everything ? INT64_MAX : now - options_.settings.world_idle_ms * 1'000'000)) {
             const bool working = world->background && !everything;
             if (working) project->release(std::move(world));
             else end_world(machine_, trace_, *project, std::move(world));
@@ -206,16 +229,18 @@ Result<> Agent::serve_until(int stop_fd) {
         if (n > 0 && (polled[0].revents != 0 || polled[1].revents != 0)) break;
         tidy(/*everything=*/false);
     }
-    // Nobody new: the socket goes first, so that the next client starts a new agent.
-    (void)::unlink(home_.control_socket().c_str());
+    // Nobody new: the socket goes first, so that the next client starts a new agent. A socket
+    // that a service manager keeps stays, and so does who waits at it, for the next agent.
+    if (owns_socket_) (void)::unlink(home_.control_socket().c_str());
     std::vector<std::jthread> servers;
     {
         const std::scoped_lock lock(mutex_);
         stopping_ = true;
-        (void)::shutdown(listener_.get(), SHUT_RDWR);
+        if (owns_socket_) (void)::shutdown(listener_.get(), SHUT_RDWR);
         for (const int fd : listening_) (void)::shutdown(fd, SHUT_RD);
         servers.swap(servers_);
     }
+    (void)sys::write_all(wake_.get(), std::string_view("\1\0\0\0\0\0\0\0", 8));
     if (door_ != nullptr) door_->close();
     {
         // The commands that are still running.

@@ -15,6 +15,7 @@
 #include "supervisor/channel.hpp"
 #include "supervisor/home.hpp"
 #include "supervisor/session_world.hpp"
+#include "supervisor/settings.hpp"
 #include "trace/writer.hpp"
 
 namespace substrate::supervisor {
@@ -22,10 +23,8 @@ namespace substrate::supervisor {
 struct AgentOptions {
     std::string init_program;
     std::string gateway_program;
-    std::int64_t idle_exit_ns = 600'000'000'000;   // the agent, without any request
-    std::int64_t world_idle_ns = 300'000'000'000;  // a world, without a command
-    bool standby = true;                           // fresh worlds are made ahead
-    std::string identity;                          // of the agent's own program file; see program_identity
+    Settings settings;
+    std::string identity;  // of the agent's own program file; see program_identity
 };
 
 // Another way in, beside control.sock.
@@ -45,10 +44,10 @@ class Door {
 // the thread that started them.
 class Agent {
   public:
-    // Probes the machine, completes what a crash interrupted, listens.
-    // Errc::conflict when another agent serves this home.
-    static Result<std::unique_ptr<Agent>> start(const Env& env, const Home& home,
-                                                const AgentOptions& options);
+    // Probes the machine, completes what a crash interrupted, listens; on `listener`, where somebody
+    // else has made control.sock and keeps it. Errc::conflict when another agent serves this home.
+    static Result<std::unique_ptr<Agent>> start(const Env& env, const Home& home, const AgentOptions& options,
+                                                sys::UniqueFd listener = {});
     ~Agent();
     Agent(const Agent&) = delete;
     Agent& operator=(const Agent&) = delete;
@@ -87,6 +86,7 @@ class Agent {
           home_(std::move(home)),
           options_(std::move(options)) {}
     void serve();
+    Result<sys::UniqueFd> accept();
     void add_server();
     void tidy(bool everything);
     bool idle_for_long() const;
@@ -101,7 +101,8 @@ class Agent {
     Door* door_ = nullptr;
     sys::UniqueFd lock_;
     sys::UniqueFd listener_;
-    sys::UniqueFd wake_;  // eventfd: stop was asked for
+    bool owns_socket_ = true;  // control.sock goes with the agent
+    sys::UniqueFd wake_;       // eventfd: stop was asked for, or it ends by itself
     std::int64_t started_ns_ = 0;
 
     mutable std::mutex mutex_;

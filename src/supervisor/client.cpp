@@ -164,6 +164,9 @@ Result<Json> Client::receive() {
             SUB_TRY(replace_agent());
             continue;
         }
+        if (type == message::kOtherVersion)
+            return fail(Error(Errc::unavailable, "a service manager starts an agent of another build here")
+                            .hint("use the program of that build, or another SUBSTRATE_HOME"));
         if (type == message::kError) return fail(error_from_json(*message));
         return std::move(*message);
     }

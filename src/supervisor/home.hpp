@@ -18,6 +18,7 @@ struct Home {
     std::string agent_lock() const { return path + "/sock/agent.lock"; }
     // What a decision of /v1/approvals must carry.
     std::string approval_token() const { return path + "/approval-token"; }
+    std::string agent_settings() const { return path + "/agent.yaml"; }
     std::string agent_log() const { return path + "/agent.log"; }
 };
 

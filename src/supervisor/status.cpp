@@ -71,6 +71,7 @@ Result<Json> describe_status(Agent& agent) {
                 {"age_ms", (agent.machine().env.monotonic_ns() - agent.started_ns()) / 1'000'000},
                 {"commands", agent.commands()},
                 {"reused_share", share},
+                {"settings", to_json(agent.options().settings)},
                 {"projects", std::move(projects)}};
 }
 
