@@ -26,7 +26,18 @@ Result<std::vector<sock_filter>> read_filter(int fd) {
     return filter;
 }
 
+// Where the machine's memory ends, who runs in worlds ends first: before anything of the person's, even
+// where no group holds a world's memory. proc_pid_oom_score_adj(5): half of all memory is added to what
+// each of them has. Without a /proc of the host's it stays as it is. Before forbid_tracing: then the file is
+// root's.
+void be_ended_first() {
+    constexpr std::string_view kScore = "500";
+    if (const auto file = sys::open_path("/proc/self/oom_score_adj", O_WRONLY))
+        (void)sys::write_all(file->get(), kScore);
+}
+
 Result<> run() {
+    be_ended_first();
     SUB_TRY(sys::forbid_tracing());
     SUB_TRY_ASSIGN(const std::string bytes, sys::read_to_end(world::kPlanFd, 1 << 20));
     if (world::is_probe_question(bytes)) {

@@ -31,6 +31,17 @@ Json capture_json(const CaptureRecord& capture) {
     return object;
 }
 
+Json limits_json(const EnforcedLimits& limits) {
+    Json object = Json::object();
+    if (limits.cpu_millis != 0) object.emplace("cpu_millis", limits.cpu_millis);
+    if (limits.memory_bytes != 0) object.emplace("memory_bytes", limits.memory_bytes);
+    if (limits.pids != 0) object.emplace("pids", limits.pids);
+    if (limits.tmp_bytes != 0) object.emplace("tmp_bytes", limits.tmp_bytes);
+    if (limits.memory_is_default) object.emplace("memory_is_default", true);
+    if (limits.pids_is_default) object.emplace("pids_is_default", true);
+    return object;
+}
+
 Json enforcement_json(const Enforcement& layers) {
     Json object = Json::object();
     object.emplace("user_namespace", layers.user_namespace);
@@ -44,6 +55,7 @@ Json enforcement_json(const Enforcement& layers) {
     object.emplace("landlock_abi", layers.landlock_abi);
     if (layers.fs_guard != 0) object.emplace("fs_guard", layers.fs_guard);
     put_unless_empty(object, "cgroup", layers.cgroup);
+    if (layers.limits != EnforcedLimits{}) object.emplace("limits", limits_json(layers.limits));
     return object;
 }
 
@@ -127,6 +139,14 @@ void read_enforcement(ObjectReader& reader, Enforcement& layers) {
     reader.integer("landlock_abi", layers.landlock_abi);
     reader.integer("fs_guard", layers.fs_guard);
     reader.bytes("cgroup", layers.cgroup);
+    reader.object("limits", [&](ObjectReader& item) {
+        item.integer("cpu_millis", layers.limits.cpu_millis);
+        item.integer("memory_bytes", layers.limits.memory_bytes);
+        item.integer("pids", layers.limits.pids);
+        item.integer("tmp_bytes", layers.limits.tmp_bytes);
+        item.boolean("memory_is_default", layers.limits.memory_is_default);
+        item.boolean("pids_is_default", layers.limits.pids_is_default);
+    });
 }
 
 void read_decision(ObjectReader& reader, PolicyDecision& decision) {

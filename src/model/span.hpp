@@ -62,6 +62,17 @@ struct OutputRecord {
     bool operator==(const OutputRecord&) const = default;
 };
 
+// What the command's world could use at most. 0: nothing held it back.
+struct EnforcedLimits {
+    std::uint32_t cpu_millis = 0;
+    std::uint64_t memory_bytes = 0;
+    std::uint64_t pids = 0;
+    std::uint64_t tmp_bytes = 0;     // its own /tmp
+    bool memory_is_default = false;  // nobody had asked for it
+    bool pids_is_default = false;
+    bool operator==(const EnforcedLimits&) const = default;
+};
+
 // Which enforcement layers were in force while the command ran.
 struct Enforcement {
     bool user_namespace = false;
@@ -75,6 +86,7 @@ struct Enforcement {
     int landlock_abi = 0;  // 0 when not in use
     int fs_guard = 0;      // how many patterns and paths are denied by name
     std::string cgroup;    // empty when not in use
+    EnforcedLimits limits;
     bool operator==(const Enforcement&) const = default;
 };
 

@@ -39,6 +39,11 @@ bool covered(std::string_view path, const std::vector<WorldPath>& list) {
     return std::ranges::any_of(list, [&](const WorldPath& of) { return is_within(path, of.str()); });
 }
 
+bool inside_another(const std::string& path, const std::vector<std::string>& list) {
+    return std::ranges::any_of(list,
+                               [&](const std::string& of) { return of != path && is_within(path, of); });
+}
+
 // Instead of the read-only tree of the host's "/" that is there, if it is the same place.
 void show(std::vector<MountOp>& ops, const std::string& path, bool read_only) {
     std::erase_if(ops, [&](const MountOp& op) {
@@ -81,6 +86,9 @@ void add_fs_access(std::vector<MountOp>& ops, WorldPlan& plan, const WorldSpec& 
             if (plan.capture.read_only) plan.capture.writable.push_back(path.substr(project.size() + 1));
         } else if (is_worlds_own(path)) {
             continue;
+        } else if (inside_another(path, spec.fs.writable)) {
+            // Commands can write there already, and so put a link on the way to it.
+            continue;
         } else if (full || is_too_wide(path, project)) {
             refuse(fmt::format("'{}' stays read-only: {}", printable(path),
                                full ? "full isolation shows nothing outside the project writable"
@@ -97,6 +105,34 @@ void add_fs_access(std::vector<MountOp>& ops, WorldPlan& plan, const WorldSpec& 
     }
     for (const std::string& path : spec.fs.hidden) ops.push_back({WorldPath(path), Mask{}});
     for (const std::string& reason : spec.fs.unenforced) refuse(reason);
+}
+
+std::vector<std::string> shown_sockets(const std::vector<MountOp>& mounts, const CapturePlan& capture,
+                                       const std::vector<std::string>& sockets) {
+    std::vector<std::string> shown;
+    for (const std::string& socket : sockets) {
+        if (is_within(socket, capture.project.str())) continue;
+        // The deepest operation decides what is there; of two in one place, a mask.
+        const MountOp* nearest = nullptr;
+        for (const MountOp& op : mounts) {
+            if (!is_within(socket, op.target.str())) continue;
+            const auto deeper = [&] { return op.target.str().size() > nearest->target.str().size(); };
+            if (nearest == nullptr || deeper() ||
+                (op.target == nearest->target && std::holds_alternative<Mask>(op.action)))
+                nearest = &op;
+        }
+        if (nearest != nullptr && std::holds_alternative<Bind>(nearest->action)) shown.push_back(socket);
+    }
+    return shown;
+}
+
+void hide_sockets(std::vector<MountOp>& ops, WorldPlan& plan, const WorldSpec& spec) {
+    for (const std::string& socket : shown_sockets(ops, plan.capture, spec.sockets))
+        ops.push_back({WorldPath(socket), Mask{}});
+    if (!spec.sockets_unknown.empty())
+        plan.degradations.push_back(
+            {"sockets",
+             "the host's sockets outside /run and /tmp can be connected to: " + spec.sockets_unknown, ""});
 }
 
 Result<> add_guard(WorldPlan& plan, const WorldSpec& spec, const HostFacts& facts) {

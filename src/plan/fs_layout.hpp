@@ -12,6 +12,9 @@ void add_host_tree(std::vector<MountOp>& ops, const WorldSpec& spec, const HostF
 // cannot be done as asked, into `plan.degradations`.
 void add_fs_access(std::vector<MountOp>& ops, WorldPlan& plan, const WorldSpec& spec);
 
+// Hides the host's sockets that `ops` show.
+void hide_sockets(std::vector<MountOp>& ops, WorldPlan& plan, const WorldSpec& spec);
+
 // What is held by name. Errors: Errc::unsupported where that cannot be had and must be.
 Result<> add_guard(WorldPlan& plan, const WorldSpec& spec, const HostFacts& facts);
 

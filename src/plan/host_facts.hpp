@@ -47,6 +47,8 @@ struct HostFacts {
     int kernel_major = 0;
     int kernel_minor = 0;
     int landlock_abi = 0;
+    std::uint64_t memory_bytes = 0;    // of the machine, or of the group that we live in; 0: unknown
+    std::uint64_t most_processes = 0;  // that the kernel numbers (kernel.pid_max); 0: unknown
     std::vector<RootEntry> root_entries;
     std::vector<std::string> device_nodes;  // of the allowlist, those that exist
     Capability user_namespace;
@@ -54,7 +56,9 @@ struct HostFacts {
     Capability proc_mount;
     Capability overlay;  // as this user, in the namespaces a world would have
     Capability fuse;
-    Capability path_guard;    // answering the path calls of a command
+    Capability path_guard;  // answering the path calls of a command
+    // RLIMIT_NPROC counts the processes of a user namespace by themselves, and holds for us.
+    Capability process_count;
     std::string fuse_binary;  // path of fuse-overlayfs when `fuse.ok`
 
     bool is_root() const { return uid == 0; }

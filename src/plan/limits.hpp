@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "model/policy.hpp"
+#include "plan/host_facts.hpp"
 
 namespace substrate::plan {
 
@@ -17,6 +18,11 @@ struct Limits {
     // Out of memory ends the whole world and not only the process that the kernel picks.
     // cgroup v2 only (memory.oom.group).
     bool out_of_memory_ends_all = false;
+    // Nobody has asked for these: they are shares of the machine, so that no command takes all of it.
+    bool memory_is_default = false;
+    bool pids_is_default = false;
+    // RLIMIT_NPROC holds `pids` as well, or alone where no group can.
+    bool pids_by_user = false;
 
     bool any() const { return cpu_millis != 0 || memory_bytes != 0 || pids != 0; }
     bool operator==(const Limits&) const = default;
@@ -26,5 +32,24 @@ struct Limits {
 inline Limits limits_of(const WorldLimits& rules) {
     return {.cpu_millis = rules.cpu_millis, .memory_bytes = rules.memory_bytes, .pids = rules.pids};
 }
+
+// What holds where nobody says otherwise:
+// - memory: three quarters of the machine's;
+// - processes and threads: one for each 2 MiB of the limit of memory, at least 1,024 and at most 16,384, and
+//   never more than a quarter of what the kernel numbers.
+// Where the machine's memory is not known there are no such limits.
+Limits with_defaults(Limits asked, const HostFacts& facts);
+
+// The room of a world's own file systems in memory: shares of its limit of memory. 0: the kernel's default.
+struct ScratchSizes {
+    std::uint64_t tmp = 0;      // /tmp: a third
+    std::uint64_t var_tmp = 0;  // /var/tmp: a sixth
+    std::uint64_t dev_shm = 0;  // /dev/shm: a sixth
+    bool operator==(const ScratchSizes&) const = default;
+};
+ScratchSizes scratch_sizes(const Limits& limits);
+// How many files one of that size may have: one for each 8 KiB. The kernel's memory for a file
+// is in no file's size.
+std::uint64_t files_for(std::uint64_t bytes);
 
 }  // namespace substrate::plan

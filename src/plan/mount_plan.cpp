@@ -63,7 +63,8 @@ std::string to_text(const MountOp& op) {
             },
             [&](const Tmpfs& tmpfs) {
                 const std::string size =
-                    tmpfs.size_bytes == 0 ? "" : fmt::format(", size {}", tmpfs.size_bytes);
+                    (tmpfs.size_bytes == 0 ? "" : fmt::format(", size {}", tmpfs.size_bytes)) +
+                    (tmpfs.files == 0 ? "" : fmt::format(", files {}", tmpfs.files));
                 return fmt::format("tmpfs    {} (mode {:04o}{}{})", target, tmpfs.mode, size,
                                    tmpfs.read_only ? ", ro" : "");
             },

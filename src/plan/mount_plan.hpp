@@ -22,6 +22,7 @@ struct Bind {
 struct Tmpfs {
     std::uint32_t mode = 0755;
     std::uint64_t size_bytes = 0;  // 0: the kernel's default, half of the memory
+    std::uint64_t files = 0;       // at most so many; 0: the kernel's default
     bool read_only = false;        // sealed once everything inside it has been made
     bool operator==(const Tmpfs&) const = default;
 };

@@ -26,6 +26,8 @@ inline HostFacts user_facts() {
     facts.kernel_major = 6;
     facts.kernel_minor = 1;
     facts.landlock_abi = 2;
+    facts.memory_bytes = 8ull << 30;
+    facts.most_processes = 32768;
     facts.root_entries = {{"bin", false, "usr/bin"}, {"boot", true, {}}, {"dev", true, {}},
                           {"etc", true, {}},         {"home", true, {}}, {"initrd.img", false, "boot/initrd"},
                           {"lib", false, "usr/lib"}, {"proc", true, {}}, {"root", true, {}},
@@ -34,6 +36,7 @@ inline HostFacts user_facts() {
                           {"var", true, {}}};
     facts.device_nodes = {"full", "null", "random", "tty", "urandom", "zero"};
     facts.user_namespace = facts.net_namespace = facts.proc_mount = facts.overlay = facts.fuse = works();
+    facts.process_count = works();
     facts.fuse_binary = "/usr/bin/fuse-overlayfs";
     return facts;
 }
@@ -41,6 +44,7 @@ inline HostFacts user_facts() {
 // The same machine for root.
 inline HostFacts root_facts() {
     HostFacts facts = user_facts();
+    facts.process_count = lacks("root is counted nowhere", "");
     facts.uid = facts.gid = 0;
     facts.uid_extents = facts.gid_extents = {{0, 65536}, {100000, 65536}};
     facts.home = "/root";

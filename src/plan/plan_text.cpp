@@ -34,8 +34,12 @@ std::string landlock_text(const LandlockPlan& landlock) {
 std::string limits_text(const Limits& limits) {
     std::string text = "limits    ";
     if (limits.cpu_millis != 0) text += fmt::format(" cpu {:g}", limits.cpu_millis / 1000.0);
-    if (limits.memory_bytes != 0) text += fmt::format(" memory {}", limits.memory_bytes);
-    if (limits.pids != 0) text += fmt::format(" pids {}", limits.pids);
+    if (limits.memory_bytes != 0)
+        text +=
+            fmt::format(" memory {}{}", limits.memory_bytes, limits.memory_is_default ? " (default)" : "");
+    if (limits.pids != 0)
+        text += fmt::format(" pids {}{}{}", limits.pids, limits.pids_is_default ? " (default)" : "",
+                            limits.pids_by_user ? " (by user namespace)" : "");
     return text + "\n";
 }
 

@@ -6,7 +6,7 @@ namespace substrate::plan {
 namespace {
 
 constexpr std::uint32_t kMagic = 0x53574c50;  // "SWLP"
-constexpr std::uint32_t kVersion = 4;
+constexpr std::uint32_t kVersion = 5;
 
 enum class OpTag : std::uint8_t { bind, tmpfs, proc, devpts, mask, read_only, symlink, directory, text };
 
@@ -21,6 +21,7 @@ void put_op(WireWriter& out, const MountOp& op) {
     } else if (const auto* tmpfs = std::get_if<Tmpfs>(&op.action)) {
         out.put(tmpfs->mode);
         out.put(tmpfs->size_bytes);
+        out.put(tmpfs->files);
         out.put(tmpfs->read_only);
     } else if (const auto* link = std::get_if<Symlink>(&op.action)) {
         out.put(link->to);
@@ -47,6 +48,7 @@ MountOp get_op(WireReader& in) {
             Tmpfs tmpfs{};
             tmpfs.mode = in.get<std::uint32_t>();
             tmpfs.size_bytes = in.get<std::uint64_t>();
+            tmpfs.files = in.get<std::uint64_t>();
             tmpfs.read_only = in.get<bool>();
             op.action = tmpfs;
             break;
@@ -106,6 +108,9 @@ void put_limits(WireWriter& out, const Limits& limits) {
     out.put(limits.swap_bytes);
     out.put(limits.pids);
     out.put(limits.out_of_memory_ends_all);
+    out.put(limits.memory_is_default);
+    out.put(limits.pids_is_default);
+    out.put(limits.pids_by_user);
 }
 
 Limits get_limits(WireReader& in) {
@@ -115,6 +120,9 @@ Limits get_limits(WireReader& in) {
     limits.swap_bytes = in.get<std::uint64_t>();
     limits.pids = in.get<std::uint64_t>();
     limits.out_of_memory_ends_all = in.get<bool>();
+    limits.memory_is_default = in.get<bool>();
+    limits.pids_is_default = in.get<bool>();
+    limits.pids_by_user = in.get<bool>();
     return limits;
 }
 

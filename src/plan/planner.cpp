@@ -63,24 +63,29 @@ Result<CaptureRecord> choose_capture(const WorldSpec& spec, const HostFacts& fac
     return record;
 }
 
-void add_root(std::vector<MountOp>& ops, const WorldSpec& spec, const HostFacts& facts) {
+// With a bound of its own, also where no group holds the world's memory.
+Tmpfs scratch(std::uint64_t bytes) { return {.mode = 01777, .size_bytes = bytes, .files = files_for(bytes)}; }
+
+void add_root(std::vector<MountOp>& ops, const WorldSpec& spec, const HostFacts& facts,
+              const Limits& limits) {
     ops.push_back({WorldPath("/"), Tmpfs{.mode = 0755, .size_bytes = 16 * kMiB, .read_only = true}});
     add_host_tree(ops, spec, facts);
-    ops.push_back({WorldPath("/tmp"), Tmpfs{.mode = 01777}});
-    ops.push_back({WorldPath("/var/tmp"), Tmpfs{.mode = 01777}});
-    ops.push_back({WorldPath("/run"), Tmpfs{.mode = 0755, .size_bytes = 16 * kMiB}});
+    ops.push_back({WorldPath("/tmp"), scratch(scratch_sizes(limits).tmp)});
+    ops.push_back({WorldPath("/var/tmp"), scratch(scratch_sizes(limits).var_tmp)});
+    ops.push_back(
+        {WorldPath("/run"), Tmpfs{.mode = 0755, .size_bytes = 16 * kMiB, .files = files_for(16 * kMiB)}});
     ops.push_back({WorldPath("/run/lock"), Directory{.mode = 01777}});
     ops.push_back({WorldPath("/sys"), Directory{.mode = 0555}});
 }
 
-void add_dev(std::vector<MountOp>& ops, const HostFacts& facts) {
+void add_dev(std::vector<MountOp>& ops, const HostFacts& facts, const Limits& limits) {
     ops.push_back({WorldPath("/dev"), Tmpfs{.mode = 0755, .size_bytes = kMiB, .read_only = true}});
     for (const std::string& name : facts.device_nodes)
         ops.push_back({WorldPath("/dev") / name,
                        Bind{.source = HostPath("/dev") / name, .read_only = false, .device = true}});
     ops.push_back({WorldPath("/dev/pts"), Devpts{}});
     ops.push_back({WorldPath("/dev/ptmx"), Symlink{"pts/ptmx"}});
-    ops.push_back({WorldPath("/dev/shm"), Tmpfs{.mode = 01777}});
+    ops.push_back({WorldPath("/dev/shm"), scratch(scratch_sizes(limits).dev_shm)});
     ops.push_back({WorldPath("/dev/fd"), Symlink{"/proc/self/fd"}});
     ops.push_back({WorldPath("/dev/stdin"), Symlink{"/proc/self/fd/0"}});
     ops.push_back({WorldPath("/dev/stdout"), Symlink{"/proc/self/fd/1"}});
@@ -202,7 +207,7 @@ Result<WorldPlan> plan_world(const WorldSpec& spec, const HostFacts& facts) {
     plan.seccomp = spec.seccomp;
     // Only in a user namespace of the world's own: else it would be the host's limit.
     plan.user_namespaces_inside = !plan.user_namespace || spec.seccomp != SeccompMode::enforce;
-    plan.limits = spec.limits;
+    plan.limits = with_defaults(spec.limits, facts);
     if (spec.network != NetworkMode::host && !facts.net_namespace.ok)
         return fail(
             Error(Errc::unsupported, "no network namespace for the world: " + facts.net_namespace.reason)
@@ -218,13 +223,14 @@ Result<WorldPlan> plan_world(const WorldSpec& spec, const HostFacts& facts) {
     if (plan.capture.strategy == CaptureStrategy::fuse) plan.capture.fuse_program = facts.fuse_binary;
 
     std::vector<MountOp> ops;
-    add_root(ops, spec, facts);
+    add_root(ops, spec, facts, plan.limits);
     if (spec.network == NetworkMode::gateway) add_uplink(ops, plan, spec);
-    add_dev(ops, facts);
+    add_dev(ops, facts, plan.limits);
     add_proc(ops);
     add_fs_access(ops, plan, spec);
     SUB_TRY(add_guard(plan, spec, facts));
     add_masks(ops, facts);
+    hide_sockets(ops, plan, spec);
     SUB_TRY(set_apart_project_masks(ops, plan.capture));
     settle_masks(ops);
     SUB_TRY_ASSIGN(plan.mounts, normalize(std::move(ops)));

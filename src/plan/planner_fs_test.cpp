@@ -162,5 +162,68 @@ TEST(PlannerFs, TheWireFormHasAllOfIt) {
     EXPECT_EQ(*decoded, plan);
 }
 
+TEST(PlannerFs, SocketsOfTheHostAreHiddenWhereTheyWouldShow) {
+    WorldSpec spec = spec_for("/home/ada/code/app");
+    spec.sockets = {"/home/ada/.docker/run/docker.sock",
+                    "/home/ada/.ssh/control",
+                    "/home/ada/code/app/dev.sock",
+                    "/run/docker.sock",
+                    "/tmp/theirs",
+                    "/tmp/shown/agent.sock",
+                    "/var/lib/mysql/mysql.sock"};
+    spec.fs.writable = {"/home/ada/code/app", "/tmp/shown"};
+    const auto plan = plan_world(spec, user_facts());
+    ASSERT_TRUE(plan) << plan.error().describe();
+    const auto hidden = [&](const std::string& path) {
+        return std::ranges::any_of(plan->mounts, [&](const MountOp& op) {
+            return op.target.str() == path && std::holds_alternative<Mask>(op.action);
+        });
+    };
+    for (const char* shown :
+         {"/home/ada/.docker/run/docker.sock", "/var/lib/mysql/mysql.sock", "/tmp/shown/agent.sock"})
+        EXPECT_TRUE(hidden(shown)) << shown;
+    for (const char* not_shown :
+         {"/home/ada/.ssh/control", "/home/ada/code/app/dev.sock", "/run/docker.sock", "/tmp/theirs"})
+        EXPECT_FALSE(hidden(not_shown)) << not_shown;
+    EXPECT_TRUE(shown_sockets(plan->mounts, plan->capture, spec.sockets).empty());
+    EXPECT_EQ(shown_sockets(plan->mounts, plan->capture, {"/srv/new.sock", "/run/new.sock"}),
+              std::vector<std::string>{"/srv/new.sock"});
+    EXPECT_TRUE(plan->degradations.empty());
+}
+
+// What lies below a directory that commands may write could be a link that they have put there.
+TEST(PlannerFs, AWritableDirectoryBelowAnotherIsNoMountOfItsOwn) {
+    WorldSpec spec = spec_for("/home/ada/code/app");
+    spec.fs.writable = {"/home/ada/.cache", "/home/ada/.cache/a/b", "/home/ada/.cachet"};
+    const auto plan = plan_world(spec, user_facts());
+    ASSERT_TRUE(plan);
+    const auto mounted = [&](const char* path) {
+        return std::ranges::any_of(plan->mounts, [&](const MountOp& op) { return op.target.str() == path; });
+    };
+    EXPECT_TRUE(mounted("/home/ada/.cache") && mounted("/home/ada/.cachet"));
+    EXPECT_FALSE(mounted("/home/ada/.cache/a/b"));
+}
+
+TEST(PlannerFs, FullIsolationShowsFewSockets) {
+    WorldSpec spec = spec_for("/home/ada/code/app");
+    spec.fs.isolation = WorldFsIsolation::full;
+    spec.sockets = {"/home/ada/x.sock", "/etc/tool/y.sock"};
+    const auto plan = plan_world(spec, user_facts());
+    ASSERT_TRUE(plan);
+    EXPECT_EQ(shown_sockets(plan->mounts, plan->capture, {"/home/ada/x.sock"}).size(), 0u);
+    EXPECT_TRUE(std::ranges::any_of(plan->mounts, [](const MountOp& op) {
+        return op.target.str() == "/etc/tool/y.sock" && std::holds_alternative<Mask>(op.action);
+    }));
+}
+
+TEST(PlannerFs, SocketsThatCannotBeListedAreADegradation) {
+    WorldSpec spec = spec_for("/home/ada/code/app");
+    spec.sockets_unknown = "no /proc/net";
+    const auto plan = plan_world(spec, user_facts());
+    ASSERT_TRUE(plan);
+    ASSERT_EQ(plan->degradations.size(), 1u);
+    EXPECT_EQ(plan->degradations[0].component, "sockets");
+}
+
 }  // namespace
 }  // namespace substrate::plan

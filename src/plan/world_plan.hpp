@@ -32,6 +32,8 @@ struct WorldSpec {
     std::vector<IpNetwork> networks;  // gateway: those of which every address may be tried
     SeccompMode seccomp = SeccompMode::enforce;
     FsAccess fs;
+    std::vector<std::string> sockets;  // of the host, by their real paths
+    std::string sockets_unknown;       // why they could not be listed
     Limits limits;
     bool single_use = false;  // for one command: nothing of it need be reached by a later one
     bool operator==(const WorldSpec&) const = default;
@@ -124,6 +126,11 @@ inline constexpr const char* kDoorPath = "/.substrate.sock";
 // (no user namespaces for an ordinary user, a kernel before 5.12, …), with the
 // fix; Errc::safety for a project that must not be captured ("/", /proc, …).
 Result<WorldPlan> plan_world(const WorldSpec& spec, const HostFacts& facts);
+
+// Those of the host's `sockets` that a world with these mounts shows: commands could connect to them,
+// whether the mount is read-only or not. In the project they are the project's.
+std::vector<std::string> shown_sockets(const std::vector<MountOp>& mounts, const CapturePlan& capture,
+                                       const std::vector<std::string>& sockets);
 
 // The part of it that asks only where the project is: before anything is made for it.
 Result<> check_project(const std::string& project, const HostFacts& facts);

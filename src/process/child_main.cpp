@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -168,7 +169,20 @@ SUB_CHILD_SIDE void drop_capabilities(int report_fd) noexcept {
     if (result < 0) die(report_fd, ChildStep::drop_capabilities, result, "capset");
 }
 
+// Never more than what holds already.
+SUB_CHILD_SIDE void limit_processes(unsigned long most, int report_fd) noexcept {
+    rlimit64 limit{};
+    long result = raw_call(SYS_prlimit64, 0, RLIMIT_NPROC, 0, as_long(&limit));
+    if (result < 0) die(report_fd, ChildStep::process_limit, result, "reading");
+    if (limit.rlim_max <= most) return;
+    limit.rlim_max = most;
+    if (limit.rlim_cur > most) limit.rlim_cur = most;
+    result = raw_call(SYS_prlimit64, 0, RLIMIT_NPROC, as_long(&limit), 0);
+    if (result < 0) die(report_fd, ChildStep::process_limit, result, nullptr);
+}
+
 SUB_CHILD_SIDE void confine(const ChildPlan& plan, int report_fd) noexcept {
+    if (plan.process_limit != 0) limit_processes(plan.process_limit, report_fd);
     if (plan.drop_capabilities) drop_capabilities(report_fd);
     if (plan.no_new_privs) {
         const long result = raw_call(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);

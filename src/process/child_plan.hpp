@@ -34,6 +34,7 @@ enum class ChildStep : std::uint16_t {
     landlock = 17,
     guard = 18,
     controlling_terminal = 19,
+    process_limit = 20,
 };
 const char* to_string(ChildStep step);
 
@@ -100,6 +101,7 @@ struct ChildPlan {
     bool raise_ambient_capabilities = false;  // keep the namespace's capabilities over exec
     bool drop_capabilities = false;           // bounding, ambient, permitted, effective, inheritable
     bool no_new_privs = false;
+    unsigned long process_limit = 0;  // RLIMIT_NPROC, soft and hard; 0: as it is
     const sock_filter* seccomp = nullptr;
     unsigned short seccomp_length = 0;
     int report_fd = -1;

@@ -41,7 +41,7 @@ std::string enforcement_text(const Enforcement& layers) {
     if (!layers.seccomp.empty()) add(true, fmt::format("seccomp {}", layers.seccomp));
     if (layers.landlock_abi > 0) add(true, fmt::format("Landlock ABI {}", layers.landlock_abi));
     if (layers.fs_guard > 0) add(true, fmt::format("{} denied by name", layers.fs_guard));
-    add(!layers.cgroup.empty(), "limits");
+    add(!layers.cgroup.empty() || layers.limits.pids != 0, "limits");
     return text.empty() ? "none" : text;
 }
 

@@ -20,6 +20,7 @@
 #include "sys/file_lock.hpp"
 #include "sys/socket.hpp"
 #include "sys/tree_ops.hpp"
+#include "world/host_sockets.hpp"
 #include "world/probe.hpp"
 
 namespace substrate::supervisor {
@@ -177,11 +178,25 @@ bool Agent::idle_for_long() const {
            machine_.env.monotonic_ns() - last_request_ns_ > options_.settings.agent_idle_ms * 1'000'000;
 }
 
+// Idle worlds do not hide what has come since: the next command gets another.
+void Agent::note_sockets(const std::vector<std::shared_ptr<Project>>& projects) {
+    if (projects.empty()) return;
+    auto names = world::bound_socket_names();
+    // Cheap as long as nothing has changed, which is nearly always.
+    if (!names || *names == socket_names_) return;
+    const auto sockets = world::host_sockets();
+    if (!sockets) return;
+    socket_names_ = *std::move(names);
+    for (const auto& project : projects) project->note_sockets(*sockets);
+}
+
 // Off the path of any command: worlds that have been idle for long, captures
 // that were used up, background work that has ended.
 void Agent::tidy(bool everything) {
     const std::int64_t now = machine_.env.realtime_ns();
-    for (const auto& project : projects()) {
+    const auto all = projects();
+    if (!everything) note_sockets(all);
+    for (const auto& project : all) {
         for (auto& world :
              project->take_idle(everything ? INT64_MAX : now - options_.settings.world_idle_ms * 1'000'000)) {
             const bool working = world->background && !everything;

@@ -89,6 +89,7 @@ class Agent {
     Result<sys::UniqueFd> accept();
     void add_server();
     void tidy(bool everything);
+    void note_sockets(const std::vector<std::shared_ptr<Project>>& projects);
     bool idle_for_long() const;
     void watch_policies(int stop_fd);
     Result<> serve_until(int stop_fd);
@@ -115,6 +116,7 @@ class Agent {
     bool released_ = false;          // the servers may
     std::set<int> listening_;        // connections without a request in hand
     std::int64_t last_request_ns_ = 0;
+    std::vector<std::string> socket_names_;  // as tidy has seen them last
     std::atomic<bool> stopping_ = false;
     std::atomic<std::uint64_t> commands_ = 0;
     std::atomic<std::uint64_t> reused_ = 0;

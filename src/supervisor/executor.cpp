@@ -116,7 +116,7 @@ Result<> Execution::run(const std::string& span_id, const int (&stdio)[3]) {
     // While the command runs: what the span says of it is known already.
     fill_span(span(), machine_, project_, request_, order_, session_world().plan, lease_.warm);
     fill_decision(span(), passage_);
-    span().enforcement.cgroup = fmt::format("{}", fmt::join(session_world().cgroup.directories(), " "));
+    note_group(span(), session_world());
     session_world().door.stand_on({span(), request_.cwd, request_.ephemeral, request_.commit});
     trace::SpanDraft draft = trace::begin(span());
     disk_.emplace(store().fd());
@@ -440,18 +440,20 @@ void Execution::note_limits() {
     const auto grown = [](std::optional<std::uint64_t> now, std::optional<std::uint64_t> before) {
         return now.value_or(0) > before.value_or(0);
     };
+    const auto whose = [](bool is_default) { return is_default ? "the default" : "the policy's"; };
     const bool memory = grown(usage->oom_kills, sw.counted.oom_kills);
     const bool pids = grown(usage->pids_max_hits, sw.counted.pids_max_hits);
     sw.counted = *usage;
     if (memory) {
         span().outcome_reason = "memory";
         if (span().outcome == Outcome::failed) span().outcome = Outcome::killed;
-        result_.notices.push_back(fmt::format("out of memory: the policy's limit of {} bytes ended a process",
+        result_.notices.push_back(fmt::format("out of memory: {} limit of {} bytes ended a process",
+                                              whose(sw.plan.limits.memory_is_default),
                                               sw.plan.limits.memory_bytes));
     } else if (pids) {
         if (span().outcome_reason.empty()) span().outcome_reason = "pids";
-        result_.notices.push_back(
-            fmt::format("no more processes: the policy's limit is {}", sw.plan.limits.pids));
+        result_.notices.push_back(fmt::format("no more processes: {} limit is {}",
+                                              whose(sw.plan.limits.pids_is_default), sw.plan.limits.pids));
     }
 }
 

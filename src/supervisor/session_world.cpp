@@ -10,6 +10,7 @@
 #include "base/text.hpp"
 #include "sys/file.hpp"
 #include "sys/socket.hpp"
+#include "world/host_sockets.hpp"
 
 namespace substrate::supervisor {
 
@@ -72,6 +73,8 @@ Result<plan::WorldPlan> plan_project_world(const Machine& machine, const std::st
     spec.network = network_of(wanted);
     if (wanted.net) spec.networks = wanted.net->networks;
     spec.fs = wanted.fs;
+    if (auto sockets = world::host_sockets()) spec.sockets = *std::move(sockets);
+    else spec.sockets_unknown = sockets.error().message();
     spec.limits = wanted.limits;
     spec.seccomp = wanted.seccomp;
     spec.single_use = wanted.fresh;
@@ -103,9 +106,11 @@ std::vector<std::string> Project::pending_layers() {
     return pending_;
 }
 
-bool Project::is_current(const SessionWorld& world) const {
+bool Project::is_current(SessionWorld& world) {
     const auto st = sys::stat_at(AT_FDCWD, path().c_str());
-    return st && *st && (*st)->stx_ino == world.plan.capture.project_inode &&
+    // What lives in it has seen them already.
+    return (world.background || !shows_sockets(world)) && st && *st &&
+           (*st)->stx_ino == world.plan.capture.project_inode &&
            sys::device_of(**st) == world.plan.capture.project_device &&
            mask_identities(world.plan) == world.masks;
 }
@@ -130,7 +135,7 @@ bool Project::fits(const SessionWorld& world, const Wanted& wanted) {
     const bool same_networks = !world.net || !wanted.net || world.net->networks == wanted.net->networks;
     return world.plan.capture_record.primary == strategy && world.plan.network == network_of(wanted) &&
            same_networks && (!world.served || world.served->alive()) && world.fs == wanted.fs &&
-           world.plan.limits == wanted.limits && world.plan.seccomp == wanted.seccomp;
+           world.limits == wanted.limits && world.plan.seccomp == wanted.seccomp;
 }
 
 // The idle world that fits best: one with background processes before others.
@@ -194,6 +199,7 @@ void Project::keep_standby(std::unique_ptr<SessionWorld> world) {
 }
 
 Result<std::unique_ptr<SessionWorld>> Project::launch(const Machine& machine, const Wanted& wanted) {
+    const std::uint64_t noted = sockets_noted();
     SUB_TRY_ASSIGN(plan::WorldPlan plan, plan_world(machine, wanted));
     const bool overlay = plan.capture.strategy == CaptureStrategy::overlay;
     SUB_TRY_ASSIGN(Store::MadeWorld made, store_.make_world(plan.world_id, /*reuse=*/overlay));
@@ -219,6 +225,8 @@ Result<std::unique_ptr<SessionWorld>> Project::launch(const Machine& machine, co
                                                 std::move(made.lock), machine.env.realtime_ns());
     world->masks = mask_identities(world->plan);
     world->fs = wanted.fs;
+    world->limits = wanted.limits;
+    world->sockets_seen = noted;
     world->net = wanted.net;
     if (!made.slot.empty()) world->adopt_slot(std::move(made.slot));
     return world;
@@ -272,6 +280,20 @@ void Project::serve_doors(const Machine& machine, trace::TraceWriter& trace, bro
         release(std::move(world));
         release_done();
     }
+}
+
+void Project::note_sockets(const std::vector<std::string>& sockets) {
+    const std::scoped_lock lock(mutex_);
+    sockets_ = sockets;
+    ++sockets_noted_;
+}
+
+bool Project::shows_sockets(SessionWorld& world) {
+    const std::scoped_lock lock(mutex_);
+    if (world.sockets_seen == sockets_noted_) return false;
+    if (!plan::shown_sockets(world.plan.mounts, world.plan.capture, sockets_).empty()) return true;
+    world.sockets_seen = sockets_noted_;
+    return false;
 }
 
 void Project::for_each_idle(const std::function<void(const SessionWorld&)>& visit) {

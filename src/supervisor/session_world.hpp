@@ -50,6 +50,7 @@ class SessionWorld {
 
     const std::string& id() const { return plan.world_id; }
     FsAccess fs;                              // what it was made for
+    plan::Limits limits;                      // the same, without defaults
     std::shared_ptr<const NetworkOrder> net;  // the same; null: loopback only
     // Once its first command has begun, where there is a way out.
     std::unique_ptr<Network::Served> served;
@@ -72,8 +73,9 @@ class SessionWorld {
     world::World world;
     std::int64_t started_ns;
     std::uint64_t commands = 0;
-    bool standby = false;     // made ahead, for one who wants a fresh world
-    std::uint64_t masks = 0;  // mask_identities() when it was launched
+    std::uint64_t sockets_seen = 0;  // up to which Project::note_sockets() it shows none
+    bool standby = false;            // made ahead, for one who wants a fresh world
+    std::uint64_t masks = 0;         // mask_identities() when it was launched
     std::int64_t last_used_ns = 0;
     // Set while background processes of `background_span` hold a slot.
     bool background = false;
@@ -147,6 +149,9 @@ class Project {
     // The kept captures that later commands see, top first, relative to the store.
     std::vector<std::string> pending_layers();
     void reload_pending();
+    // The host's sockets now. Worlds that show one of them are not used again, unless something lives in
+    // them.
+    void note_sockets(const std::vector<std::string>& sockets);
     // For status: called under the project's lock.
     void for_each_idle(const std::function<void(const SessionWorld&)>& visit);
 
@@ -154,7 +159,12 @@ class Project {
     Project(Store store, std::string session_id)
         : store_(std::move(store)), session_id_(std::move(session_id)) {}
     Result<plan::WorldPlan> plan_world(const Machine& machine, const Wanted& wanted) const;
-    bool is_current(const SessionWorld& world) const;
+    bool is_current(SessionWorld& world);
+    bool shows_sockets(SessionWorld& world);
+    std::uint64_t sockets_noted() {
+        const std::scoped_lock lock(mutex_);
+        return sockets_noted_;
+    }
     static bool fits(const SessionWorld& world, const Wanted& wanted);
     std::unique_ptr<SessionWorld> take_fitting(const Wanted& wanted);
     std::unique_ptr<SessionWorld> take_standby(const Wanted& wanted);
@@ -170,6 +180,8 @@ class Project {
     std::unique_ptr<SessionWorld> standby_;
     bool standby_coming_ = false;
     std::vector<std::string> pending_;
+    std::vector<std::string> sockets_;  // of the host, as noted last
+    std::uint64_t sockets_noted_ = 0;   // how often
 };
 
 // The world that `request` wants; `net` says what the policies let it reach.

@@ -1,6 +1,7 @@
 #include "supervisor/span_facts.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sys/wait.h>
 
 #include <set>
@@ -64,8 +65,24 @@ void fill_span(Span& span, const Machine& machine, const Project& project, const
                         .capabilities_dropped = true,
                         .landlock_abi = plan.landlock.abi,
                         .fs_guard = static_cast<int>(plan.guard.patterns.size() + plan.guard.paths.size()),
-                        .cgroup = {}};  // by who knows the world's group
+                        .cgroup = {},  // by note_group
+                        .limits = {}};
     span.replay = replay_context(request, order, plan);
+}
+
+void note_group(Span& span, const SessionWorld& world) {
+    span.enforcement.cgroup = fmt::format("{}", fmt::join(world.cgroup.directories(), " "));
+    const plan::Limits& limits = world.plan.limits;
+    const plan::Limits& held = world.cgroup.held();
+    span.enforcement.limits = {.cpu_millis = held.cpu_millis,
+                               .memory_bytes = held.memory_bytes,
+                               .pids = limits.pids_by_user ? limits.pids : held.pids,
+                               .tmp_bytes = plan::scratch_sizes(limits).tmp,
+                               .memory_is_default = held.memory_bytes != 0 && limits.memory_is_default,
+                               .pids_is_default = limits.pids_is_default};
+    if (span.enforcement.limits.pids == 0) span.enforcement.limits.pids_is_default = false;
+    const auto& missing = world.cgroup.missing_defaults();
+    span.degraded.insert(span.degraded.end(), missing.begin(), missing.end());
 }
 
 void fill_outcome(Span& span, const std::optional<world::Exited>& exited, std::optional<Outcome> stopped_as) {

@@ -11,6 +11,9 @@
 
 namespace substrate::supervisor {
 
+// What the world's group holds, and what it does not although nobody asked for it.
+void note_group(Span& span, const SessionWorld& world);
+
 // What a span says besides the change: who asked for what, where it ran, and
 // what a replay would need.
 void fill_span(Span& span, const Machine& machine, const Project& project, const ExecRequest& request,

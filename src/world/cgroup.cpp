@@ -105,7 +105,9 @@ Cgroup& Cgroup::operator=(Cgroup&& other) noexcept {
     std::swap(v1_cpu_, other.v1_cpu_);
     std::swap(v1_memory_, other.v1_memory_);
     std::swap(v1_pids_, other.v1_pids_);
+    std::swap(held_, other.held_);
     std::swap(degradations_, other.degradations_);
+    std::swap(missing_defaults_, other.missing_defaults_);
     return *this;
 }
 

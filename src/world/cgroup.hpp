@@ -36,7 +36,8 @@ class Cgroup {
   public:
     // Makes the directories and sets the limits. What cannot be had is in degradations(),
     // one entry for each limit that does not hold, and no error; without any limit asked for,
-    // that is nobody's concern and exists() may be false.
+    // that is nobody's concern and exists() may be false. A limit of processes that RLIMIT_NPROC holds as
+    // well is not missing.
     // On version 2 a controller is shared out only from a group without processes
     // (cgroup-v2.rst, "No Internal Process Constraint"): if only processes of ground.movable live
     // in ours, they are moved to `substrate/agent`, and stay there.
@@ -54,6 +55,10 @@ class Cgroup {
     // False when no directory could be made: add() and kill() then do nothing.
     bool exists() const { return !members_.empty(); }
     const std::vector<Degradation>& degradations() const { return degradations_; }
+    // The same of limits that nobody asked for (plan::with_defaults): for the record, not worth a warning.
+    const std::vector<Degradation>& missing_defaults() const { return missing_defaults_; }
+    // What of the limits holds; the others are 0.
+    const plan::Limits& held() const { return held_; }
     // Where the directories are, for people.
     std::vector<std::string> directories() const;
 
@@ -99,7 +104,8 @@ class Cgroup {
     std::vector<Member> members_;
     int unified_ = -1;  // index; version 1's follow
     int v1_cpu_ = -1, v1_memory_ = -1, v1_pids_ = -1;
-    std::vector<Degradation> degradations_;
+    plan::Limits held_;
+    std::vector<Degradation> degradations_, missing_defaults_;
 };
 
 // A group of a world that may be dead. A world that is being made has an empty group

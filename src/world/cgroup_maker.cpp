@@ -203,15 +203,16 @@ Result<> CgroupMaker::limit_pids() {
     return set_limit(member.group.get(), "pids.max", limits_.pids);
 }
 
-void CgroupMaker::degrade(const std::string& what, const Error& error, bool v1) {
+void CgroupMaker::degrade(const std::string& what, const Error& error, bool v1, bool is_default) {
     // Somebody who is refused as root is root of a user namespace: an ordinary user.
     const bool refused = error.os_errno() == EACCES || error.os_errno() == EPERM;
     std::string fix = error.advice();
     if (fix.empty() && ::geteuid() == 0 && !refused) fix = kDelegateRoot;
     else if (fix.empty()) fix = v1 ? kDelegateV1 : kDelegateUser;
-    cgroup_.degradations_.push_back({.component = "cgroup",
-                                     .reason = "no limit on " + what + ": " + error.message(),
-                                     .fix = std::move(fix)});
+    auto& list = is_default ? cgroup_.missing_defaults_ : cgroup_.degradations_;
+    list.push_back({.component = "cgroup",
+                    .reason = "no limit on " + what + ": " + error.message(),
+                    .fix = std::move(fix)});
 }
 
 Result<Cgroup> CgroupMaker::make() {
@@ -230,19 +231,28 @@ Result<Cgroup> CgroupMaker::make() {
         const char* what;
         CgroupController controller;
         Result<> (CgroupMaker::*limit)();
+        std::uint64_t plan::Limits::* held = nullptr;
+        bool is_default = false;
     };
+    const bool memory_default = limits_.memory_is_default;
     for (const Step& step :
          {Step{limits_.cpu_millis != 0, "cpu", CgroupController::cpu, &CgroupMaker::limit_cpu},
-          Step{limits_.memory_bytes != 0, "memory", CgroupController::memory, &CgroupMaker::limit_memory},
-          Step{limits_.memory_bytes != 0, "swap", CgroupController::memory, &CgroupMaker::limit_swap},
-          Step{limits_.pids != 0, "processes", CgroupController::pids, &CgroupMaker::limit_pids}}) {
+          Step{limits_.memory_bytes != 0, "memory", CgroupController::memory, &CgroupMaker::limit_memory,
+               &plan::Limits::memory_bytes, memory_default},
+          Step{limits_.memory_bytes != 0, "swap", CgroupController::memory, &CgroupMaker::limit_swap,
+               &plan::Limits::swap_bytes, memory_default},
+          Step{limits_.pids != 0, "processes", CgroupController::pids, &CgroupMaker::limit_pids,
+               &plan::Limits::pids, limits_.pids_is_default}}) {
         if (!step.wanted) continue;
         // Without a limit on memory there is nothing to add one on swap to; that was said.
         if (step.limit == &CgroupMaker::limit_swap && memory_ < 0) continue;
         const auto limited = (this->*step.limit)();
         if (!limited && limited.error().code() == Errc::conflict && limited.error().os_errno() == EEXIST)
             return fail(limited.error());
-        if (!limited) degrade(step.what, limited.error(), ground_.of(step.controller).has_value());
+        if (limited && step.held != nullptr) cgroup_.held_.*step.held = limits_.*step.held;
+        if (limited && step.limit == &CgroupMaker::limit_cpu) cgroup_.held_.cpu_millis = limits_.cpu_millis;
+        if (limited || (step.limit == &CgroupMaker::limit_pids && limits_.pids_by_user)) continue;
+        degrade(step.what, limited.error(), ground_.of(step.controller).has_value(), step.is_default);
     }
     return std::move(cgroup_);
 }

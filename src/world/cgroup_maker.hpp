@@ -25,7 +25,7 @@ class CgroupMaker {
     Result<int> member_for(CgroupController controller);
     Result<> share_out(CgroupController controller);
     Result<> step_aside(const Member& member) const;
-    void degrade(const std::string& what, const Error& error, bool v1);
+    void degrade(const std::string& what, const Error& error, bool v1, bool is_default);
 
     Result<> limit_cpu();
     Result<> limit_memory();

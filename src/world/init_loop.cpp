@@ -34,6 +34,8 @@ process::ChildPlan confinement(const plan::WorldPlan& world, const std::vector<s
     plan.new_session = true;
     plan.drop_capabilities = true;
     plan.no_new_privs = true;
+    // Of the command, and not of this process: it must be able to start the next one.
+    if (world.limits.pids_by_user) plan.process_limit = world.limits.pids;
     if (!seccomp.empty()) {
         plan.seccomp = seccomp.data();
         plan.seccomp_length = static_cast<unsigned short>(seccomp.size());

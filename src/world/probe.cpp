@@ -22,6 +22,7 @@
 #include "sys/seccomp_notify.hpp"
 #include "sys/socket.hpp"
 #include "world/init_protocol.hpp"
+#include "world/machine_size.hpp"
 #include "world/packet.hpp"
 #include "world/probe_child.hpp"
 
@@ -192,6 +193,20 @@ plan::Capability path_guard() {
     return {.ok = true, .reason = {}, .fix = {}};
 }
 
+// KERNEL(5.14): counted by user namespace. copy_process() exempts the user id 0 of the machine.
+plan::Capability process_count(const plan::HostFacts& facts) {
+    if (!facts.kernel_at_least(5, 14))
+        return {.ok = false,
+                .reason = "this kernel counts the processes of all worlds together",
+                .fix = "use Linux 5.14 or newer"};
+    // Settings of the kernel are the machine's root's: in a user namespace where that is nobody we are not
+    // he.
+    const auto setting = sys::stat_at(AT_FDCWD, "/proc/sys/vm/overcommit_memory");
+    if (facts.is_root() && (!setting || !*setting || (*setting)->stx_uid == 0))
+        return {.ok = false, .reason = "the kernel counts no processes of root", .fix = {}};
+    return {.ok = true, .reason = {}, .fix = {}};
+}
+
 Result<> probe_namespaces(plan::HostFacts& facts, const ProbeOptions& options) {
     constexpr int kBase = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
     SUB_TRY_ASSIGN(const Scratch scratch, Scratch::make(options.scratch));
@@ -264,6 +279,10 @@ Result<plan::HostFacts> probe_host(const Env& env, const ProbeOptions& options) 
     SUB_TRY_ASSIGN(facts.gid_extents, id_extents(all_ids, "gid_map", facts.gid));
     facts.fuse_binary = find_program(env, "fuse-overlayfs");
     facts.path_guard = path_guard();
+    const MachineSize size = machine_size();
+    facts.memory_bytes = size.memory_bytes;
+    facts.most_processes = size.most_processes;
+    facts.process_count = process_count(facts);
     SUB_TRY(probe_namespaces(facts, options));
     return facts;
 }

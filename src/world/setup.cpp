@@ -6,6 +6,7 @@
 #include <array>
 #include <climits>
 #include <cstdio>
+#include <cstdlib>
 
 #include "sys/file.hpp"
 #include "sys/mount.hpp"
@@ -65,6 +66,7 @@ class RootBuilder {
 std::vector<FsOption> tmpfs_options(const plan::Tmpfs& tmpfs) {
     std::vector<FsOption> options = {{"mode", octal(tmpfs.mode)}};
     if (tmpfs.size_bytes != 0) options.push_back({"size", std::to_string(tmpfs.size_bytes)});
+    if (tmpfs.files != 0) options.push_back({"nr_inodes", std::to_string(tmpfs.files)});
     return options;
 }
 
@@ -160,7 +162,10 @@ Result<> RootBuilder::apply(const plan::MountOp& op) {
         return mount_fresh(target, "proc", options, kKernelFs);
     }
     if (std::holds_alternative<plan::Devpts>(op.action)) {
-        const std::array options = {FsOption{"ptmxmode", "0666"}, FsOption{"mode", "0620"}};
+        // Of the 4,096 that the machine has; the last 1,024 are the host's
+        // (Documentation/filesystems/devpts.rst).
+        const std::array options = {FsOption{"ptmxmode", "0666"}, FsOption{"mode", "0620"},
+                                    FsOption{"max", "1024"}};
         return mount_fresh(target, "devpts", options, sys::kMountNoSuid | sys::kMountNoExec);
     }
     if (std::holds_alternative<plan::Mask>(op.action)) return mask_path(root_.get(), target, empty_.get());
@@ -219,6 +224,28 @@ Result<> forbid_user_namespaces(int root) {
     SUB_TRY_ASSIGN(const UniqueFd limit,
                    sys::open_in_root(root, "/proc/sys/user/max_user_namespaces", O_WRONLY));
     return sys::write_all(limit.get(), "0");
+}
+
+// What the kernel counts for the person as well as for the world: a world may have half of it, so that
+// the person keeps the other half. And what it keeps of a world when its processes are gone: shared
+// memory, no more than /dev/shm may hold. Files that this kernel does not have, or (before 6.0) gives to the
+// machine's root only, stay as they are.
+Result<> share_inotify(int root) {
+    const auto write = [&](const char* path, std::uint64_t value) -> Result<> {
+        const auto limit = sys::open_in_root(root, path, O_WRONLY);
+        if (!limit) return {};
+        return sys::write_all(limit->get(), std::to_string(value));
+    };
+    const auto number = [&](const char* path) -> std::uint64_t {
+        const auto file = sys::open_in_root(root, path, O_RDONLY);
+        const auto text = file ? sys::read_to_end(file->get(), 64) : fail(file.error());
+        return text ? std::strtoull(text->c_str(), nullptr, 10) : 0;
+    };
+    for (const auto& [own, machines] :
+         {std::pair{"/proc/sys/user/max_inotify_instances", "/proc/sys/fs/inotify/max_user_instances"},
+          std::pair{"/proc/sys/user/max_inotify_watches", "/proc/sys/fs/inotify/max_user_watches"}})
+        if (const std::uint64_t most = number(machines); most > 1) SUB_TRY(write(own, most / 2));
+    return {};
 }
 
 Result<> RootBuilder::seal() {
@@ -327,8 +354,10 @@ Result<Staging> set_up_world(const plan::WorldPlan& plan) {
     // Below it is made read-only.
     const auto made = [&](const plan::MountOp& op) -> Result<> {
         SUB_TRY(root.apply(op));
-        if (plan.user_namespaces_inside || !std::holds_alternative<plan::Proc>(op.action)) return {};
-        return forbid_user_namespaces(root.root());
+        // Without a user namespace these would be the machine's limits.
+        if (!plan.user_namespace || !std::holds_alternative<plan::Proc>(op.action)) return {};
+        SUB_TRY(share_inotify(root.root()));
+        return plan.user_namespaces_inside ? Result<>() : forbid_user_namespaces(root.root());
     };
     // Texts and masks last: until all is mounted, a link on the way to one may lead nowhere.
     for (const int turn : {0, 1, 2})

@@ -89,7 +89,7 @@ program() {
     run --separate-stderr -0 substrate -c true
     equal stderr '' "$stderr"
     equal guard 4 "$(last .enforcement.fs_guard)"
-    equal degraded 0 "$(last '.degradations | length')"
+    equal degraded 0 "$(last '[.degradations[] | select(.component != "cgroup")] | length')"
     run -0 substrate --explain -c true
     contains "$output" "denied     $PWD/**/.env"
     run -0 substrate trace "$(last_span)"
@@ -163,4 +163,22 @@ print(last.errno)
     contains "$output" 1
     ! command -v vim >/dev/null || run -0 substrate -c 'vim -u NONE -es -c "normal ihello" -c wq edited && cat edited'
     ! command -v node >/dev/null || run -0 substrate -c 'node -e "require(\"fs\").writeFileSync(\"n\", require(\"fs\").readFileSync(\"plain\")); console.log(require(\"fs\").realpathSync(\"n\"))"'
+}
+
+@test "a pattern in fs.write or fs.read opens nothing, and that is said" {
+    echo before >notes.md
+    policy 'fs: {write: ["**/*.md"]}'
+    run --separate-stderr substrate -c 'echo x >notes.md; echo x >new.md; echo x >plain2'
+    contains "$stderr" 'degraded: fs: fs.write "**/*.md" is not enforced by worlds: it is a pattern, and this list takes paths'
+    [[ $(cat notes.md) == before && ! -e new.md && ! -e plain2 ]]
+    equal degraded fs "$(last '.degradations[0].component')"
+    # Beside a path that opens something the pattern opens nothing more.
+    mkdir build
+    policy 'fs: {write: [build, "**/*.md"]}'
+    run --separate-stderr substrate -c 'echo x >build/made; echo x >notes.md'
+    [[ -e build/made && $(cat notes.md) == before ]]
+    policy $'world_fs: {isolation: full}\nfs: {read: ["/home/**/*.md", "/srv/*"]}'
+    run --separate-stderr substrate -c 'ls /home /srv'
+    contains "$stderr" 'fs.read "/home/**/*.md" is not enforced by worlds'
+    [[ $status != 0 ]]
 }

@@ -5,6 +5,8 @@
 #include <signal.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
+#include <sys/msg.h>
+#include <sys/sem.h>
 #include <sys/shm.h>
 #include <sys/wait.h>
 
@@ -29,10 +31,20 @@ static void processes(long amount) {
 }
 
 static void memory(long mib) {
-    char* start = mmap(NULL, (size_t)mib << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (start == MAP_FAILED) refused("that much memory");
-    for (long i = 0; i < mib << 20; i += 4096) start[i] = 1;
-    succeeded("that much memory");
+    // In a child: who takes too much is ended.
+    const pid_t child = fork();
+    if (child < 0) broken("fork");
+    if (child == 0) {
+        char* start =
+            mmap(NULL, (size_t)mib << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (start == MAP_FAILED) _exit(1);
+        for (long i = 0; i < mib << 20; i += 4096) start[i] = 1;
+        _exit(0);
+    }
+    int status = -1;
+    if (waitpid(child, &status, 0) != child) broken("waitpid");
+    errno = ENOMEM;
+    judge(WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -1, "that much memory");
 }
 
 static void disk(const char* path, long mib) {
@@ -78,6 +90,8 @@ int main(int argc, char** argv) {
         if (is(variant, "descriptors") && dup(1) < 0) refused("that many descriptors");
         if (is(variant, "inotify") && inotify_init() < 0) refused("that many inotify instances");
         if (is(variant, "terminals") && posix_openpt(O_RDWR | O_NOCTTY) < 0) refused("that many terminals");
+        if (is(variant, "queues") && msgget(IPC_PRIVATE, 0600) < 0) refused("that many message queues");
+        if (is(variant, "semaphores") && semget(IPC_PRIVATE, 1, 0600) < 0) refused("that many semaphores");
         // Of the world's own IPC namespace, which ends with it.
         if (is(variant, "shm") && shmget(IPC_PRIVATE, 4096, 0600) < 0) refused("that much shared memory");
     }

@@ -29,13 +29,13 @@ static const struct {
     {"key", AF_KEY, SOCK_RAW, 2},
 };
 
-static void connect_unix(const char* name, int abstract) {
+static void connect_unix(const char* name, int abstract, int type) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     char* start = address.sun_path + abstract;
     const size_t length = strlen(name);
     if (length + 2 > sizeof address.sun_path) broken("the name is too long");
     memcpy(start, name, length);
-    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
     if (fd < 0) broken("socket");
     const socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + 1);
     judge(connect(fd, (struct sockaddr*)&address, size), "connect to a socket of the host");
@@ -70,8 +70,9 @@ int main(int argc, char** argv) {
     // The kernel reads 32 bits of the family.
     if (is(argv[1], "alg_high"))
         judge(syscall(SYS_socket, 0x100000000UL | AF_ALG, SOCK_SEQPACKET, 0), "AF_ALG with more bits");
-    if (is(argv[1], "unix") && argc > 2) connect_unix(argv[2], 0);
-    if (is(argv[1], "abstract") && argc > 2) connect_unix(argv[2], 1);
+    if (is(argv[1], "unix") && argc > 2) connect_unix(argv[2], 0, SOCK_STREAM);
+    if (is(argv[1], "unix_dgram") && argc > 2) connect_unix(argv[2], 0, SOCK_DGRAM);
+    if (is(argv[1], "abstract") && argc > 2) connect_unix(argv[2], 1, SOCK_STREAM);
     if (is(argv[1], "netlink")) change_link();
     broken("unknown variant");
 }

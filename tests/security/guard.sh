@@ -19,6 +19,9 @@ inside() {
     # A world mounts a /proc of its own, for which the kernel wants to see one here that is
     # whole. Worlds have a /tmp of their own: payloads cannot name this place.
     mount -t proc none "$GUARD/proc"
+    # What worlds take for the machine's memory: so their default limits are small enough to be tried.
+    sed 's/^MemTotal:.*/MemTotal:        1048576 kB/' /proc/meminfo >"$GUARD/meminfo"
+    mount --bind "$GUARD/meminfo" /proc/meminfo
     local setting
     for setting in /sys /proc/sys /proc/sysrq-trigger; do
         [[ -e $setting ]] || continue
@@ -26,7 +29,7 @@ inside() {
         mount -o remount,bind,ro "$setting"
     done
     ulimit -c 0
-    ulimit -u 600
+    ulimit -u 1600
     ulimit -n 4096
     ulimit -v $((8 << 20))
     ulimit -f $((1 << 20))

@@ -34,6 +34,8 @@
 #include "sys/file.hpp"
 #include "sys/host_env.hpp"
 #include "sys/tree_ops.hpp"
+#include "world/cgroup.hpp"
+#include "world/host_sockets.hpp"
 #include "world/probe.hpp"
 #include "world/seccomp.hpp"
 #include "world/world.hpp"
@@ -48,6 +50,7 @@ constexpr int kHangMs = 20'000;
 struct WorldParts {
     plan::WorldPlan plan;
     world::SeccompProgram seccomp;
+    bool cgroup = true;
 };
 
 // A layer, and how a plan loses it. False: this way of being someone never had it.
@@ -103,6 +106,15 @@ bool without_landlock(WorldParts& parts) {
     return true;
 }
 
+bool without_cgroup(WorldParts& parts) {
+    parts.cgroup = false;
+    return true;
+}
+
+bool without_limit_of_processes(WorldParts& parts) {
+    return std::exchange(parts.plan.limits.pids_by_user, false);
+}
+
 // Every layer that a plan can lose. One that is new in the plan gets a row here and its
 // name in the third column of payloads.txt, and is in every test.
 constexpr std::array kLayers = {
@@ -114,6 +126,8 @@ constexpr std::array kLayers = {
     Layer{"net", without_network},
     Layer{"landlock", without_landlock},
     Layer{"nslimit", without_limit_of_namespaces},
+    Layer{"cgroup", without_cgroup},
+    Layer{"rlimit", without_limit_of_processes},
 };
 
 struct Payload {
@@ -184,8 +198,9 @@ class Host {
             for (const char* name :
                  {"/run/dbus/system_bus_socket", "/run/docker/sock", "/run/systemd/private", "/run/user/bus"})
                 if (!listen_on(name)) return false;
-        return listen_on(base_ + "/outside/socket") && listen_on(base_ + "/state/sock/control.sock") &&
-               listen_on(std::string(1, '\0') + abstract_) && make_terminal() && start_witness();
+        return listen_on(base_ + "/outside/socket") && listen_on(base_ + "/outside/dgram", SOCK_DGRAM) &&
+               listen_on(base_ + "/state/sock/control.sock") && listen_on(std::string(1, '\0') + abstract_) &&
+               make_terminal() && start_witness();
     }
     ~Host() {
         if (witness_ > 0) {
@@ -224,15 +239,15 @@ class Host {
     std::string project() const { return base_ + "/work/project"; }
 
   private:
-    bool listen_on(const std::string& name) {
+    bool listen_on(const std::string& name, int type = SOCK_STREAM) {
         sockaddr_un address{};
         address.sun_family = AF_UNIX;
         if (name.size() + 1 >= sizeof address.sun_path) return false;
         std::memcpy(address.sun_path, name.data(), name.size());
-        sys::UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        sys::UniqueFd fd(::socket(AF_UNIX, type | SOCK_CLOEXEC, 0));
         const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + name.size() + 1);
         if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), size) != 0) return false;
-        if (::listen(fd.get(), 64) != 0) return false;
+        if (type != SOCK_DGRAM && ::listen(fd.get(), 64) != 0) return false;
         sockets_.push_back(std::move(fd));
         return true;
     }
@@ -271,6 +286,7 @@ class Worlds {
     // Nothing where the layer was never there.
     Result<bool> make(const Layer& layer) {
         world_.reset();
+        parts_.cgroup = true;
         plan::WorldSpec spec;
         spec.world_id = make_world_id(env_);
         spec.project = HostPath(host_.project());
@@ -281,13 +297,20 @@ class Worlds {
         spec.store = HostPath(host_.base() + "/store");
         spec.capture =
             facts_.overlay.ok && !is_guarded() ? CaptureStrategy::overlay : CaptureStrategy::direct;
+        SUB_TRY_ASSIGN(spec.sockets, world::host_sockets());
         SUB_TRY_ASSIGN(parts_.plan, plan::plan_world(spec, facts_));
         SUB_TRY_ASSIGN(parts_.seccomp, world::compile_seccomp(SeccompMode::enforce));
         if (!layer.switch_off(parts_)) return false;
         slot_ = "worlds/" + spec.world_id + "/slots/0";
         for (const char* part : {"/upper", "/work"})
             SUB_TRY(sys::make_dirs(host_.base() + "/store/" + slot_ + part, 0755));
-        SUB_TRY_ASSIGN(auto launched, world::World::launch(parts_.plan, {init_program(), &parts_.seccomp}));
+        group_ = world::Cgroup::none();
+        if (parts_.cgroup) {
+            SUB_TRY_ASSIGN(const world::CgroupGround ground, world::find_cgroup_ground());
+            SUB_TRY_ASSIGN(group_, world::Cgroup::make(ground, spec.world_id, parts_.plan.limits));
+        }
+        SUB_TRY_ASSIGN(auto launched,
+                       world::World::launch(parts_.plan, {init_program(), &parts_.seccomp, &group_}));
         world_.emplace(std::move(launched));
         return true;
     }
@@ -328,6 +351,7 @@ class Worlds {
     plan::HostFacts facts_;
     WorldParts parts_;
     std::string slot_;
+    world::Cgroup group_ = world::Cgroup::none();  // outlives the processes in it
     std::optional<world::World> world_;
 };
 

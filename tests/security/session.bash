@@ -50,6 +50,8 @@ import signal, socket, sys
 names = sys.argv[2:] + ["\0" + sys.argv[1]]
 kept = [socket.socket(socket.AF_UNIX) for name in names]
 for s, name in zip(kept, names): s.bind(name); s.listen(64)
+dgram = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+dgram.bind(names[0].replace("/socket", "/dgram"))
 print("ready", flush=True)
 signal.pause()' "$abstract" "${sockets[@]}" </dev/null >"$base/ready" &
     witness=$!

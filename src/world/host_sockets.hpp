@@ -1,0 +1,24 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.hpp"
+
+// Sockets of the host that have a name in its file system. A mount that is read-only does not
+// keep anybody from connecting to one.
+namespace substrate::world {
+
+// Pure. The absolute names in the text of /proc/net/unix (proc_pid_net(5)): who has bound one by a
+// relative name is not to be found.
+std::vector<std::string> bound_names(std::string_view text);
+
+// The same of this moment, in our network namespace.
+Result<std::vector<std::string>> bound_socket_names();
+
+// Those of our network namespace that are there now, as sockets, by their real paths; sorted, each once.
+// Errors: the list cannot be read.
+Result<std::vector<std::string>> host_sockets();
+
+}  // namespace substrate::world

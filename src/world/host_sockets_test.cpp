@@ -1,0 +1,52 @@
+#include "world/host_sockets.hpp"
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "sys/unique_fd.hpp"
+
+namespace substrate::world {
+namespace {
+
+TEST(HostSockets, NamesThatArePaths) {
+    const auto names = bound_names(
+        "Num       RefCount Protocol Flags    Type St Inode Path\n"
+        "00000000a5dec762: 00000002 00000000 00010000 0001 01 15488826 /run/one\n"
+        "0000000055b387c4: 00000003 00000000 00000000 0001 03 15488827\n"
+        "00000000306e581c: 00000002 00000000 00010000 0005 01     7 @abstract\n"
+        "00000000306e581c: 00000002 00000000 00010000 0002 01 15489396 relative/name\n"
+        "00000000042e629d: 00000002 00000000 00010000 0001 01 15489370 /with a  space \n"
+        "truncated: 0000\n\n /too few columns\n");
+    EXPECT_EQ(names, (std::vector<std::string>{"/run/one", "/with a  space "}));
+}
+
+TEST(HostSockets, ThoseThatAreThere) {
+    char directory[] = "/tmp/host_sockets.XXXXXX";
+    ASSERT_NE(::mkdtemp(directory), nullptr);
+    const std::string path = std::string(directory) + "/socket", gone = std::string(directory) + "/gone";
+    std::vector<sys::UniqueFd> kept;
+    for (const std::string& name : {path, gone}) {
+        kept.emplace_back(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        std::memcpy(address.sun_path, name.data(), name.size());
+        ASSERT_EQ(::bind(kept.back().get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+    }
+    ASSERT_EQ(::unlink(gone.c_str()), 0);
+    const auto found = host_sockets();
+    ASSERT_TRUE(found) << found.error().message();
+    EXPECT_NE(std::ranges::find(*found, path), found->end());
+    EXPECT_EQ(std::ranges::find(*found, gone), found->end());
+    EXPECT_TRUE(std::ranges::is_sorted(*found));
+    ::unlink(path.c_str());
+    ::rmdir(directory);
+}
+
+}  // namespace
+}  // namespace substrate::world
