@@ -5,6 +5,8 @@
 #include <array>
 #include <charconv>
 
+#include "plan/limits.hpp"
+
 namespace substrate::shell {
 namespace {
 
@@ -126,6 +128,53 @@ Finding limits_row(const MachineNotes& notes) {
     return {Verdict::warn, "cgroups", notes.cgroup_detail + ": " + reasons, notes.missing_limits.front().fix};
 }
 
+// What worlds elsewhere than on this kernel would need. None of it is needed here.
+void add_backends(std::vector<Finding>& findings, const MachineNotes& notes) {
+    const auto row = [&](const char* what, bool there, std::string detail, std::string missing,
+                         const char* fix) {
+        findings.push_back(
+            {Verdict::info, what, there ? std::move(detail) : std::move(missing), there ? "" : fix});
+    };
+    row("KVM", notes.kvm, "/dev/kvm can be opened", "/dev/kvm cannot be opened",
+        "only for fast microVMs: load kvm_intel or kvm_amd, and add this account to the group kvm");
+    row("microVM kernel", !notes.microvm_kernel.empty(), notes.microvm_kernel, "none that can be read",
+        "only for microVMs: apt-get install linux-image-amd64, and let this account read /boot/vmlinuz-*");
+    row("microVM program", !notes.microvm_program.empty(), notes.microvm_program, "not installed",
+        "only for microVMs: apt-get install qemu-system-x86");
+    row("Docker", notes.docker, "its socket is there", "no socket",
+        "only for containers: apt-get install docker.io");
+    row("Podman", !notes.podman.empty(), notes.podman, "not installed",
+        "only for containers: apt-get install podman");
+    row("Lima", !notes.lima.empty(), notes.lima, "not installed", "only for macOS: brew install lima");
+    row("Nix", !notes.nix.empty(), notes.nix, "not installed",
+        "only for worlds of declared tools: apt-get install nix-bin");
+}
+
+// What leads to the hosts that a policy names.
+Finding gateway_row(const plan::HostFacts& facts, const MachineNotes& notes) {
+    if (notes.gateway.empty())
+        return {Verdict::warn, "gateway",
+                "substrate-gateway is missing: worlds reach nothing, whatever policies allow",
+                "install it beside substrate"};
+    if (!facts.net_namespace.ok)
+        return {Verdict::warn, "gateway", "not used: there is no network namespace", facts.net_namespace.fix};
+    return {Verdict::pass, "gateway", notes.gateway, {}};
+}
+
+Finding default_limits_row(const plan::HostFacts& facts) {
+    constexpr std::uint64_t kMiB = 1 << 20;
+    const plan::Limits limits = plan::with_defaults({}, facts);
+    if (limits.memory_bytes == 0)
+        return {Verdict::warn, "default limits", "none: the machine's memory is not known", "mount /proc"};
+    return {Verdict::info,
+            "default limits",
+            fmt::format("memory {} MiB, processes {}{}, /tmp {} MiB; world.limits of a policy sets others",
+                        limits.memory_bytes / kMiB, limits.pids,
+                        limits.pids_by_user ? " (also by user namespace)" : "",
+                        plan::scratch_sizes(limits).tmp / kMiB),
+            {}};
+}
+
 }  // namespace
 
 std::vector<Finding> judge(const plan::HostFacts& facts, const MachineNotes& notes) {
@@ -141,6 +190,7 @@ std::vector<Finding> judge(const plan::HostFacts& facts, const MachineNotes& not
             {Verdict::warn, "AppArmor", "restricts unprivileged user namespaces",
              "sysctl kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile with userns"});
     findings.push_back(of(facts.net_namespace, "network namespace", Verdict::fail));
+    findings.push_back(gateway_row(facts, notes));
     findings.push_back(of(facts.proc_mount, "fresh /proc", Verdict::fail));
     findings.push_back(of(facts.overlay, "overlay", facts.fuse.ok ? Verdict::warn : Verdict::fail));
     findings.push_back(of(facts.fuse, "fuse-overlayfs", facts.overlay.ok ? Verdict::info : Verdict::fail));
@@ -150,6 +200,7 @@ std::vector<Finding> judge(const plan::HostFacts& facts, const MachineNotes& not
     findings.push_back(landlock_row(facts.landlock_abi));
     findings.push_back(of(facts.path_guard, "denied patterns", Verdict::warn));
     findings.push_back(limits_row(notes));
+    findings.push_back(default_limits_row(facts));
     findings.push_back(place_row("nft", notes.nft));
     if (!notes.nft_version.empty()) findings.back().detail += fmt::format(" ({})", notes.nft_version);
     findings.push_back({Verdict::info,
@@ -158,15 +209,17 @@ std::vector<Finding> judge(const plan::HostFacts& facts, const MachineNotes& not
                         {}});
     findings.push_back({Verdict::info, "SELinux", notes.selinux, {}});
     findings.push_back({Verdict::info, "capabilities", notes.capabilities, {}});
-    findings.push_back(
-        {Verdict::info, "KVM", notes.kvm ? "/dev/kvm can be opened" : "/dev/kvm cannot be opened", {}});
-    findings.push_back({Verdict::info, "Docker", notes.docker ? "its socket is there" : "no socket", {}});
-    findings.push_back(place_row("Podman", notes.podman));
-    findings.push_back(place_row("Nix", notes.nix));
+    add_backends(findings, notes);
     findings.push_back({Verdict::info, "guest root", "none: commands see the host's own programs", {}});
     for (const auto& root : notes.capture_roots) findings.push_back(root_row(root));
-    findings.push_back(
-        {Verdict::info, "agent", notes.agent_running ? "running" : "not running; started on demand", {}});
+    findings.push_back({Verdict::info, "agent",
+                        notes.agent_running ? "running" : "not running; started on demand",
+                        notes.agent_running ? "" : "substrate world warm"});
+    if (!notes.agent_socket.empty())
+        findings.push_back({Verdict::info,
+                            "agent's socket",
+                            notes.agent_socket + (notes.agent_running ? "" : " (made with the agent)"),
+                            {}});
     return findings;
 }
 
@@ -184,6 +237,11 @@ Json doctor_json(const plan::HostFacts& facts, const MachineNotes& notes,
     json["distribution"] = notes.distribution;
     json["cgroup_v2"] = notes.cgroup_version == 2;
     json["cgroup"] = notes.cgroup_detail;
+    const plan::Limits limits = plan::with_defaults({}, facts);
+    json["default_limits"] = {{"memory_bytes", limits.memory_bytes},
+                              {"pids", limits.pids},
+                              {"pids_by_user_namespace", limits.pids_by_user},
+                              {"tmp_bytes", plan::scratch_sizes(limits).tmp}};
     json["overlay_mount_ok"] = facts.overlay.ok;
     json["fuse"] = {{"dev", notes.fuse_device},
                     {"bin", text_or_null(facts.fuse_binary)},
@@ -201,7 +259,20 @@ Json doctor_json(const plan::HostFacts& facts, const MachineNotes& notes,
     json["capabilities"] = capability_names(notes.capabilities);
     json["overlay_root"] = notes.capture_roots.front().path;
     json["copydiff_root"] = notes.capture_roots.front().path;
-    json["backends"] = {{"local", facts.user_namespace.ok || facts.is_root()}};
+    json["kvm"] = notes.kvm;
+    json["microvm"] = {{"kernel", text_or_null(notes.microvm_kernel)},
+                       {"program", text_or_null(notes.microvm_program)}};
+    json["docker"] = notes.docker;
+    json["podman"] = text_or_null(notes.podman);
+    json["lima"] = text_or_null(notes.lima);
+    json["nix"] = text_or_null(notes.nix);
+    json["gateway"] = text_or_null(notes.gateway);
+    json["agent"] = {{"running", notes.agent_running}, {"socket", text_or_null(notes.agent_socket)}};
+    // Of the others, what they would need is above; worlds are made on this kernel only.
+    json["backends"] = {{"local", facts.user_namespace.ok || facts.is_root()},
+                        {"microvm", false},
+                        {"container", false},
+                        {"lima", false}};
     json["findings"] = std::move(rows);
     return json;
 }

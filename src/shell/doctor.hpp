@@ -35,10 +35,13 @@ struct MachineNotes {
     std::string seccomp_actions;  // as /proc/sys/kernel/seccomp/actions_avail lists them
     std::string capabilities;
     bool kvm = false;
+    std::string microvm_kernel, microvm_program, lima;  // their places in the file system, or empty
+    std::string gateway;                                // likewise
     bool fuse_device = false;
     std::string fuse_version;  // what fuse-overlayfs says of itself, or empty
     bool docker = false;
     std::string podman, nix;  // their places in the file system, or empty
+    std::string agent_socket;
     bool agent_running = false;
     struct CaptureRoot {
         std::string path;

@@ -98,6 +98,16 @@ MachineNotes look_around(const Console& console, const plan::HostFacts& facts) {
     notes.podman = first_program({"/usr/bin/podman", "/usr/local/bin/podman"});
     notes.nix = first_program({"/nix/var/nix/profiles/default/bin/nix", "/run/current-system/sw/bin/nix",
                                "/usr/bin/nix", "/usr/local/bin/nix"});
+    notes.lima = first_program({"/usr/bin/limactl", "/usr/local/bin/limactl", "/opt/homebrew/bin/limactl"});
+    notes.microvm_program = first_program({"/usr/bin/firecracker", "/usr/local/bin/firecracker",
+                                           "/usr/bin/qemu-system-x86_64", "/usr/bin/qemu-system-aarch64"});
+    for (const std::string& kernel :
+         {"/boot/vmlinuz-" + facts.kernel_release, std::string("/boot/vmlinuz"), std::string("/vmlinuz")})
+        if (notes.microvm_kernel.empty() && ::access(kernel.c_str(), R_OK) == 0)
+            notes.microvm_kernel = kernel;
+    notes.gateway = supervisor::sibling_program("substrate-gateway");
+    if (::access(notes.gateway.c_str(), X_OK) != 0) notes.gateway.clear();
+    notes.agent_socket = console.home.control_socket();
     notes.seccomp_actions = line_of("/proc/sys/kernel/seccomp/actions_avail");
     notes.dmesg_restrict = line_of("/proc/sys/kernel/dmesg_restrict");
     notes.apparmor_userns = line_of("/proc/sys/kernel/apparmor_restrict_unprivileged_userns");

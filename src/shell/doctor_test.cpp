@@ -12,6 +12,7 @@ plan::HostFacts good_facts(std::uint32_t uid = 1000) {
     facts.kernel_major = 6;
     facts.kernel_minor = 1;
     facts.landlock_abi = 2;
+    facts.memory_bytes = 8ull << 30;
     for (plan::Capability* one : {&facts.user_namespace, &facts.net_namespace, &facts.proc_mount,
                                   &facts.overlay, &facts.fuse, &facts.path_guard})
         one->ok = true;
@@ -23,6 +24,7 @@ MachineNotes good_notes() {
     notes.distribution = "Debian 12";
     notes.cgroup_version = 2;
     notes.cgroup_detail = "v2";
+    notes.gateway = "/usr/bin/substrate-gateway";
     notes.seccomp_actions = "kill_process errno log allow";
     notes.capture_roots = {{.path = "/home/ada/.substrate/overlay", .bytes_left = 1u << 30},
                            {.path = "/tmp/substrate-1000", .bytes_left = {}}};
@@ -47,6 +49,8 @@ TEST(Doctor, AGoodMachineHasNothingToFix) {
         for (const Finding& finding : judge(good_facts(uid), good_notes())) {
             EXPECT_NE(finding.verdict, Verdict::fail) << finding.what;
             EXPECT_NE(finding.verdict, Verdict::warn) << finding.what;
+            // What other kinds of worlds would need is information.
+            if (finding.verdict == Verdict::info) continue;
             EXPECT_EQ(finding.fix, "") << finding.what;
             EXPECT_NE(finding.what, "");
         }
@@ -111,6 +115,43 @@ TEST(Doctor, LimitsThatWouldNotHold) {
     EXPECT_EQ(row(findings, "cgroups").verdict, Verdict::warn);
     EXPECT_EQ(row(findings, "cgroups").fix, "systemd-run --user --scope");
     EXPECT_NE(row(findings, "cgroups").detail.find("processes"), std::string::npos);
+}
+
+TEST(Doctor, AGatewayThatIsMissingIsAWarning) {
+    MachineNotes notes = good_notes();
+    EXPECT_EQ(verdict(good_facts(), "gateway", notes), Verdict::pass);
+    plan::HostFacts facts = good_facts();
+    facts.net_namespace = lacks();
+    EXPECT_EQ(row(judge(facts, notes), "gateway").fix, "do this");
+    notes.gateway.clear();
+    EXPECT_EQ(verdict(good_facts(), "gateway", notes), Verdict::warn);
+}
+
+TEST(Doctor, WhatOtherKindsOfWorldsNeedHasAFixEach) {
+    MachineNotes notes = good_notes();
+    for (const char* what : {"KVM", "microVM kernel", "microVM program", "Docker", "Podman", "Lima", "Nix"}) {
+        EXPECT_EQ(verdict(good_facts(), what, notes), Verdict::info);
+        EXPECT_NE(row(judge(good_facts(), notes), what).fix, "") << what;
+    }
+    notes.lima = "/usr/bin/limactl";
+    notes.microvm_kernel = "/boot/vmlinuz";
+    EXPECT_EQ(row(judge(good_facts(), notes), "Lima").fix, "");
+    const Json json = doctor_json(good_facts(), notes, {});
+    EXPECT_EQ(json["lima"], "/usr/bin/limactl");
+    EXPECT_EQ(json["microvm"]["kernel"], "/boot/vmlinuz");
+    EXPECT_EQ(json["podman"], nullptr);
+    EXPECT_EQ(json["backends"]["microvm"], false);
+}
+
+TEST(Doctor, DefaultLimitsAreNamed) {
+    plan::HostFacts facts = good_facts();
+    facts.process_count.ok = true;
+    EXPECT_EQ(row(judge(facts, good_notes()), "default limits").detail,
+              "memory 6144 MiB, processes 3072 (also by user namespace), /tmp 2048 MiB; world.limits of a "
+              "policy sets others");
+    EXPECT_EQ(doctor_json(facts, good_notes(), {})["default_limits"]["pids"], 3072);
+    facts.memory_bytes = 0;
+    EXPECT_EQ(verdict(facts, "default limits"), Verdict::warn);
 }
 
 TEST(Doctor, LandlockThatIsNotUsed) {

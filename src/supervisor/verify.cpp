@@ -10,7 +10,9 @@
 #include <functional>
 
 #include "base/ids.hpp"
+#include "base/paths.hpp"
 #include "base/text.hpp"
+#include "egress/access_rules.hpp"
 #include "supervisor/command_line.hpp"
 #include "sys/directory.hpp"
 #include "sys/file.hpp"
@@ -51,18 +53,27 @@ class Verifier {
                const std::function<std::string(const Attempt&)>& why_not);
     void check_files();
     void check_kernel();
+    void check_network();
     void check_limits();
+    // One more attempt at what the last check is about, which has passed.
+    void also(const Project::Wanted& wanted, const std::string& script,
+              const std::function<std::string(const Attempt&)>& why_not);
+    Result<std::unique_ptr<Network::Served>> serve(SessionWorld& world) const;
     bool outside_is_untouched() const;
     std::string project_path() const { return scratch_ + "/project"; }
     std::string outside() const { return scratch_ + "/outside"; }
 
     const Machine& machine_;
     std::string scratch_;
+    // The network writes records as long as it lives.
+    std::optional<trace::TraceWriter> trace_;
+    std::shared_ptr<Network> network_;
     std::shared_ptr<Project> project_;
     std::vector<Check> checks_;
 };
 
 Verifier::~Verifier() {
+    network_.reset();
     // Best effort: what stays lies in a directory that names itself.
     if (project_) (void)sys::remove_tree_at(AT_FDCWD, project_->store().path());
     (void)sys::remove_tree_at(AT_FDCWD, scratch_);
@@ -72,6 +83,10 @@ Result<> Verifier::open() {
     for (const std::string& dir : {project_path() + "/src", project_path() + "/build", outside()})
         SUB_TRY(sys::make_dirs(dir, 0755));
     SUB_TRY_ASSIGN(project_, Project::open(machine_, project_path()));
+    SUB_TRY(sys::make_dirs(scratch_ + "/trace", 0700));
+    SUB_TRY_ASSIGN(trace_, trace::TraceWriter::open(scratch_ + "/trace"));
+    network_ = std::make_shared<Network>(
+        machine_.env, *trace_, std::string(parent_of(machine_.init_program)) + "/substrate-gateway");
     return {};
 }
 
@@ -119,6 +134,10 @@ Result<Attempt> Verifier::attempt(const Project::Wanted& wanted, const std::stri
         set_command(order, request, world.id(), make_span_id(machine_.env));
         SUB_TRY(world.world.exec(order, {null.get(), pipe.write.get(), pipe.write.get()}));
         pipe.write.reset();
+        std::unique_ptr<Network::Served> served;
+        if (wanted.net) {
+            SUB_TRY_ASSIGN(served, serve(world));
+        }
         return follow(world.world, pipe.read.get(), made.output);
     };
     const Result<int> exit = try_it();
@@ -216,14 +235,7 @@ void Verifier::check_kernel() {
               const int processes = std::atoi(seen.output.c_str() + line + 1);
               return processes > 0 && processes <= kOwn ? "" : "processes of the host are visible";
           });
-    check("network_default_deny", usual,
-          "tail -n +3 /proc/net/dev | cut -d: -f1; echo routes; tail -n +2 /proc/net/route",
-          [](const Attempt& seen) -> std::string {
-              std::string text = seen.output;
-              std::erase(text, ' ');
-              return text == "lo\nroutes\n" ? "" : "there is more than the loopback";
-          });
-    checks_.push_back({.id = "dns_pinned", .detail = "worlds have no name service to pin"});
+    check_network();
     check("seccomp", usual, "grep -c '^Seccomp:.*2' /proc/self/status; unshare -U true && echo MADE",
           [](const Attempt& seen) -> std::string {
               if (!seen.output.starts_with("1\n")) return "no filter is loaded";
@@ -241,6 +253,79 @@ void Verifier::check_kernel() {
     if (checks_.back().result == CheckResult::pass)
         checks_.back().detail =
             fmt::format("ABI {}", std::min(machine_.facts.landlock_abi, plan::kLandlockKnownAbi));
+}
+
+void Verifier::also(const Project::Wanted& wanted, const std::string& script,
+                    const std::function<std::string(const Attempt&)>& why_not) {
+    const Check before = std::move(checks_.back());
+    checks_.pop_back();
+    check(before.id.c_str(), wanted, script, why_not);
+    if (checks_.back().result == CheckResult::pass) checks_.back().detail = before.detail;
+}
+
+// Its sockets come with its first command.
+Result<std::unique_ptr<Network::Served>> Verifier::serve(SessionWorld& world) const {
+    while (!world.world.has_uplink()) {
+        SUB_TRY_ASSIGN(const bool ready,
+                       sys::wait_readable(world.world.event_fd(), static_cast<int>(kPatienceNs / 1'000'000)));
+        if (!ready) return fail({Errc::unavailable, "the world's way out was not made in time"});
+        SUB_TRY_ASSIGN(const world::Event event, world.world.receive());
+        if (const auto* failed = std::get_if<world::Failed>(&event))
+            return fail(world.world.describe(*failed));
+    }
+    return Network::serve(network_, world.id(), world.net, world.world.take_uplink());
+}
+
+// No packet of this leaves the machine: what is asked for is refused by the world or by the gateway.
+void Verifier::check_network() {
+    check("network_default_deny", {.fresh = true, .fs = {}},
+          "tail -n +3 /proc/net/dev | cut -d: -f1; echo routes; tail -n +2 /proc/net/route",
+          [](const Attempt& seen) -> std::string {
+              std::string text = seen.output;
+              std::erase(text, ' ');
+              return text == "lo\nroutes\n" ? "" : "there is more than the loopback";
+          });
+    // The same where a policy opens one name: RFC 2606 and RFC 5737 keep these for such uses.
+    Policy policy;
+    policy.net.allowed = std::vector<std::string>{"verify.invalid"};
+    auto order = std::make_shared<NetworkOrder>();
+    order->rules = egress::AccessRules::write({policy}, {});
+    const Project::Wanted opened{.net = std::move(order), .fresh = true, .fs = {}};
+    // A world that cannot be made has shown nothing, good or bad.
+    const auto first = attempt(opened, "true");
+    if (!first) {
+        checks_.push_back({.id = "dns_pinned", .detail = first.error().describe()});
+        return;
+    }
+    if (checks_.back().result == CheckResult::pass)
+        also(opened,
+             "for to in tcp/192.0.2.7/443 tcp/192.0.2.7/53 udp/192.0.2.7/443; do if (exec 3<>/dev/$to && "
+             "printf x "
+             ">&3 && timeout 1 head -c 1 <&3 | grep -q .) 2>/dev/null; then echo REACHED $to; fi; done; echo "
+             "DONE",
+             [](const Attempt& seen) -> std::string {
+                 if (seen.output.contains("REACHED")) return "an address that no policy opens can be reached";
+                 return seen.output == "DONE\n" ? "" : "the attempt did not end as it should";
+             });
+    // A question for a name that is not allowed, as RFC 1035 has it: the answer's code is REFUSED.
+    check(
+        "dns_pinned", opened,
+        "cat /etc/resolv.conf; ask() { exec 3<>/dev/udp/$1/53 && printf "
+        "'\\x12\\x34\\x01\\0\\0\\x01\\0\\0\\0\\0\\0\\0\\x06denied\\x07invalid\\0\\0\\x01\\0\\x01' >&3 && "
+        "timeout "
+        "$2 head -c 4 <&3 | od -An -tx1; }; ask 127.0.0.53 10; echo elsewhere; ask 192.0.2.53 1 2>/dev/null; "
+        "echo end",
+        [](const Attempt& seen) -> std::string {
+            const std::string& text = seen.output;
+            if (!text.starts_with("nameserver 127.0.0.53\n")) return "/etc/resolv.conf names another server";
+            if (!text.ends_with("elsewhere\nend\n")) return "another name server can be asked";
+            const auto answer = text.find(" 12 34 8");
+            constexpr std::size_t kCodeAt = 11;  // the lower half of the fourth byte
+            if (answer == std::string::npos || text.size() < answer + kCodeAt + 1 ||
+                text[answer + kCodeAt] != '5')
+                return "a name that is not allowed is not refused";
+            return {};
+        });
 }
 
 void Verifier::check_limits() {

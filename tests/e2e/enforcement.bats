@@ -96,6 +96,29 @@ policy() {
     run ! substrate -c 'unshare -U echo let through'
 }
 
+@test "without a policy shares of the machine are the limits, and a policy sets others" {
+    run --separate-stderr -0 substrate -c 'ulimit -u; stat -f -c "%b %S %c" /tmp /var/tmp /dev/shm; cat /proc/self/oom_score_adj'
+    [[ $stderr != *degraded* ]]
+    local total lines record
+    total=$(awk '/^MemTotal:/ { print $2 }' /proc/meminfo)
+    mapfile -t lines <<<"$output"
+    record=$(last .enforcement.limits)
+    # Those of a group that we live in may be lower.
+    jq -e --argjson most $((total * 1024 / 4)) '.tmp_bytes > 0 and .tmp_bytes <= $most and .pids >= 1024 and .pids_is_default' <<<"$record"
+    read -r blocks size files <<<"${lines[1]}"
+    equal '/tmp' "$(jq .tmp_bytes <<<"$record") $(($(jq .tmp_bytes <<<"$record") / 8192))" "$((blocks * size)) $files"
+    equal 'ended first' 500 "${lines[4]}"
+    [[ $SUBSTRATE_TEST_WAY == root ]] || equal 'by user namespace' "$(jq .pids <<<"$record")" "${lines[0]}"
+    # What does not hold is in the record, and no warning: nobody has asked for it.
+    jq -e '.memory_bytes > 0 and .memory_is_default' <<<"$record" ||
+        [[ $(last '.degradations | map(.component) | tojson') == *cgroup* ]]
+    policy $'world:\n  limits: {memory: 96Mi, pids: 64}'
+    run --separate-stderr -0 substrate -c 'stat -f -c "%b %S" /tmp'
+    read -r blocks size <<<"$output"
+    equal 'a third of the limit' $((32 << 20)) $((blocks * size))
+    equal 'policy' '64 null' "$(last '.enforcement.limits | "\(.pids) \(.pids_is_default)"')"
+}
+
 @test "a command that takes too much memory is ended, and the world goes on" {
     need_program python3
     policy $'world:\n  limits: {memory: 96Mi}'
@@ -121,9 +144,38 @@ while [ $i -lt 40 ]; do sleep 60 & started="$started $!"; i=$((i + 1)); done
 END
     run --separate-stderr substrate -c 'dash many'
     contains "$stderr" 'Cannot fork'
-    contains "$stderr" "no more processes: the policy's limit is 24"
-    equal reason pids "$(last .outcome_reason)"
+    # Only a group counts what it has refused.
+    if [[ $(last .enforcement.cgroup) == *pids* ]]; then
+        contains "$stderr" "no more processes: the policy's limit is 24"
+        equal reason pids "$(last .outcome_reason)"
+    fi
+    equal limit 24 "$(last .enforcement.limits.pids)"
     run -0 substrate -c 'echo works | cat'
+}
+
+@test "what the kernel counts for the person is not all taken by a world" {
+    need_program python3
+    cat >hold <<'END'
+import ctypes, os, signal, sys
+libc = ctypes.CDLL(None, use_errno=True)
+kept = []
+while len(kept) < 100000 and (fd := libc.inotify_init1(0)) >= 0: kept.append(fd)
+terminals = []
+try:
+    while len(terminals) < 5000: terminals.append(os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY))
+except OSError: pass
+print(len(kept), len(terminals), file=open("held", "w"), flush=True)
+open("ready", "w").close()
+signal.pause()
+END
+    # Files for both, and the world's own share of what there is.
+    run --separate-stderr -0 substrate -c 'ulimit -n "$(ulimit -Hn)"; python3 hold >/dev/null 2>&1 & until [ -e ready ]; do sleep 0.05; done; cat held'
+    local instances terminals
+    read -r instances terminals <<<"$output"
+    ((instances > 0 && instances <= $(cat /proc/sys/fs/inotify/max_user_instances) / 2)) || { echo "$output" && false; }
+    ((terminals > 0 && terminals <= 1024))
+    python3 -c 'import ctypes; libc = ctypes.CDLL(None); exit(any(libc.inotify_init1(0) < 0 for _ in range(8)))'
+    run -0 substrate world stop
 }
 
 @test "a command that runs too long is ended" {
@@ -148,7 +200,7 @@ END
     run --separate-stderr substrate world verify
     equal "exit, $output" 0 "$status"
     contains "$output" 'pass  read_only_relative_write' 'pass  workspace_outside_write' 'pass  full_isolation_host_paths' \
-        'pass  pid_isolation' 'pass  network_default_deny' 'pass  seccomp' 'skip  dns_pinned: ' ' 0 failed, '
+        'pass  pid_isolation' 'pass  network_default_deny' 'pass  seccomp' 'pass  dns_pinned' ' 0 failed, '
     run --separate-stderr substrate world verify --json --root .
     equal "exit, $output" 0 "$status"
     equal checks '["world_backend","read_only_relative_write","read_only_absolute_write","workspace_outside_write","full_isolation_host_paths","full_isolation_write_allowlist","pid_isolation","network_default_deny","dns_pinned","seccomp","landlock","cgroup_limits"]' \
