@@ -1,7 +1,8 @@
 """web_server.py DIRECTORY ADDRESS…: serves HTTP on port 80 and TLS on port 443 of each address, and opaque text on port 7.
 
 Makes a certificate authority (DIRECTORY/ca.pem) and a certificate for every name below .test, and says by DIRECTORY/ready
-that it serves. Answers name the server's address, the request's Host, and what came in its body.
+that it serves. Answers name the server's address, the request's Host, and what came in its body. What lies at
+DIRECTORY/www/HOST/PATH is served as it is.
 """
 
 import http.server
@@ -26,8 +27,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
             for _ in range(64):
                 self.wfile.write(bytes(1 << 20))
             return
-        body = f"{self.server.server_address[0]} {self.headers.get('Host')} {self.path}\n".encode()
+        host, path = self.headers.get("Host"), self.path.partition("?")[0]
+        file = self.server.files / str(host) / path.lstrip("/")
+        if host and ".." not in path and (file / "index.html").is_file():
+            file /= "index.html"
+        if host and ".." not in path and file.is_file():
+            self.reply(file.read_bytes(), "text/html" if file.suffix == ".html" else "application/octet-stream")
+            return
+        self.reply(f"{self.server.server_address[0]} {self.headers.get('Host')} {self.path}\n".encode())
+
+    def reply(self, body, kind="text/plain"):
         self.send_response(200)
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -35,11 +46,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         length = int(self.headers.get("Content-Length", 0))
         received = len(self.rfile.read(length))
-        body = f"received {received}\n".encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        self.reply(f"received {received}\n".encode())
 
     def log_message(self, *_):
         pass
@@ -88,6 +95,7 @@ def main():
     for address in sys.argv[2:]:
         plain, secure = Threaded((address, 80), Handler), Threaded((address, 443), Handler)
         secure.socket = context.wrap_socket(secure.socket, server_side=True, do_handshake_on_connect=False)
+        plain.files = secure.files = directory / "www"
         for server in (plain, secure, ThreadedEcho((address, 7), Echo)):
             threading.Thread(target=server.serve_forever, daemon=True).start()
     (directory / "ready").touch()
