@@ -69,6 +69,9 @@ std::expected<ExecuteRequest, HttpResponse> read_execute(const Json& body, const
     if (const auto budget = body.find("budget"); budget != body.end()) {
         request.budget.max_execs = number_in(*budget, "max_execs");
         request.budget.max_runtime_ms = number_in(*budget, "max_runtime_ms");
+        // Counted where the bytes pass, in the gateway.
+        if (const auto bytes = number_in(*budget, "max_egress_bytes"))
+            exec.agent_egress_bytes = static_cast<std::uint64_t>(*bytes);
     }
     exec.observes_output = true;
     return request;

@@ -14,4 +14,7 @@ struct ShippedPolicy {
 std::span<const ShippedPolicy> shipped_policies();
 std::optional<std::string_view> shipped_policy(std::string_view id);
 
+// packaging/tool_hosts.yaml, the same.
+std::string_view shipped_tool_hosts();
+
 }  // namespace substrate::broker

@@ -212,7 +212,9 @@ void read_net(PolicyReader& reader, NetRules& net, const YamlNode& node, const s
                   value, at,
                   {{"bytes_per_sec",
                     reader.quantity(net.egress_bytes_per_sec, parse_byte_size, kSizeExample)},
-                   {"total_bytes", reader.quantity(net.egress_total_bytes, parse_byte_size, kSizeExample)}});
+                   {"total_bytes", reader.quantity(net.egress_total_bytes, parse_byte_size, kSizeExample)},
+                   {"max_egress_bytes",
+                    reader.quantity(net.egress_command_bytes, parse_byte_size, kSizeExample)}});
           }}});
 }
 

@@ -24,17 +24,25 @@ std::uint64_t lowest(std::uint64_t a, std::uint64_t b) {
 
 std::string AccessRules::write(const std::vector<Policy>& layers, const policy::PresetHosts& presets) {
     Json json{{"layers", Json::array()}, {"presets", Json::array()}};
-    std::uint64_t total = 0;
+    std::uint64_t total = 0, command = 0, rate = 0;
     for (const Policy& layer : layers) {
         json["layers"].push_back(layer_json(layer));
         total = lowest(total, layer.net.egress_total_bytes);
+        command = lowest(command, layer.net.egress_command_bytes);
+        rate = lowest(rate, layer.net.egress_bytes_per_sec);
     }
     for (const auto& [name, hosts] : presets) {
-        Json preset{{"name", name}};
-        put_bytes(preset, "hosts", hosts);
+        Json preset{{"name", name}, {"hosts", Json::array()}};
+        for (const policy::PresetHost& host : hosts) {
+            Json one{{"entry", host.entry}};
+            put_bytes(one, "source", host.source);
+            preset["hosts"].push_back(std::move(one));
+        }
         json["presets"].push_back(std::move(preset));
     }
     json["total_bytes"] = total;
+    json["command_bytes"] = command;
+    json["bytes_per_sec"] = rate;
     return dump_json(json);
 }
 
@@ -47,7 +55,13 @@ Result<AccessRules> AccessRules::read(std::string_view text) {
         std::string name;
         preset.require("name");
         preset.string("name", name);
-        preset.bytes("hosts", presets[name]);
+        std::vector<policy::PresetHost>& hosts = presets[name];
+        preset.objects("hosts", [&](ObjectReader& host) {
+            policy::PresetHost& one = hosts.emplace_back();
+            host.require("entry");
+            host.string("entry", one.entry);
+            host.bytes("source", one.source);
+        });
     });
     reader.require("layers");
     reader.objects("layers", [&](ObjectReader& layer) {
@@ -59,6 +73,8 @@ Result<AccessRules> AccessRules::read(std::string_view text) {
         rules.layers_.emplace_back(policy, presets);
     });
     reader.integer("total_bytes", rules.total_bytes_);
+    reader.integer("command_bytes", rules.command_bytes_);
+    reader.integer("bytes_per_sec", rules.bytes_per_sec_);
     SUB_TRY(reader.finish());
     if (rules.layers_.empty()) return fail({Errc::invalid, "network rules of no policy"});
     return rules;

@@ -10,8 +10,8 @@
 namespace substrate::egress {
 
 // What governs one world's connections: the `net` of every policy that holds for it. Travels from the
-// supervisor as JSON: {"layers": [{"policy", "allowed": [] or null, "denied": []}], "presets": {NAME: []},
-// "total_bytes"}.
+// supervisor as JSON: {"layers": [{"policy", "allowed": [] or null, "denied": []}], "presets":
+// [{"name", "hosts": [{"entry", "source"}]}], "total_bytes", "command_bytes", "bytes_per_sec"}.
 class AccessRules {
   public:
     static Result<AccessRules> read(std::string_view json);
@@ -33,10 +33,12 @@ class AccessRules {
     std::vector<IpNetwork> networks() const;
     // Both directions together; 0: no limit.
     std::uint64_t total_bytes() const { return total_bytes_; }
+    std::uint64_t command_bytes() const { return command_bytes_; }  // of each command, the same
+    std::uint64_t bytes_per_sec() const { return bytes_per_sec_; }
 
   private:
     std::vector<policy::NetAccess> layers_;
-    std::uint64_t total_bytes_ = 0;
+    std::uint64_t total_bytes_ = 0, command_bytes_ = 0, bytes_per_sec_ = 0;
 };
 
 }  // namespace substrate::egress

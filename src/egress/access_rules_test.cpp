@@ -39,8 +39,12 @@ TEST(AccessRules, TravelWithTheirPresetsAndLimits) {
     limited.net.egress_total_bytes = 1000;
     Policy lower = layer("machine", std::vector<std::string>{"*", "10.0.0.0/8"});
     lower.net.egress_total_bytes = 100;
-    const AccessRules both = rules({limited, lower}, {{"npm", {"registry.test"}}});
+    const AccessRules both = rules({limited, lower}, {{"npm", {{"registry.test:443", "/etc/npmrc"}}}});
     EXPECT_TRUE(both.decide(policy::DomainName{"registry.test"}, 443).allowed);
+    EXPECT_EQ(rules({limited}, {{"npm", {{"registry.test:443", "/etc/npmrc"}}}})
+                  .decide(policy::DomainName{"registry.test"}, 443)
+                  .source,
+              "/etc/npmrc");
     EXPECT_TRUE(both.may_lead_to(*IpAddress::parse("10.0.0.1")));
     EXPECT_EQ(both.total_bytes(), 100U);
     EXPECT_EQ(both.networks().size(), 1U);

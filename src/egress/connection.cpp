@@ -18,16 +18,16 @@ constexpr std::size_t kReadAtOnce = 16 * 1024;
 
 }  // namespace
 
-Connection::Connection(EventLoop& loop, sys::UniqueFd client, Target target, std::uint64_t* budget,
-                       Closed closed)
+Connection::Connection(EventLoop& loop, sys::UniqueFd client, Target target, Meter& meter, Closed closed)
     : loop_(loop),
       client_(std::move(client)),
       target_(std::move(target)),
-      budget_(budget),
+      meter_(meter),
       closed_(std::move(closed)) {}
 
 Connection::~Connection() {
     loop_.cancel(timer_);
+    meter_.cancel(waiter_);
     if (client_) loop_.remove(client_.get());
     if (server_) loop_.remove(server_.get());
 }
@@ -72,7 +72,7 @@ void Connection::connected(std::uint32_t /*events*/) {
         return connect_next();
     }
     loop_.remove(server_.get());
-    auto up = Flow::make(budget_), down = Flow::make(budget_);
+    auto up = Flow::make(meter_), down = Flow::make(meter_);
     if (!up || !down) return finish((up ? down.error() : up.error()).message(), /*reset=*/true);
     up_ = std::move(*up);
     down_ = std::move(*down);
@@ -155,7 +155,8 @@ bool Connection::look_at_http() {
 bool Connection::read_client() {
     std::array<char, kReadAtOnce> buffer{};
     // What has been read goes on first: a slow server slows the client down.
-    while (!client_ended_ && !up_->wants_to_write() && held_.size() <= kLongestHello) {
+    throttled_ = stage_ == Stage::http && meter_.allowance() == 0 && !meter_.exhausted();
+    while (!throttled_ && !client_ended_ && !up_->wants_to_write() && held_.size() <= kLongestHello) {
         const ssize_t n = ::recv(client_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
         if (n < 0 && (errno == EAGAIN || errno == EINTR)) break;
         if (n < 0) return finish("the world has closed the connection", /*reset=*/true), false;
@@ -179,12 +180,17 @@ void Connection::wait_for_more() {
     const bool open = stage_ == Stage::open;
     const bool held_back = requests_ && requests_->waits_for_answer();
     const bool reads_client =
-        open ? up_->wants_to_read() : !client_ended_ && !up_->wants_to_write() && !held_back;
+        open ? up_->wants_to_read() : !client_ended_ && !throttled_ && !up_->wants_to_write() && !held_back;
     set_interest(client_.get(), (reads_client ? EPOLLIN : 0U) | (down_->wants_to_write() ? EPOLLOUT : 0U),
                  client_events_);
     set_interest(server_.get(),
                  (down_->wants_to_read() ? EPOLLIN : 0U) | (up_->wants_to_write() ? EPOLLOUT : 0U),
                  server_events_);
+    if ((throttled_ || up_->throttled() || down_->throttled()) && waiter_ == 0)
+        waiter_ = meter_.wait([this] {
+            waiter_ = 0;
+            ready();
+        });
     // A first message that has begun has to end; a connection on which the server speaks first has none.
     if (stage_ == Stage::looking && !held_.empty() && timer_ == 0)
         timer_ = loop_.after_ms(kLookMs, [this] {
@@ -211,11 +217,13 @@ void Connection::finish(std::string error, bool reset) {
                             .sent = up_ ? up_->bytes() : 0,
                             .received = down_ ? down_->bytes() : 0};
     loop_.cancel(std::exchange(timer_, 0));
+    meter_.cancel(std::exchange(waiter_, 0));
     loop_.remove(client_.get());
     if (server_) loop_.remove(server_.get());
     if (reset) sys::reset_connection(client_);
     client_.reset();
     server_.reset();
+    ended_ = true;
     const Closed closed = std::move(closed_);
     closed(std::move(report));
 }

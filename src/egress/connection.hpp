@@ -37,15 +37,16 @@ class Connection {
     // May be called during start().
     using Closed = std::function<void(ConnectionReport)>;
 
-    // `loop` must live longer. `budget` is what the world may still move, both directions together, shared by
-    // its connections; nullptr: no limit.
-    Connection(EventLoop& loop, sys::UniqueFd client, Target target, std::uint64_t* budget, Closed closed);
+    // `loop` and `meter`, which the connections of a world share, must live longer.
+    Connection(EventLoop& loop, sys::UniqueFd client, Target target, Meter& meter, Closed closed);
     ~Connection();
     Connection(const Connection&) = delete;
     Connection& operator=(const Connection&) = delete;
 
     void start();
     const Target& target() const { return target_; }
+    // It has called `closed`, and nothing may be asked of it any more.
+    bool ended() const { return ended_; }
     // Ends it with a reset to the world.
     void refuse(std::string reason);
 
@@ -67,7 +68,7 @@ class Connection {
     EventLoop& loop_;
     sys::UniqueFd client_, server_;
     Target target_;
-    std::uint64_t* budget_;
+    Meter& meter_;
     Closed closed_;
     Stage stage_ = Stage::connecting;
     std::size_t next_address_ = 0;
@@ -78,6 +79,9 @@ class Connection {
     std::optional<HttpRequests> requests_;
     std::uint32_t client_events_ = 0, server_events_ = 0;
     EventLoop::Timer timer_ = 0;
+    bool ended_ = false;
+    bool throttled_ = false;    // what the client sends has to wait for the meter
+    std::uint64_t waiter_ = 0;  // at the meter
 };
 
 }  // namespace substrate::egress

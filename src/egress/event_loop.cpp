@@ -11,13 +11,13 @@ namespace {
 
 constexpr std::int64_t kNsPerMs = 1'000'000;
 
-std::int64_t now_ns() {
+}  // namespace
+
+std::int64_t EventLoop::now_ns() {
     timespec now{};
     ::clock_gettime(CLOCK_MONOTONIC, &now);
     return static_cast<std::int64_t>(now.tv_sec) * 1'000'000'000 + now.tv_nsec;
 }
-
-}  // namespace
 
 Result<EventLoop> EventLoop::make() {
     sys::UniqueFd epoll(::epoll_create1(EPOLL_CLOEXEC));

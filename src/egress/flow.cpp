@@ -17,18 +17,15 @@ bool would_block() { return errno == EAGAIN || errno == EINTR; }
 
 }  // namespace
 
-Result<Flow> Flow::make(std::uint64_t* budget) {
+Result<Flow> Flow::make(Meter& meter) {
     SUB_TRY_ASSIGN(sys::Pipe pipe, sys::make_pipe());
-    return Flow(std::move(pipe), budget);
+    return Flow(std::move(pipe), meter);
 }
 
 void Flow::put_first(std::string_view bytes) {
-    if (budget_ != nullptr) {
-        if (bytes.size() > *budget_) exhausted_ = true;
-        bytes = bytes.substr(0, *budget_);
-        *budget_ -= bytes.size();
-    }
-    first_ += bytes;
+    const std::uint64_t most = meter_->take_of(bytes.size());
+    if (most < bytes.size()) exhausted_ = true;
+    first_ += bytes.substr(0, most);
 }
 
 bool Flow::write_first(int to, bool& blocked) {
@@ -56,6 +53,7 @@ bool Flow::flush(int to) {
 
 bool Flow::move(int from, int to) {
     bool blocked = false;
+    throttled_ = false;
     if (!write_first(to, blocked)) return false;
     for (int round = 0; round < kRounds && !blocked && !ended_; ++round) {
         if (in_pipe_ > 0) {
@@ -72,18 +70,18 @@ bool Flow::move(int from, int to) {
             ended_ = true;
             break;
         }
-        std::size_t size = kAtOnce;
-        if (budget_ != nullptr) {
-            if (*budget_ == 0) exhausted_ = true;
-            if (exhausted_) break;
-            size = std::min<std::uint64_t>(size, *budget_);
+        const std::size_t size = std::min<std::uint64_t>(kAtOnce, meter_->allowance());
+        if (size == 0) {
+            exhausted_ = meter_->exhausted().has_value();
+            throttled_ = !exhausted_;
+            break;
         }
         const ssize_t n =
             ::splice(from, nullptr, pipe_.write.get(), nullptr, size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
         if (n < 0) return would_block();
         if (n == 0) source_ended_ = true;
         in_pipe_ += static_cast<std::size_t>(n);
-        if (budget_ != nullptr) *budget_ -= static_cast<std::uint64_t>(n);
+        meter_->take(static_cast<std::uint64_t>(n));
     }
     return true;
 }

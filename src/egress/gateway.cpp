@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include <algorithm>
 #include <array>
@@ -28,12 +27,8 @@ constexpr std::size_t kMostCached = 10'000;
 constexpr std::size_t kMostNameClients = 256;
 constexpr std::int64_t kNameClientMs = 10'000;
 constexpr std::int64_t kRestMs = 100;
-
-std::int64_t now_ns() {
-    timespec now{};
-    ::clock_gettime(CLOCK_MONOTONIC, &now);
-    return static_cast<std::int64_t>(now.tv_sec) * 1'000'000'000 + now.tv_nsec;
-}
+constexpr std::int64_t kAgentWindowNs = 3'600'000'000'000;
+constexpr const char* kUsedUp = "the budget of bytes is used up";
 
 void put_verdict(Json& event, const policy::NetVerdict& verdict) {
     event["allowed"] = verdict.allowed;
@@ -57,20 +52,26 @@ struct Gateway::World {
     AccessRules rules;
     NameTable names;
     std::vector<sys::UniqueFd> sockets;
-    std::uint64_t budget = 0;
+    Meter meter;
     bool budget_told = false;
     std::uint64_t next_connection = 0;
     std::unordered_map<std::uint64_t, std::unique_ptr<Connection>> connections;
     std::size_t waiting = 0;  // for their name to be resolved
     std::unordered_map<int, NameClient> name_clients;
 
-    World(std::string name, AccessRules with, const IpNetwork& network, std::vector<sys::UniqueFd> served)
+    World(EventLoop& loop, std::string name, AccessRules with, const IpNetwork& network,
+          std::vector<sys::UniqueFd> served)
         : id(std::move(name)),
           rules(std::move(with)),
           names(network),
           sockets(std::move(served)),
-          budget(rules.total_bytes()) {}
-    std::uint64_t* budget_left() { return rules.total_bytes() == 0 ? nullptr : &budget; }
+          meter(loop) {
+        apply_limits();
+    }
+    void apply_limits() {
+        meter.limit_total(rules.total_bytes());
+        meter.limit_rate(rules.bytes_per_sec());
+    }
 };
 
 Gateway::Gateway(EventLoop loop, sys::UniqueFd control, const IpNetwork& named_network)
@@ -113,7 +114,17 @@ Result<> Gateway::take_order(std::string_view text, std::vector<sys::UniqueFd> f
     reader.string("type", type);
     reader.string("world", id);
     reader.integer("number", number);
+    std::string agent;
+    std::uint64_t agent_bytes = 0;
+    const bool agent_limited = reader.find("agent_bytes") != nullptr;
+    reader.string("agent", agent);
+    reader.integer("agent_bytes", agent_bytes);
     SUB_TRY(reader.finish());
+    if (type == "command") {
+        if (const auto known = worlds_.find(id); known != worlds_.end())
+            begin_command(*known->second, agent, agent_limited ? std::optional(agent_bytes) : std::nullopt);
+        return {};
+    }
     if (type == "close") {
         close_world(id);
         return {};
@@ -138,7 +149,7 @@ Result<> Gateway::take_order(std::string_view text, std::vector<sys::UniqueFd> f
 }
 
 Result<> Gateway::open_world(const std::string& id, AccessRules rules, std::vector<sys::UniqueFd> sockets) {
-    auto world = std::make_shared<World>(id, std::move(rules), named_network_, std::move(sockets));
+    auto world = std::make_shared<World>(loop_, id, std::move(rules), named_network_, std::move(sockets));
     World* served = world.get();
     SUB_TRY(
         loop_.watch(served->sockets[0].get(), EPOLLIN, [this, served](std::uint32_t) { accept(*served); }));
@@ -163,9 +174,11 @@ void Gateway::close_world(const std::string& id) {
 
 void Gateway::apply_rules(World& world, AccessRules rules) {
     world.rules = std::move(rules);
+    world.apply_limits();
     std::vector<std::uint64_t> ended;
     for (const auto& [number, connection] : world.connections)
-        if (!world.rules.decide(connection->target().host, connection->target().port).allowed)
+        if (!connection->ended() &&
+            !world.rules.decide(connection->target().host, connection->target().port).allowed)
             ended.push_back(number);
     for (const std::uint64_t number : ended) world.connections.at(number)->refuse("the policy has changed");
 }
@@ -222,13 +235,44 @@ void Gateway::report(World& world, const ConnectionReport& report) {
     put_bytes(event, "host", report.host);
     put_verdict(event, report.verdict);
     say(std::move(event));
-    if (world.rules.total_bytes() != 0 && world.budget == 0 && !world.budget_told) {
-        world.budget_told = true;
-        say({{"type", "rate_limit"},
-             {"world", world.id},
-             {"limit", "egress_total_bytes"},
-             {"bytes", world.rules.total_bytes()}});
-    }
+    tell_exhausted(world);
+}
+
+void Gateway::begin_command(World& world, const std::string& agent,
+                            std::optional<std::uint64_t> agent_bytes) {
+    const std::uint64_t bytes = world.rules.command_bytes();
+    world.meter.begin_command(bytes == 0 ? std::nullopt : std::optional(bytes), account_of(agent),
+                              agent_bytes);
+    world.budget_told = false;
+}
+
+std::shared_ptr<ByteAccount> Gateway::account_of(const std::string& agent) {
+    const std::int64_t now = EventLoop::now_ns();
+    std::erase_if(agents_, [&](const auto& known) {
+        return known.second.since_ns + kAgentWindowNs <= now && known.second.bytes.use_count() == 1;
+    });
+    AgentAccount& account = agents_[agent];
+    if (!account.bytes || account.since_ns + kAgentWindowNs <= now)
+        account = {std::make_shared<ByteAccount>(), now};
+    return account.bytes;
+}
+
+// Once for each command, and then nothing of the world's goes on.
+void Gateway::tell_exhausted(World& world) {
+    const auto limit = world.meter.exhausted();
+    if (!limit || world.budget_told) return;
+    world.budget_told = true;
+    say({{"type", "rate_limit"}, {"world", world.id}, {"limit", limit->name}, {"bytes", limit->bytes}});
+    loop_.after_ms(0, [this, weak = std::weak_ptr(worlds_.at(world.id))] {
+        if (const auto still = weak.lock()) end_all(*still, kUsedUp);
+    });
+}
+
+void Gateway::end_all(World& world, const std::string& why) {
+    std::vector<std::uint64_t> numbers;
+    for (const auto& [number, connection] : world.connections)
+        if (!connection->ended()) numbers.push_back(number);
+    for (const std::uint64_t number : numbers) world.connections.at(number)->refuse(why);
 }
 
 void Gateway::connect(World& world, sys::UniqueFd client, const sys::Endpoint& to) {
@@ -242,8 +286,8 @@ void Gateway::connect(World& world, sys::UniqueFd client, const sys::Endpoint& t
         refused.verdict.reason = "too many connections at a time";
         return refuse(refused.verdict);
     }
-    if (world.rules.total_bytes() != 0 && world.budget == 0) {
-        refused.verdict.reason = "the budget of bytes is used up";
+    if (world.meter.exhausted()) {
+        refused.verdict.reason = kUsedUp;
         return refuse(refused.verdict);
     }
     if (!world.names.contains(to.address)) {
@@ -302,7 +346,7 @@ void Gateway::begin(World& world, sys::UniqueFd client, Connection::Target targe
             if (const auto still = weak.lock()) still->connections.erase(number);
         });
     };
-    auto made = std::make_unique<Connection>(loop_, std::move(client), std::move(target), world.budget_left(),
+    auto made = std::make_unique<Connection>(loop_, std::move(client), std::move(target), world.meter,
                                              std::move(closed));
     Connection& connection = *made;
     world.connections.emplace(number, std::move(made));
@@ -311,7 +355,8 @@ void Gateway::begin(World& world, sys::UniqueFd client, Connection::Target targe
 
 void Gateway::resolve(const std::string& name, const Resolver::Done& done) {
     const auto cached = cache_.find(name);
-    if (cached != cache_.end() && cached->second.until_ns > now_ns()) return done(cached->second.resolved);
+    if (cached != cache_.end() && cached->second.until_ns > EventLoop::now_ns())
+        return done(cached->second.resolved);
     std::vector<Resolver::Done>& waiting = asked_[name];
     waiting.push_back(done);
     if (waiting.size() > 1) return;
@@ -319,7 +364,7 @@ void Gateway::resolve(const std::string& name, const Resolver::Done& done) {
         if (resolved) {
             if (cache_.size() >= kMostCached) cache_.clear();
             const std::uint32_t secs = std::clamp(resolved->ttl_secs, kShortestCacheSecs, kLongestCacheSecs);
-            cache_[name] = {*resolved, now_ns() + std::int64_t{secs} * 1'000'000'000};
+            cache_[name] = {*resolved, EventLoop::now_ns() + std::int64_t{secs} * 1'000'000'000};
         }
         const auto node = asked_.extract(name);
         if (node.empty()) return;

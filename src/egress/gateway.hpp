@@ -2,6 +2,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "egress/connection.hpp"
 #include "egress/dns_message.hpp"
 #include "egress/event_loop.hpp"
+#include "egress/meter.hpp"
 #include "egress/name_table.hpp"
 #include "egress/resolver.hpp"
 #include "sys/unique_fd.hpp"
@@ -21,7 +23,9 @@ namespace substrate::egress {
 // its rules allow. Says everything it decides over its control socket (SOCK_SEQPACKET, JSON):
 //   to it      {"type": "open", "world"} with rules (a memory file) and the world's sockets; {"type":
 //   "rules", "world"}
-//              with rules: connections that they no longer allow end; {"type": "close", "world"}
+//              with rules: connections that they no longer allow end; {"type": "close", "world"};
+//              {"type": "command", "world", "agent"?, "agent_bytes"?}: a command begins, and what its agent
+//              may move within an hour of the agent's first
 //   from it    {"type": "net_connect", …}, {"type": "dns_query", …}, {"type": "rate_limit", …}, each with
 //   "world"
 class Gateway {
@@ -53,7 +57,11 @@ class Gateway {
     void connect_named(World& world, sys::UniqueFd client, const policy::DomainName& name,
                        std::uint16_t port);
     void begin(World& world, sys::UniqueFd client, Connection::Target target);
+    void begin_command(World& world, const std::string& agent, std::optional<std::uint64_t> agent_bytes);
+    std::shared_ptr<ByteAccount> account_of(const std::string& agent);
     void report(World& world, const ConnectionReport& report);
+    void tell_exhausted(World& world);
+    void end_all(World& world, const std::string& why);
 
     void answer_datagram(World& world);
     void accept_name_client(World& world);
@@ -74,6 +82,11 @@ class Gateway {
     };
     std::unordered_map<std::string, Cached> cache_;
     std::unordered_map<std::string, std::vector<Resolver::Done>> asked_;
+    struct AgentAccount {
+        std::shared_ptr<ByteAccount> bytes;
+        std::int64_t since_ns = 0;
+    };
+    std::map<std::string, AgentAccount> agents_;
     std::map<std::string, std::shared_ptr<World>> worlds_;
     std::vector<std::string> unsent_;
     std::uint64_t lost_ = 0;

@@ -70,6 +70,8 @@ struct ExecRequest {
     std::string session_id;       // empty: the project's own
     std::string parent_span;
     std::string agent_id = "human";
+    // What all commands of this agent id may move over the network within an hour. Not for control.sock.
+    std::optional<std::uint64_t> agent_egress_bytes;
     std::int64_t as_of_ns = 0;  // show the project as it was then; 0: as it is
     // A terminal of the world's own instead of the caller's descriptors.
     std::optional<TerminalSize> terminal;

@@ -38,6 +38,7 @@ struct NetRules {
     std::uint32_t dns_refresh_secs = 300;
     std::uint64_t egress_bytes_per_sec = 0;  // 0: no limit
     std::uint64_t egress_total_bytes = 0;    // 0: no limit
+    std::uint64_t egress_command_bytes = 0;  // 0: no limit
     bool operator==(const NetRules&) const = default;
 };
 

@@ -9,14 +9,13 @@
 namespace substrate::policy {
 namespace {
 
-constexpr std::string_view kPreset = "preset:";
-
 // Asked for instead of a port: any entry fits, or only one for all ports.
 constexpr std::uint32_t kSomePort = 1u << 16, kAllPorts = kSomePort + 1;
 
 struct Entry {
     std::string rule;
     std::string pattern;
+    std::string source;
     std::uint16_t port = 0;  // 0: every
     bool fits(std::uint32_t asked) const { return port == 0 || asked == kSomePort || port == asked; }
 };
@@ -111,8 +110,12 @@ struct NetAccess::Rules {
     std::vector<std::string> problems;
 
     NetVerdict verdict(bool yes, const Entry* entry, std::string reason) const {
-        return {yes, entry != nullptr ? entry->rule : std::string(),
-                entry != nullptr ? entry->pattern : std::string(), policy_id, std::move(reason)};
+        return {yes,
+                entry != nullptr ? entry->rule : std::string(),
+                entry != nullptr ? entry->pattern : std::string(),
+                policy_id,
+                std::move(reason),
+                entry != nullptr ? entry->source : std::string()};
     }
     NetVerdict nothing_matches() const {
         if (!has_allowed) return verdict(false, nullptr, "the policy opens no host (net.allowed is absent)");
@@ -143,7 +146,7 @@ NetAccess::NetAccess(const Policy& policy, const PresetHosts& presets) : rules_(
     if (rules.has_allowed) {
         for (std::size_t i = 0; i < policy.net.allowed->size(); ++i) {
             const std::string& text = (*policy.net.allowed)[i];
-            const Entry entry{"net.allowed[" + std::to_string(i) + "]", text};
+            Entry entry{"net.allowed[" + std::to_string(i) + "]", text, {}};
             if (!text.starts_with(kPreset)) {
                 add(rules.allowed, entry, text);
                 continue;
@@ -153,11 +156,14 @@ NetAccess::NetAccess(const Policy& policy, const PresetHosts& presets) : rules_(
                 rules.problems.push_back(entry.rule + " \"" + printable(text) +
                                          "\": no preset of this name is known");
             else
-                for (const std::string& host : preset->second) add(rules.allowed, entry, host);
+                for (const PresetHost& host : preset->second) {
+                    entry.source = host.source;
+                    add(rules.allowed, entry, host.entry);
+                }
         }
     }
     for (std::size_t i = 0; i < policy.net.denied.size(); ++i)
-        if (!add(rules.denied, {"net.denied[" + std::to_string(i) + "]", policy.net.denied[i]},
+        if (!add(rules.denied, {"net.denied[" + std::to_string(i) + "]", policy.net.denied[i], {}},
                  policy.net.denied[i]))
             rules.denied_unreadable = true;
     for (const auto& [network, entry] : rules.allowed.networks) rules.networks.push_back(network);

@@ -20,12 +20,19 @@ struct NetVerdict {
     std::string pattern;  // as written
     std::string policy_id;
     std::string reason;  // one clause; empty for what is allowed
+    std::string source;  // of a preset: the file of settings that names the host
     bool operator==(const NetVerdict&) const = default;
 };
 
+inline constexpr std::string_view kPreset = "preset:";
 // The hosts that `preset:NAME` stands for, as entries of `net.allowed`: read from the settings of
 // the tool on this machine by who calls.
-using PresetHosts = std::map<std::string, std::vector<std::string>>;
+struct PresetHost {
+    std::string entry;   // "HOST:PORT"
+    std::string source;  // the file that names it
+    bool operator==(const PresetHost&) const = default;
+};
+using PresetHosts = std::map<std::string, std::vector<PresetHost>>;
 
 // What one policy's `net` lets a world reach. An entry is "*", a name, "*.NAME" for the names below
 // it (not itself), an address or a network in CIDR notation, each with ":PORT" behind it or for every port

@@ -98,8 +98,10 @@ TEST(NetAccess, ANameMayLeadToANetworkThatIsAllowed) {
 
 TEST(NetAccess, PresetsAreWhatTheToolsSay) {
     const NetAccess some =
-        access(Texts{"preset:npm", "preset:none"}, {}, {{"npm", {"registry.test", "cache.test:8080"}}});
+        access(Texts{"preset:npm", "preset:go", "preset:none"}, {},
+               {{"npm", {{"registry.test", "/a"}, {"cache.test:8080", "/b"}}}, {"go", {}}});
     EXPECT_EQ(ask(some, "registry.test").pattern, "preset:npm");
+    EXPECT_EQ(ask(some, "registry.test").source, "/a");
     EXPECT_TRUE(ask(some, "cache.test", 8080).allowed);
     EXPECT_FALSE(ask(some, "cache.test", 80).allowed);
     ASSERT_EQ(some.problems().size(), 1U);

@@ -46,7 +46,12 @@ int explain_command(const Console& console, const ExecRequest& asked) {
     if (!facts) return console.fail_with(facts.error());
     const supervisor::Machine machine{
         .env = console.env, .facts = *facts, .init_program = {}, .cgroups = {}, .capture_roots = roots};
-    auto net = judgement.policies ? supervisor::network_order(*judgement.policies) : nullptr;
+    std::shared_ptr<const supervisor::NetworkOrder> net;
+    if (judgement.policies) {
+        const auto reach = broker::command_reach(*judgement.policies, path, places.home);
+        const auto tools = broker::ToolHosts(places).read(reach);
+        net = supervisor::network_order(*judgement.policies, tools->hosts);
+    }
     auto plan = supervisor::plan_project_world(machine, path, scratch,
                                                supervisor::wanted_for(request, std::move(net)));
     if (!plan) return console.fail_with(plan.error());

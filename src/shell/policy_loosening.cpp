@@ -119,6 +119,7 @@ class Comparison {
         flag("net.dns.pinned", before.dns_pinned, after.dns_pinned, false);
         limit("net.egress_budget.bytes_per_sec", before.egress_bytes_per_sec, after.egress_bytes_per_sec);
         limit("net.egress_budget.total_bytes", before.egress_total_bytes, after.egress_total_bytes);
+        limit("net.egress_budget.max_egress_bytes", before.egress_command_bytes, after.egress_command_bytes);
     }
     void world() {
         const WorldRules &before = before_.world, &after = after_.world;

@@ -103,6 +103,7 @@ std::vector<PolicyValue> policy_values(const Policy& policy) {
         {"/net/dns/refresh_secs", policy.net.dns_refresh_secs},
         {"/net/egress_budget/bytes_per_sec", size_value(policy.net.egress_bytes_per_sec)},
         {"/net/egress_budget/total_bytes", size_value(policy.net.egress_total_bytes)},
+        {"/net/egress_budget/max_egress_bytes", size_value(policy.net.egress_command_bytes)},
         {"/commands/allowed", list_value(policy.commands.allowed)},
         {"/commands/denied", list_value(policy.commands.denied)},
         {"/commands/isolated", list_value(policy.commands.isolated)},

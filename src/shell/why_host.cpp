@@ -11,7 +11,8 @@
 namespace substrate::shell {
 namespace {
 
-policy::NetVerdict verdict_of(const broker::PolicySet& policies, const policy::HostPort& to) {
+policy::NetVerdict verdict_of(const broker::PolicySet& policies, const policy::PresetHosts& presets,
+                              const policy::HostPort& to) {
     if (!policies.isolate_network())
         return {.allowed = true,
                 .rule = "world.isolate_network",
@@ -20,7 +21,7 @@ policy::NetVerdict verdict_of(const broker::PolicySet& policies, const policy::H
                 .reason = "worlds share the host's network"};
     // As the gateway reads them.
     const auto rules =
-        egress::AccessRules::read(egress::AccessRules::write(supervisor::network_layers(policies), {}));
+        egress::AccessRules::read(egress::AccessRules::write(supervisor::network_layers(policies), presets));
     if (!rules) return {.reason = rules.error().message()};
     return rules->decide(to.host, to.port);
 }
@@ -37,7 +38,9 @@ int why_host(const Console& console, const WhyHostOptions& options) {
     if (!in_force.set)
         return console.fail_with(Error(Errc::denied, "no policy can be read, so nothing is reached")
                                      .hint("substrate policy validate"));
-    const policy::NetVerdict verdict = verdict_of(*in_force.set, *to);
+    broker::ToolHosts tools(ground->places);
+    const auto read = tools.read(broker::command_reach(*in_force.set, ground->project, ground->places.home));
+    const policy::NetVerdict verdict = verdict_of(*in_force.set, read->hosts, *to);
     const std::string host = policy::to_text(to->host);
     const int exit = verdict.allowed ? 0 : to_int(ExitCode::denied);
     if (options.json) {
@@ -48,6 +51,7 @@ int why_host(const Console& console, const WhyHostOptions& options) {
         put_bytes(json, "rule", verdict.rule);
         put_bytes(json, "pattern", verdict.pattern);
         put_bytes(json, "reason", verdict.reason);
+        put_bytes(json, "source", verdict.source);
         console.out(dump_json_pretty(json) + "\n");
         return exit;
     }
@@ -61,10 +65,13 @@ int why_host(const Console& console, const WhyHostOptions& options) {
     line("because", printable(verdict.reason));
     if (!verdict.rule.empty())
         line("rule", fmt::format("{} \"{}\"", verdict.rule, printable(verdict.pattern)));
+    if (!verdict.source.empty()) line("named by", printable(verdict.source));
     line("policy", verdict.policy_id);
     if (verdict.allowed && std::holds_alternative<policy::DomainName>(to->host) &&
         in_force.set->isolate_network())
         line("still", "where the name leads is judged when it is connected to");
+    if (!verdict.allowed && broker::ToolHosts::wanted(*in_force.set))
+        for (const std::string& ignored : read->ignored) line("settings", ignored);
     console.out(text);
     return exit;
 }

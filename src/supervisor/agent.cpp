@@ -55,9 +55,10 @@ Result<std::unique_ptr<Agent>> Agent::start(const Env& env, const Home& home, co
 
     std::unique_ptr<Agent> agent(new Agent(std::move(machine), std::move(trace), home, options));
     agent->lock_ = std::move(lock);
-    agent->machine_.network = std::make_shared<Network>(env, agent->trace_, options.gateway_program);
-    agent->broker_ = std::make_unique<broker::Broker>(
-        env, broker::places_of(home.path, agent->machine_.facts.home, agent->machine_.facts.uid));
+    const broker::Places places =
+        broker::places_of(home.path, agent->machine_.facts.home, agent->machine_.facts.uid);
+    agent->machine_.network = std::make_shared<Network>(env, agent->trace_, options.gateway_program, places);
+    agent->broker_ = std::make_unique<broker::Broker>(env, places);
     agent->unwatch_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (!agent->unwatch_) return fail(Error::last_os("eventfd"));
     agent->wake_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));

@@ -161,7 +161,7 @@ Result<> Execution::run(const std::string& span_id, const int (&stdio)[3]) {
 std::shared_ptr<const NetworkOrder> Execution::network_order() const {
     if (request_.host_network || passage_.preview || !machine_.network || !passage_.judgement.policies)
         return nullptr;
-    return machine_.network->order_for(*passage_.judgement.policies);
+    return machine_.network->order_for(*passage_.judgement.policies, project_.path());
 }
 
 Project::Wanted Execution::wanted() const { return wanted_for(request_, network_order()); }
@@ -282,7 +282,11 @@ Result<> Execution::start(const int (&stdio)[3]) {
     SUB_TRY(mark_capture());
     const std::string& session = request_.session_id;
     SUB_TRY(prepare_network(machine_, session_world(), network_order(),
-                            {session.empty() ? project_.session_id() : session, span().span_id}, result_));
+                            {.session = session.empty() ? project_.session_id() : session,
+                             .span = span().span_id,
+                             .agent = request_.agent_id,
+                             .agent_bytes = request_.agent_egress_bytes},
+                            result_));
     if (shell_ != nullptr) {
         order_.program = request_.shell;
         order_.argv = {"bash", "-c", request_.cmd};  // in the shell that is there

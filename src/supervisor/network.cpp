@@ -42,10 +42,11 @@ std::vector<Policy> network_layers(const broker::PolicySet& policies) {
     return layers;
 }
 
-std::shared_ptr<const NetworkOrder> network_order(const broker::PolicySet& policies) {
+std::shared_ptr<const NetworkOrder> network_order(const broker::PolicySet& policies,
+                                                  const policy::PresetHosts& presets) {
     if (!policies.isolate_network()) return nullptr;
     auto order = std::make_shared<NetworkOrder>();
-    order->rules = egress::AccessRules::write(network_layers(policies), {});
+    order->rules = egress::AccessRules::write(network_layers(policies), presets);
     const auto rules = egress::AccessRules::read(order->rules);
     if (!rules || rules->closed()) return nullptr;
     order->networks = rules->networks();
@@ -53,8 +54,13 @@ std::shared_ptr<const NetworkOrder> network_order(const broker::PolicySet& polic
     return order;
 }
 
-Network::Network(const Env& env, trace::TraceWriter& trace, std::string gateway_program)
-    : env_(env), trace_(trace), program_(std::move(gateway_program)) {}
+Network::Network(const Env& env, trace::TraceWriter& trace, std::string gateway_program,
+                 broker::Places places)
+    : env_(env),
+      trace_(trace),
+      program_(std::move(gateway_program)),
+      account_home_(places.home),
+      tool_hosts_(std::move(places)) {}
 
 Network::~Network() {
     // The gateway ends at the end of its socket, and the listener with it.
@@ -63,12 +69,20 @@ Network::~Network() {
     if (child_.pidfd) (void)process::wait_for(child_);
 }
 
-std::shared_ptr<const NetworkOrder> Network::order_for(const broker::PolicySet& policies) {
+std::shared_ptr<const NetworkOrder> Network::order_for(const broker::PolicySet& policies,
+                                                       const std::string& project) {
+    policy::PresetHosts presets;
+    std::string key = policies.hash();
+    if (policies.isolate_network() && broker::ToolHosts::wanted(policies)) {
+        const auto read = tool_hosts_.read(broker::command_reach(policies, project, account_home_));
+        presets = read->hosts;
+        key += read->fingerprint;
+    }
     const std::scoped_lock lock(mutex_);
-    const auto known = orders_.find(policies.hash());
+    const auto known = orders_.find(key);
     if (known != orders_.end()) return known->second;
     if (orders_.size() >= kMostOrders) orders_.clear();
-    return orders_[policies.hash()] = network_order(policies);
+    return orders_[key] = network_order(policies, presets);
 }
 
 Result<> Network::start(std::unique_lock<std::mutex>& lock) {
@@ -130,6 +144,8 @@ Result<std::unique_ptr<Network::Served>> Network::serve(std::shared_ptr<Network>
         SUB_TRY(network->start(lock));
         const Json message{{"type", "open"}, {"world", world}};
         SUB_TRY(network->send(dump_json(message), &order->rules, sockets));
+        if (const auto known = network->attributions_.find(world); known != network->attributions_.end())
+            network->tell_command(world, known->second.command);
         generation = network->generation_;
     }
     return std::make_unique<Served>(std::move(network), world, generation, std::move(order));
@@ -165,9 +181,17 @@ Result<> Network::Served::change(std::shared_ptr<const NetworkOrder> order) {
     return {};
 }
 
-void Network::attribute(const std::string& world, const std::string& session, const std::string& span) {
+void Network::attribute(const std::string& world, Command command) {
     const std::scoped_lock lock(mutex_);
-    attributions_[world] = {session, span, {}};
+    if (running_) tell_command(world, command);
+    attributions_[world] = {std::move(command), {}};
+}
+
+// A gateway that cannot be told is gone, and nothing passes.
+void Network::tell_command(const std::string& world, const Command& command) {
+    Json message{{"type", "command"}, {"world", world}, {"agent", command.agent}};
+    if (command.agent_bytes) message["agent_bytes"] = *command.agent_bytes;
+    (void)send(dump_json(message), nullptr, {});
 }
 
 Network::Used Network::take_used(const std::string& world) {
@@ -214,8 +238,8 @@ void Network::take_event(std::string_view text) {
         }
         const auto found = attributions_.find(world);
         if (found != attributions_.end()) {
-            event.session_id = found->second.session;
-            event.span_id = found->second.span;
+            event.session_id = found->second.command.session;
+            event.span_id = found->second.command.span;
             note(found->second, fields);
         }
     }
@@ -231,6 +255,7 @@ void Network::take_event(std::string_view text) {
 void Network::note(Attribution& attribution, const Json& event) const {
     std::string type, host, name, reason, error, rule;
     std::uint16_t port = 0;
+    std::uint64_t sent = 0, received = 0;
     bool allowed = true;
     ObjectReader reader(event);
     reader.string("type", type);
@@ -239,6 +264,8 @@ void Network::note(Attribution& attribution, const Json& event) const {
     reader.bytes("reason", reason);
     reader.string("error", error);
     reader.integer("port", port);
+    reader.integer("bytes_sent", sent);
+    reader.integer("bytes_received", received);
     reader.boolean("allowed", allowed);
     if (type == event_type::kRateLimit) {
         attribution.used.budget_exhausted = true;
@@ -246,10 +273,10 @@ void Network::note(Attribution& attribution, const Json& event) const {
         return;
     }
     const std::string where = type == event_type::kNetConnect ? host + ":" + std::to_string(port) : name;
-    if (allowed) {
-        if (type == event_type::kNetConnect) add_once(attribution.used.hosts, where, kMostHosts);
-        return;
-    }
+    // Also of one that was ended later: something has passed.
+    if (type == event_type::kNetConnect && (allowed || sent + received > 0))
+        add_once(attribution.used.hosts, where, kMostHosts);
+    if (allowed) return;
     add_once(attribution.used.notices, "network: " + printable(where) + " refused: " + printable(reason),
              kMostNotices);
 }

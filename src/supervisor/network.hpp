@@ -12,6 +12,7 @@
 #include "base/env.hpp"
 #include "base/ip_address.hpp"
 #include "broker/policy_set.hpp"
+#include "broker/tool_hosts.hpp"
 #include "process/spawn.hpp"
 #include "sys/unique_fd.hpp"
 #include "trace/writer.hpp"
@@ -30,19 +31,21 @@ struct NetworkOrder {
 std::vector<Policy> network_layers(const broker::PolicySet& policies);
 
 // Null: nothing can be reached by them, and a loopback of its own is all a world needs.
-std::shared_ptr<const NetworkOrder> network_order(const broker::PolicySet& policies);
+std::shared_ptr<const NetworkOrder> network_order(const broker::PolicySet& policies,
+                                                  const policy::PresetHosts& presets);
 
 // The gateway of one agent (egress::Gateway): a process that is started with the first world that needs it.
 // Thread-safe. Every decision of the gateway becomes a record of the trace.
 class Network {
   public:
-    Network(const Env& env, trace::TraceWriter& trace, std::string gateway_program);
+    Network(const Env& env, trace::TraceWriter& trace, std::string gateway_program, broker::Places places);
     ~Network();
     Network(const Network&) = delete;
     Network& operator=(const Network&) = delete;
 
-    // The order for these policies; computed once for each content.
-    std::shared_ptr<const NetworkOrder> order_for(const broker::PolicySet& policies);
+    // The order for these policies in this project; computed once for each content.
+    std::shared_ptr<const NetworkOrder> order_for(const broker::PolicySet& policies,
+                                                  const std::string& project);
 
     // A world that the gateway serves; no longer, once this is gone.
     class Served {
@@ -71,8 +74,12 @@ class Network {
                                                  std::shared_ptr<const NetworkOrder> order,
                                                  const std::vector<sys::UniqueFd>& sockets);
 
+    struct Command {
+        std::string session, span, agent;
+        std::optional<std::uint64_t> agent_bytes;  // what `agent` may move within an hour, all its commands
+    };
     // What happens in the world from now on belongs to this command.
-    void attribute(const std::string& world, const std::string& session, const std::string& span);
+    void attribute(const std::string& world, Command command);
     struct Used {
         std::vector<std::string> hosts;    // "packages.example:443", each once
         std::vector<std::string> notices;  // refusals, one line each, each once; a few of many
@@ -84,9 +91,10 @@ class Network {
 
   private:
     struct Attribution {
-        std::string session, span;
+        Command command;
         Used used;
     };
+    void tell_command(const std::string& world, const Command& command);
     Result<> start(std::unique_lock<std::mutex>& lock);
     Result<> send(const std::string& message, const std::string* rules,
                   const std::vector<sys::UniqueFd>& sockets);
@@ -97,6 +105,8 @@ class Network {
     const Env& env_;
     trace::TraceWriter& trace_;
     std::string program_;
+    std::string account_home_;
+    broker::ToolHosts tool_hosts_;
     mutable std::mutex mutex_;
     std::condition_variable synced_;
     process::Child child_;
@@ -106,7 +116,7 @@ class Network {
     std::uint64_t generation_ = 0;
     std::uint64_t asked_ = 0, answered_ = 0;  // syncs
     std::map<std::string, Attribution> attributions_;
-    std::map<std::string, std::shared_ptr<const NetworkOrder>> orders_;  // by the policies' hash
+    std::map<std::string, std::shared_ptr<const NetworkOrder>> orders_;  // by the policies' hash and presets
 };
 
 }  // namespace substrate::supervisor

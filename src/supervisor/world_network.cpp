@@ -6,7 +6,7 @@
 namespace substrate::supervisor {
 
 Result<> prepare_network(const Machine& machine, SessionWorld& world,
-                         std::shared_ptr<const NetworkOrder> order, const CommandIds& command,
+                         std::shared_ptr<const NetworkOrder> order, Network::Command command,
                          ExecResult& result) {
     const bool same = order && world.net ? order->networks == world.net->networks : order == world.net;
     // Only of a session, which keeps its world.
@@ -15,7 +15,7 @@ Result<> prepare_network(const Machine& machine, SessionWorld& world,
             Error(Errc::conflict, "the policy wants another network for this command than this session has")
                 .hint("begin another session"));
     if (!world.net) return {};
-    machine.network->attribute(world.id(), command.session, command.span);
+    machine.network->attribute(world.id(), std::move(command));
     // A shell's world has sent them when the shell began.
     if (!world.served && world.world.has_uplink()) open_uplink(machine, world, result);
     return world.served ? world.served->change(std::move(order)) : Result<>();
@@ -34,6 +34,11 @@ void note_network(const Machine& machine, const SessionWorld& world, ExecResult&
     Network::Used used = machine.network->take_used(world.id());
     for (const std::string& host : used.hosts) result.span.scopes_used.push_back("net:" + host);
     for (std::string& notice : used.notices) result.notices.push_back(std::move(notice));
+    const bool plain = result.span.outcome == Outcome::ok || result.span.outcome == Outcome::failed;
+    if (used.budget_exhausted && plain) {
+        result.span.outcome = Outcome::budget;
+        if (result.span.outcome_reason.empty()) result.span.outcome_reason = "egress";
+    }
 }
 
 }  // namespace substrate::supervisor

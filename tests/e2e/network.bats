@@ -144,7 +144,67 @@ E
     recorded '.event_type=="rate_limit"'
 }
 
+@test "a rate holds back, a budget for each command ends it, and the next command has its own" {
+    policy enforce 'allowed: [pypi.test], egress_budget: {bytes_per_sec: 2Mi, max_egress_bytes: 3Mi}'
+    in_internet <<'E'
+substrate -c 'curl -sS http://pypi.test/big | wc -c' >"$N/out" 2>"$N/err" || :
+read -r size <"$N/out"
+((size > 2097152 && size <= 3145728)) || { cat "$N/out" "$N/err"; exit 1; }
+grep -q 'the budget of bytes is used up' "$N/err"
+[[ $(substrate trace --last --json | jq -r .outcome) == budget ]]
+[[ $(substrate -c 'curl -sS http://pypi.test/x') == '44.128.0.10 pypi.test /x' ]]
+[[ $(substrate trace --last --json | jq -r .outcome) == ok ]]
+E
+    recorded '.event_type=="rate_limit" and .limit=="max_egress_bytes" and .bytes==3145728'
+}
+
+@test "fifty connections at a time move no more than the budget" {
+    policy enforce 'allowed: [pypi.test], egress_budget: {total_bytes: 4Mi}'
+    cat >race.py <<'E'
+import socket, threading
+got = []
+def fetch():
+    size = 0
+    try:
+        s = socket.create_connection(("pypi.test", 80))
+        s.sendall(b"GET /big HTTP/1.1\r\nHost: pypi.test\r\n\r\n")
+        while data := s.recv(1 << 16):
+            size += len(data)
+    except OSError:
+        pass
+    got.append(size)
+threads = [threading.Thread(target=fetch) for _ in range(50)]
+for t in threads: t.start()
+for t in threads: t.join()
+print(len(got), sum(got))
+E
+    in_internet <<'E'
+read -r count size < <(substrate -c 'python3 race.py' 2>/dev/null)
+((count == 50 && size > 1048576 && size <= 4194304)) || { echo "$count $size"; exit 1; }
+[[ $(jq -s '[.[] | select(.event_type=="rate_limit")] | length' "$SUBSTRATE_HOME/trace.jsonl") == 1 ]]
+[[ $(jq -s '[.[] | select(.event_type=="net_connect") | .bytes_sent + .bytes_received] | add <= 4194304' "$SUBSTRATE_HOME/trace.jsonl") == true ]]
+E
+}
+
+@test "what an agent's commands move together ends at its budget, whatever world they are in" {
+    policy enforce 'allowed: [pypi.test]'
+    in_internet <<'E'
+substrate -c true
+ask() { curl -sS --max-time 60 --unix-socket "$SUBSTRATE_HOME/sock/agent.sock" -H 'Content-Type: application/json' -d "{\"agent_id\": \"$1\", \"cwd\": \"$PWD\", \"cmd\": \"$2\", \"isolate\": $3, \"budget\": {\"max_egress_bytes\": 1000000}}" http://localhost/v1/execute; }
+first=$(ask one 'curl -sS http://pypi.test/big | wc -c' false)
+size=$(jq -r .stdout_b64 <<<"$first" | base64 -d)
+((size > 100000 && size <= 1000000)) || { echo "$first"; exit 1; }
+[[ $(substrate trace --last --json | jq -r .outcome) == budget ]]
+# In a world of its own: the account is the agent's.
+second=$(ask one 'curl -sS http://pypi.test/' true)
+[[ $(jq -r .exit <<<"$second") != 0 ]] || { echo "$second"; exit 1; }
+[[ $(ask two 'curl -sS http://pypi.test/' false | jq -r .exit) == 0 ]]
+E
+    recorded '.event_type=="rate_limit" and .limit=="agent_max_egress_bytes" and .bytes==1000000'
+}
+
 @test "a network that nobody opened stays closed" {
+    policy observe 'allowed: []'
     in_internet <<'E'
 substrate -c 'exec 3<>/dev/tcp/44.128.0.10/80' 2>&1 | grep -q 'Network is unreachable'
 [[ -z $(gateway) ]]
@@ -164,6 +224,35 @@ E
     run -2 substrate why host 127.1:80
     grep -q 'names no host' <<<"$output"
     run -2 substrate why host pypi.test
+}
+
+@test "a preset opens what the account's own settings name, and never what a project's do" {
+    policy enforce 'allowed: ["preset:npm"]'
+    printf 'registry=https://registry.test/\n//registry.test/:_authToken=secret\n' >"$HOME/.npmrc"
+    printf 'registry=https://evil.test/\n' >.npmrc
+    in_internet <<'E'
+[[ $(substrate -c 'curl -sS --cacert ca.pem https://registry.test/x') == '44.128.0.10 registry.test /x' ]]
+! substrate -c 'curl -sS http://registry.test/x' 2>/dev/null
+! substrate -c 'curl -sSk https://evil.test/x' 2>/dev/null
+substrate -c 'echo registry=https://evil.test/ >"$HOME/.npmrc"' 2>/dev/null || :
+! substrate -c 'curl -sSk https://evil.test/x' 2>/dev/null
+# Another registry holds for the next command.
+printf 'registry=https://pypi.test/\n' >"$HOME/.npmrc"
+[[ $(substrate -c 'curl -sS --cacert ca.pem https://pypi.test/x') == '44.128.0.10 pypi.test /x' ]]
+! substrate -c 'curl -sSk https://registry.test/x' 2>/dev/null
+E
+    run -0 substrate why host pypi.test:443
+    grep -Fxq 'rule        net.allowed[0] "preset:npm"' <<<"$output"
+    grep -Fxq "named by    $HOME/.npmrc" <<<"$output"
+    run -126 substrate why host evil.test:443
+    # Where a command or another account can write them, settings open nothing.
+    chmod 0666 "$HOME/.npmrc"
+    run -126 substrate why host pypi.test:443
+    grep -Fq 'can be written by other accounts' <<<"$output"
+    chmod 0600 "$HOME/.npmrc"
+    cd "$HOME"
+    run -126 substrate why host pypi.test:443
+    grep -Fq 'can be written by commands here' <<<"$output"
 }
 
 @test "a command that runs for the preview of a question reaches nothing" {

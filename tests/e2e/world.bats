@@ -94,6 +94,9 @@ in_world() { substrate -c "$1"; }
 }
 
 @test "no network but the loopback" {
+    mkdir -p "$SUBSTRATE_HOME/policies"
+    chmod 0700 "$SUBSTRATE_HOME"
+    printf 'id: default\nmode: observe\n' >"$SUBSTRATE_HOME/policies/default.yaml"
     run -0 substrate -c 'ls /sys/class/net 2>/dev/null; cut -d: -f1 /proc/net/dev | tail -n +3 | tr -d " "'
     equal interfaces lo "$output"
     run -0 substrate -c 'cat /proc/net/route | tail -n +2 | wc -l'
