@@ -4,6 +4,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
+#include "egress/confine.hpp"
 #include "egress/gateway.hpp"
 #include "plan/world_plan.hpp"
 #include "sys/file.hpp"
@@ -38,6 +39,8 @@ int main() {
     }
     auto gateway = egress::Gateway::make(sys::UniqueFd(kControl), *IpNetwork::parse(plan::kNamedNetwork));
     if (!gateway) return fail_with(gateway.error());
+    // It has read how the host resolves names, and needs nothing else of it.
+    if (auto confined = egress::confine_gateway(); !confined) return fail_with(confined.error());
     if (auto ended = (*gateway)->run(); !ended) return fail_with(ended.error());
     return 0;
 }

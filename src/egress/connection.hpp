@@ -45,6 +45,11 @@ class Connection {
 
     void start();
     const Target& target() const { return target_; }
+    // Where it leads, or is about to; nullopt before that.
+    std::optional<IpAddress> address() const {
+        if (next_address_ == 0) return std::nullopt;
+        return target_.addresses[next_address_ - 1];
+    }
     // It has called `closed`, and nothing may be asked of it any more.
     bool ended() const { return ended_; }
     // Ends it with a reset to the world.

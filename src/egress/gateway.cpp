@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -18,6 +19,7 @@ namespace substrate::egress {
 namespace {
 
 constexpr std::size_t kSockets = 3;
+constexpr rlim_t kDescriptorsEach = 6;  // of one connection: two sockets, two pipes
 constexpr std::size_t kMostRules = 16u << 20;
 constexpr std::size_t kMostUnsent = 10'000;
 constexpr std::uint32_t kTtlSecs =
@@ -83,6 +85,10 @@ Result<std::unique_ptr<Gateway>> Gateway::make(sys::UniqueFd control, const IpNe
     SUB_TRY_ASSIGN(EventLoop loop, EventLoop::make());
     std::unique_ptr<Gateway> gateway(new Gateway(std::move(loop), std::move(control), named_network));
     SUB_TRY_ASSIGN(gateway->resolver_, Resolver::make(gateway->loop_));
+    rlimit files{};
+    if (::getrlimit(RLIMIT_NOFILE, &files) == 0)
+        gateway->most_connections_ =
+            std::min<rlim_t>(kMostConnections, std::max<rlim_t>(files.rlim_cur / (2 * kDescriptorsEach), 1));
     Gateway* self = gateway.get();
     SUB_TRY(self->loop_.watch(self->control_.get(), EPOLLIN, [self](std::uint32_t events) {
         if ((events & EPOLLOUT) != 0) self->send_waiting();
@@ -176,10 +182,15 @@ void Gateway::apply_rules(World& world, AccessRules rules) {
     world.rules = std::move(rules);
     world.apply_limits();
     std::vector<std::uint64_t> ended;
+    const auto allows = [&](const Connection& connection) {
+        const Connection::Target& target = connection.target();
+        const auto* name = std::get_if<policy::DomainName>(&target.host);
+        const auto address = connection.address();
+        if (name == nullptr || !address) return world.rules.decide(target.host, target.port).allowed;
+        return world.rules.decide_resolved(*name, *address, target.port).allowed;
+    };
     for (const auto& [number, connection] : world.connections)
-        if (!connection->ended() &&
-            !world.rules.decide(connection->target().host, connection->target().port).allowed)
-            ended.push_back(number);
+        if (!connection->ended() && !allows(*connection)) ended.push_back(number);
     for (const std::uint64_t number : ended) world.connections.at(number)->refuse("the policy has changed");
 }
 
@@ -282,7 +293,7 @@ void Gateway::connect(World& world, sys::UniqueFd client, const sys::Endpoint& t
         refused.verdict = std::move(verdict);
         report(world, refused);
     };
-    if (world.connections.size() + world.waiting >= kMostConnections) {
+    if (world.connections.size() + world.waiting >= most_connections_) {
         refused.verdict.reason = "too many connections at a time";
         return refuse(refused.verdict);
     }

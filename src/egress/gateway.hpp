@@ -38,7 +38,8 @@ class Gateway {
 
     Result<> run();
 
-    static constexpr std::size_t kMostConnections = 8192;  // of one world
+    // Of one world; fewer where there are not twice the descriptors for them: others need some too.
+    static constexpr std::size_t kMostConnections = 8192;
 
   private:
     struct World;
@@ -75,6 +76,7 @@ class Gateway {
     EventLoop loop_;
     sys::UniqueFd control_;
     IpNetwork named_network_;
+    std::size_t most_connections_ = kMostConnections;
     std::unique_ptr<Resolver> resolver_;
     struct Cached {
         Resolved resolved;

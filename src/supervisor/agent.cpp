@@ -223,6 +223,7 @@ void Agent::watch_policies(int stop_fd) {
         if (const auto stopped = sys::wait_readable(stop_fd, kSettleMs); !stopped || *stopped) return;
         broker_->refresh();
         (void)trace_reloads(machine_, trace_, *broker_);
+        machine_.network->revise(*broker_);
     }
 }
 

@@ -285,7 +285,9 @@ Result<> Execution::start(const int (&stdio)[3]) {
                             {.session = session.empty() ? project_.session_id() : session,
                              .span = span().span_id,
                              .agent = request_.agent_id,
-                             .agent_bytes = request_.agent_egress_bytes},
+                             .agent_bytes = request_.agent_egress_bytes,
+                             .directory = request_.governed_by.empty() ? request_.cwd : request_.governed_by,
+                             .project = project_.path()},
                             result_));
     if (shell_ != nullptr) {
         order_.program = request_.shell;

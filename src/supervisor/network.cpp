@@ -71,18 +71,13 @@ Network::~Network() {
 
 std::shared_ptr<const NetworkOrder> Network::order_for(const broker::PolicySet& policies,
                                                        const std::string& project) {
-    policy::PresetHosts presets;
-    std::string key = policies.hash();
-    if (policies.isolate_network() && broker::ToolHosts::wanted(policies)) {
-        const auto read = tool_hosts_.read(broker::command_reach(policies, project, account_home_));
-        presets = read->hosts;
-        key += read->fingerprint;
-    }
+    const broker::ToolHosts::Read presets = presets_for(policies, project);
+    const std::string key = policies.hash() + presets.fingerprint;
     const std::scoped_lock lock(mutex_);
     const auto known = orders_.find(key);
     if (known != orders_.end()) return known->second;
     if (orders_.size() >= kMostOrders) orders_.clear();
-    return orders_[key] = network_order(policies, presets);
+    return orders_[key] = network_order(policies, presets.hosts);
 }
 
 Result<> Network::start(std::unique_lock<std::mutex>& lock) {
@@ -147,20 +142,18 @@ Result<std::unique_ptr<Network::Served>> Network::serve(std::shared_ptr<Network>
         if (const auto known = network->attributions_.find(world); known != network->attributions_.end())
             network->tell_command(world, known->second.command);
         generation = network->generation_;
+        network->sent_[world] = order->rules;
     }
-    return std::make_unique<Served>(std::move(network), world, generation, std::move(order));
+    return std::make_unique<Served>(std::move(network), world, generation);
 }
 
-Network::Served::Served(std::shared_ptr<Network> network, std::string world, std::uint64_t generation,
-                        std::shared_ptr<const NetworkOrder> order)
-    : network_(std::move(network)),
-      world_(std::move(world)),
-      generation_(generation),
-      order_(std::move(order)) {}
+Network::Served::Served(std::shared_ptr<Network> network, std::string world, std::uint64_t generation)
+    : network_(std::move(network)), world_(std::move(world)), generation_(generation) {}
 
 Network::Served::~Served() {
     const std::scoped_lock lock(network_->mutex_);
     network_->attributions_.erase(world_);
+    network_->sent_.erase(world_);
     if (!network_->running_ || network_->generation_ != generation_) return;
     const Json message{{"type", "close"}, {"world", world_}};
     // A gateway that cannot be told is gone, and so is what it served.
@@ -172,13 +165,43 @@ bool Network::Served::alive() const {
     return network_->running_ && network_->generation_ == generation_;
 }
 
-Result<> Network::Served::change(std::shared_ptr<const NetworkOrder> order) {
-    if (*order == *order_) return {};
+Result<> Network::Served::change(const std::shared_ptr<const NetworkOrder>& order) {
     const std::scoped_lock lock(network_->mutex_);
-    const Json message{{"type", "rules"}, {"world", world_}};
-    SUB_TRY(network_->send(dump_json(message), &order->rules, {}));
-    order_ = std::move(order);
+    return network_->send_rules(world_, order->rules);
+}
+
+Result<> Network::send_rules(const std::string& world, const std::string& rules) {
+    if (sent_[world] == rules) return {};
+    const Json message{{"type", "rules"}, {"world", world}};
+    SUB_TRY(send(dump_json(message), &rules, {}));
+    sent_[world] = rules;
     return {};
+}
+
+void Network::revise(broker::Broker& broker) {
+    std::map<std::string, Command> worlds;
+    {
+        const std::scoped_lock lock(mutex_);
+        for (const auto& [world, rules] : sent_)
+            if (const auto known = attributions_.find(world); known != attributions_.end())
+                worlds.emplace(world, known->second.command);
+    }
+    for (const auto& [world, command] : worlds) {
+        const auto in_force = broker.in_force(command.directory, command.project);
+        // A policy that cannot be read changes nothing; one that shares the host's network is for other
+        // worlds.
+        if (!in_force.set || !in_force.set->isolate_network()) continue;
+        const std::string rules = egress::AccessRules::write(
+            network_layers(*in_force.set), presets_for(*in_force.set, command.project).hosts);
+        const std::scoped_lock lock(mutex_);
+        // A gateway that cannot be told is gone, and nothing passes.
+        if (running_ && sent_.contains(world)) (void)send_rules(world, rules);
+    }
+}
+
+broker::ToolHosts::Read Network::presets_for(const broker::PolicySet& policies, const std::string& project) {
+    if (!policies.isolate_network() || !broker::ToolHosts::wanted(policies)) return {};
+    return *tool_hosts_.read(broker::command_reach(policies, project, account_home_));
 }
 
 void Network::attribute(const std::string& world, Command command) {

@@ -11,6 +11,7 @@
 
 #include "base/env.hpp"
 #include "base/ip_address.hpp"
+#include "broker/broker.hpp"
 #include "broker/policy_set.hpp"
 #include "broker/tool_hosts.hpp"
 #include "process/spawn.hpp"
@@ -50,8 +51,7 @@ class Network {
     // A world that the gateway serves; no longer, once this is gone.
     class Served {
       public:
-        Served(std::shared_ptr<Network> network, std::string world, std::uint64_t generation,
-               std::shared_ptr<const NetworkOrder> order);
+        Served(std::shared_ptr<Network> network, std::string world, std::uint64_t generation);
         ~Served();
         Served(const Served&) = delete;
         Served& operator=(const Served&) = delete;
@@ -60,14 +60,12 @@ class Network {
         // there, for ever.
         bool alive() const;
         // The same sockets under other rules. Its networks are in the world's kernel, and must be the same.
-        Result<> change(std::shared_ptr<const NetworkOrder> order);
-        const NetworkOrder& order() const { return *order_; }
+        Result<> change(const std::shared_ptr<const NetworkOrder>& order);
 
       private:
         std::shared_ptr<Network> network_;
         std::string world_;
         std::uint64_t generation_;
-        std::shared_ptr<const NetworkOrder> order_;
     };
     // `sockets` are those of world/uplink.hpp.
     static Result<std::unique_ptr<Served>> serve(std::shared_ptr<Network> network, const std::string& world,
@@ -77,9 +75,12 @@ class Network {
     struct Command {
         std::string session, span, agent;
         std::optional<std::uint64_t> agent_bytes;  // what `agent` may move within an hour, all its commands
+        std::string directory, project;            // whose policies hold
     };
     // What happens in the world from now on belongs to this command.
     void attribute(const std::string& world, Command command);
+    // Policies have changed: what they no longer allow ends at once, also in commands that run.
+    void revise(broker::Broker& broker);
     struct Used {
         std::vector<std::string> hosts;    // "packages.example:443", each once
         std::vector<std::string> notices;  // refusals, one line each, each once; a few of many
@@ -95,6 +96,8 @@ class Network {
         Used used;
     };
     void tell_command(const std::string& world, const Command& command);
+    Result<> send_rules(const std::string& world, const std::string& rules);
+    broker::ToolHosts::Read presets_for(const broker::PolicySet& policies, const std::string& project);
     Result<> start(std::unique_lock<std::mutex>& lock);
     Result<> send(const std::string& message, const std::string* rules,
                   const std::vector<sys::UniqueFd>& sockets);
@@ -116,6 +119,7 @@ class Network {
     std::uint64_t generation_ = 0;
     std::uint64_t asked_ = 0, answered_ = 0;  // syncs
     std::map<std::string, Attribution> attributions_;
+    std::map<std::string, std::string> sent_;  // rules that the gateway has, by world
     std::map<std::string, std::shared_ptr<const NetworkOrder>> orders_;  // by the policies' hash and presets
 };
 

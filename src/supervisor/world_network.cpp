@@ -18,7 +18,7 @@ Result<> prepare_network(const Machine& machine, SessionWorld& world,
     machine.network->attribute(world.id(), std::move(command));
     // A shell's world has sent them when the shell began.
     if (!world.served && world.world.has_uplink()) open_uplink(machine, world, result);
-    return world.served ? world.served->change(std::move(order)) : Result<>();
+    return world.served ? world.served->change(order) : Result<>();
 }
 
 void open_uplink(const Machine& machine, SessionWorld& world, ExecResult& result) {

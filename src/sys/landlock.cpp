@@ -62,4 +62,9 @@ Result<bool> LandlockRuleset::allow_beneath(int fd, std::uint64_t rights) {
     return fail(Error::last_os("landlock_add_rule"));
 }
 
+Result<> LandlockRuleset::restrict_self() const {
+    if (::syscall(SYS_landlock_restrict_self, fd_.get(), 0) == 0) return {};
+    return fail(Error::last_os("landlock_restrict_self"));
+}
+
 }  // namespace substrate::sys

@@ -47,6 +47,8 @@ class LandlockRuleset {
     // allowed. False: the kernel takes no rule for it, and needs none (a pipe, a socket).
     Result<bool> allow_beneath(int fd, std::uint64_t rights);
     int fd() const { return fd_.get(); }
+    // For the calling thread and its children, for good. Needs no_new_privs.
+    Result<> restrict_self() const;
 
   private:
     LandlockRuleset(UniqueFd fd, std::uint64_t handled) : fd_(std::move(fd)), handled_(handled) {}

@@ -119,6 +119,21 @@ printf 'id: default\nmode: enforce\nnet: {allowed: []}\n' >"$SUBSTRATE_HOME/poli
 E
 }
 
+@test "an edit of the policy cuts at once what it no longer allows, and nothing else" {
+    policy enforce 'allowed: [pypi.test, registry.test]'
+    in_internet <<'E'
+substrate -c 'exec 3<>/dev/tcp/pypi.test/7 4<>/dev/tcp/registry.test/7; head -1 <&3; head -1 <&4; head -c1 <&3; echo cut; echo still >&4; head -1 <&4; exec 5<>/dev/tcp/pypi.test/7 || echo closed' >"$N/out" 2>"$N/err" &
+for ((i = 0; i < 1000; i++)); do [[ $(grep -c hello "$N/out") == 2 ]] && break; sleep 0.02; done
+printf 'id: default\nmode: enforce\nnet: {allowed: [registry.test]}\n' >"$SUBSTRATE_HOME/policies/default.yaml"
+wait $! || :
+[[ $(cat "$N/out") == $'hello\nhello\ncut\nstill\nclosed' ]] || { cat "$N/out" "$N/err"; exit 1; }
+grep -q 'pypi.test:7 refused: the policy has changed' "$N/err"
+# Back again: what the gateway has is not taken for what it had.
+printf 'id: default\nmode: enforce\nnet: {allowed: [pypi.test, registry.test]}\n' >"$SUBSTRATE_HOME/policies/default.yaml"
+[[ $(substrate -c 'curl -sS http://pypi.test/x') == '44.128.0.10 pypi.test /x' ]]
+E
+}
+
 @test "without the gateway nothing is reached, and the next command has a new one" {
     policy enforce 'allowed: [pypi.test]'
     in_internet <<'E'
@@ -179,7 +194,8 @@ for t in threads: t.join()
 print(len(got), sum(got))
 E
     in_internet <<'E'
-read -r count size < <(substrate -c 'python3 race.py' 2>/dev/null)
+substrate -c 'python3 race.py' >"$N/out" 2>/dev/null
+read -r count size <"$N/out"
 ((count == 50 && size > 1048576 && size <= 4194304)) || { echo "$count $size"; exit 1; }
 [[ $(jq -s '[.[] | select(.event_type=="rate_limit")] | length' "$SUBSTRATE_HOME/trace.jsonl") == 1 ]]
 [[ $(jq -s '[.[] | select(.event_type=="net_connect") | .bytes_sent + .bytes_received] | add <= 4194304' "$SUBSTRATE_HOME/trace.jsonl") == true ]]
@@ -201,6 +217,41 @@ second=$(ask one 'curl -sS http://pypi.test/' true)
 [[ $(ask two 'curl -sS http://pypi.test/' false | jq -r .exit) == 0 ]]
 E
     recorded '.event_type=="rate_limit" and .limit=="agent_max_egress_bytes" and .bytes==1000000'
+}
+
+@test "more connections than there are descriptors for are refused, told, and harm nobody" {
+    policy enforce 'allowed: [pypi.test]'
+    cat >many.py <<'E'
+import socket, sys
+held, refused = [], 0
+for i in range(150):
+    try:
+        s = socket.create_connection(("pypi.test", 7))
+        if s.recv(6) != b"hello\n": raise OSError("end")
+        held.append(s)
+    except OSError:
+        refused += 1
+held[0].sendall(b"still\n")
+print(len(held), refused, held[0].recv(6).decode().strip())
+E
+    ulimit -n 600
+    in_internet <<'E'
+substrate -c 'python3 many.py' >"$N/out" 2>"$N/err" || { cat "$N/err"; exit 1; }
+read -r held refused word <"$N/out"
+((held >= 10 && held <= 50 && held + refused == 150)) && [[ $word == still ]] || { echo "$held $refused $word"; cat "$N/err"; exit 1; }
+grep -q 'refused: too many connections at a time' "$N/err" || { cat "$N/err"; exit 1; }
+[[ $(substrate -c 'curl -sS http://pypi.test/x') == '44.128.0.10 pypi.test /x' ]]
+E
+    recorded '.event_type=="net_connect" and (.allowed|not) and .reason=="too many connections at a time"'
+}
+
+@test "who takes the gateway over can start nothing and open nothing" {
+    policy enforce 'allowed: [pypi.test]'
+    in_internet <<'E'
+substrate -c 'curl -sS http://pypi.test/' >/dev/null
+grep -q '^Seccomp:.2$' "/proc/$(gateway)/status"
+grep -q '^NoNewPrivs:.1$' "/proc/$(gateway)/status"
+E
 }
 
 @test "a network that nobody opened stays closed" {
