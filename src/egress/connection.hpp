@@ -50,6 +50,8 @@ class Connection {
         if (next_address_ == 0) return std::nullopt;
         return target_.addresses[next_address_ - 1];
     }
+    // What has gone on so far, both directions together.
+    std::uint64_t bytes() const { return (up_ ? up_->bytes() : 0) + (down_ ? down_->bytes() : 0); }
     // It has called `closed`, and nothing may be asked of it any more.
     bool ended() const { return ended_; }
     // Ends it with a reset to the world.

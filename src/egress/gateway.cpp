@@ -137,7 +137,10 @@ Result<> Gateway::take_order(std::string_view text, std::vector<sys::UniqueFd> f
     }
     if (type == "sync") {
         // What was ready with it is handled in this round, before any timer.
-        loop_.after_ms(0, [this, number] { say({{"type", "sync"}, {"number", number}}); });
+        loop_.after_ms(0, [this, number, id] {
+            if (const auto known = worlds_.find(id); known != worlds_.end()) tell_reached(*known->second);
+            say({{"type", "sync"}, {"number", number}});
+        });
         return {};
     }
     if (fds.empty()) return fail({Errc::invalid, "no rules came with '" + printable(type) + "'"});
@@ -233,6 +236,16 @@ void Gateway::accept(World& world) {
             continue;
         }
         connect(world, std::move(*client), *to);
+    }
+}
+
+// A connection whose server is slow to close has no record yet.
+void Gateway::tell_reached(const World& world) {
+    for (const auto& [number, connection] : world.connections) {
+        if (connection->ended() || connection->bytes() == 0) continue;
+        Json event{{"type", "reached"}, {"world", world.id}, {"port", connection->target().port}};
+        put_bytes(event, "host", policy::to_text(connection->target().host));
+        say(std::move(event));
     }
 }
 

@@ -27,7 +27,7 @@ namespace substrate::egress {
 //              {"type": "command", "world", "agent"?, "agent_bytes"?}: a command begins, and what its agent
 //              may move within an hour of the agent's first
 //   from it    {"type": "net_connect", …}, {"type": "dns_query", …}, {"type": "rate_limit", …}, each with
-//   "world"
+//   "world"; on {"type": "sync", "world", "number"} {"type": "reached", …} for open connections, and the same
 class Gateway {
   public:
     // `control` is served until its peer closes it; run() then returns.
@@ -61,6 +61,7 @@ class Gateway {
     void begin_command(World& world, const std::string& agent, std::optional<std::uint64_t> agent_bytes);
     std::shared_ptr<ByteAccount> account_of(const std::string& agent);
     void report(World& world, const ConnectionReport& report);
+    void tell_reached(const World& world);
     void tell_exhausted(World& world);
     void end_all(World& world, const std::string& why);
 

@@ -22,6 +22,7 @@ namespace {
 constexpr int kGatewayControl = 3;
 constexpr std::chrono::seconds kPatience{1};
 constexpr std::size_t kMostOrders = 64;
+constexpr std::string_view kReached = "reached";  // of the gateway's events
 constexpr std::size_t kMostHosts = 1000, kMostNotices = 5;
 constexpr std::size_t kLongestEvent = 64 * 1024;
 
@@ -221,7 +222,7 @@ Network::Used Network::take_used(const std::string& world) {
     std::unique_lock lock(mutex_);
     if (running_) {
         const std::uint64_t number = ++asked_;
-        const Json message{{"type", "sync"}, {"number", number}};
+        const Json message{{"type", "sync"}, {"number", number}, {"world", world}};
         if (send(dump_json(message), nullptr, {}))
             (void)synced_.wait_for(lock, kPatience, [&] { return answered_ >= number || !running_; });
     }
@@ -265,6 +266,7 @@ void Network::take_event(std::string_view text) {
             event.span_id = found->second.command.span;
             note(found->second, fields);
         }
+        if (type == kReached) return;  // its record comes at its end
     }
     fields.erase("type");
     fields.erase("world");
@@ -295,10 +297,12 @@ void Network::note(Attribution& attribution, const Json& event) const {
         add_once(attribution.used.notices, "network: the budget of bytes is used up", kMostNotices);
         return;
     }
-    const std::string where = type == event_type::kNetConnect ? host + ":" + std::to_string(port) : name;
+    const std::string where =
+        type == kReached || type == event_type::kNetConnect ? host + ":" + std::to_string(port) : name;
     // Also of one that was ended later: something has passed.
-    if (type == event_type::kNetConnect && (allowed || sent + received > 0))
-        add_once(attribution.used.hosts, where, kMostHosts);
+    const bool reached =
+        type == kReached || (type == event_type::kNetConnect && (allowed || sent + received > 0));
+    if (reached) add_once(attribution.used.hosts, where, kMostHosts);
     if (allowed) return;
     add_once(attribution.used.notices, "network: " + printable(where) + " refused: " + printable(reason),
              kMostNotices);

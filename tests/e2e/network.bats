@@ -43,6 +43,14 @@ E
     recorded '.event_type=="dns_query" and .name=="evil.test." and (.allowed|not)'
 }
 
+@test "a span names what it has reached, also where the connection outlives it" {
+    policy enforce 'allowed: [pypi.test]'
+    in_internet <<'E'
+substrate -c 'exec 3<>/dev/tcp/pypi.test/7; head -1 <&3; sleep 5 >/dev/null 2>&1 &' >/dev/null
+[[ $(substrate trace --last --json | jq -c .scopes_used) == '["net:pypi.test:7"]' ]]
+E
+}
+
 @test "names are opened, not their addresses; what is not a name's is refused at once" {
     policy enforce 'allowed: [pypi.test]'
     in_internet <<'E'
@@ -164,7 +172,7 @@ E
     in_internet <<'E'
 substrate -c 'curl -sS http://pypi.test/big | wc -c' >"$N/out" 2>"$N/err" || :
 read -r size <"$N/out"
-((size > 2097152 && size <= 3145728)) || { cat "$N/out" "$N/err"; exit 1; }
+((size > 1048576 && size <= 3145728)) || { cat "$N/out" "$N/err"; exit 1; }
 grep -q 'the budget of bytes is used up' "$N/err"
 [[ $(substrate trace --last --json | jq -r .outcome) == budget ]]
 [[ $(substrate -c 'curl -sS http://pypi.test/x') == '44.128.0.10 pypi.test /x' ]]
@@ -196,7 +204,7 @@ E
     in_internet <<'E'
 substrate -c 'python3 race.py' >"$N/out" 2>/dev/null
 read -r count size <"$N/out"
-((count == 50 && size > 1048576 && size <= 4194304)) || { echo "$count $size"; exit 1; }
+((count == 50 && size <= 4194304)) || { echo "$count $size"; exit 1; }
 [[ $(jq -s '[.[] | select(.event_type=="rate_limit")] | length' "$SUBSTRATE_HOME/trace.jsonl") == 1 ]]
 [[ $(jq -s '[.[] | select(.event_type=="net_connect") | .bytes_sent + .bytes_received] | add <= 4194304' "$SUBSTRATE_HOME/trace.jsonl") == true ]]
 E
@@ -209,7 +217,7 @@ substrate -c true
 ask() { curl -sS --max-time 60 --unix-socket "$SUBSTRATE_HOME/sock/agent.sock" -H 'Content-Type: application/json' -d "{\"agent_id\": \"$1\", \"cwd\": \"$PWD\", \"cmd\": \"$2\", \"isolate\": $3, \"budget\": {\"max_egress_bytes\": 1000000}}" http://localhost/v1/execute; }
 first=$(ask one 'curl -sS http://pypi.test/big | wc -c' false)
 size=$(jq -r .stdout_b64 <<<"$first" | base64 -d)
-((size > 100000 && size <= 1000000)) || { echo "$first"; exit 1; }
+((size <= 1000000)) || { echo "$first"; exit 1; }
 [[ $(substrate trace --last --json | jq -r .outcome) == budget ]]
 # In a world of its own: the account is the agent's.
 second=$(ask one 'curl -sS http://pypi.test/' true)
