@@ -41,6 +41,7 @@ struct MainOptions {
     bool no_world = false;
     bool world = false;
     bool share_network = false;
+    bool interactive = false;
 };
 
 // CLI11 would read a value in brackets as a list.
@@ -120,6 +121,19 @@ int verify(const Console& console, std::string root, bool json) {
     return run_policy_program(console, argv.data());
 }
 
+// At a terminal, without a command. What is this process's own is read there.
+int run_repl_program(const Console& console, ExecRequest request) {
+    if (inside_world()) return console.fail_with(only_outside("the interactive shell"));
+    request.cmd = ":";
+    request.cwd = "/";
+    const std::string program = supervisor::sibling_program("substrate-repl");
+    std::string name = "substrate", json = dump_json(supervisor::to_json(request));
+    const std::array<char*, 3> argv = {name.data(), json.data(), nullptr};
+    ::execv(program.c_str(), argv.data());
+    return console.fail_with(
+        Error::last_os("execve", program).as(Errc::unsupported).hint("install it beside substrate"));
+}
+
 int run_main(const Console& console, const MainOptions& options) {
     RunOptions run;
     ExecRequest& request = run.request;
@@ -132,6 +146,11 @@ int run_main(const Console& console, const MainOptions& options) {
     request.timeout_ms = static_cast<std::int64_t>(options.timeout_seconds * 1000);
     if (!options.capture.empty()) request.capture = parse_capture_strategy(options.capture);
     if (options.direct) request.capture = CaptureStrategy::direct;
+    if (options.interactive) {
+        if (auto passed = pass_variables(console, options.env, request); !passed)
+            return console.fail_with(passed.error());
+        return run_repl_program(console, std::move(request));
+    }
     if (auto filled = fill_from_process(console, request); !filled) return console.fail_with(filled.error());
     if (auto passed = pass_variables(console, options.env, request); !passed)
         return console.fail_with(passed.error());
@@ -279,7 +298,8 @@ int run_options(const Console& console, MainOptions& options, int argc, char** a
     CLI::App app{
         "Runs commands in worlds: sandboxes whose changes are captured, recorded and replayable.\n\n"
         "Or: substrate [OPTIONS] -- PROGRAM ARGUMENTS, without a shell; -f FILE ARGUMENTS, a script of\n"
-        "the shell; neither, and commands come by standard input.\n"
+        "the shell; neither, and commands come by standard input: at a terminal, line by\n"
+        "line in a shell of its own (:help there).\n"
         "Commands: trace, replay, diff, apply, discard, world, policy, why (each has --help)",
         "substrate"};
     add_main_options(app, options);
@@ -301,6 +321,12 @@ int run_options(const Console& console, MainOptions& options, int argc, char** a
         return complain_of_usage(console, "only one of -c LINE, -f FILE and -- PROGRAM");
     if (script || (!has_line && options.argv.empty() && ::isatty(STDIN_FILENO) == 0))
         if (auto taken = take_script(options, rest); !taken) return console.fail_with(taken.error());
+    if (!has_line && options.argv.empty() && ::isatty(STDIN_FILENO) == 1 && !options.explain) {
+        if (use_host(console, "SUBSTRATE_WORLD", options.no_world, options.world))
+            return complain_of_usage(console, "the interactive shell runs in a world only");
+        options.interactive = true;
+        return run_main(console, options);
+    }
     if (!has_line && options.argv.empty())
         return complain_of_usage(console,
                                  "nothing to run (substrate -c 'LINE', -f FILE or -- PROGRAM ARGUMENTS)");

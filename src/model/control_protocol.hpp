@@ -16,8 +16,13 @@ inline constexpr std::string_view kOutput = "output";      // answer to "ended"
 inline constexpr std::string_view kCommit = "commit";      // answer to "ask_commit": "now": bool
 inline constexpr std::string_view kApproval = "approval";  // "answer": a broker::Answer, or "nobody"
 inline constexpr std::string_view kJudge = "judge";        // an exec without descriptors, to run on the host
-inline constexpr std::string_view kPolicyState = "policy_state";    // "cwd", "project"
-inline constexpr std::string_view kPolicyReload = "policy_reload";  // look at the files now
+// A shell that runs lines one after another, for as long as the connection lasts; see shell_session.hpp.
+inline constexpr std::string_view kShellOpen = "shell_open";  // an exec, "columns", "rows"
+inline constexpr std::string_view kShellLine = "shell_line";  // "cmd", "status"; with three descriptors
+inline constexpr std::string_view kShellComplete = "shell_complete";  // "kind", "word": "words" in "done"
+inline constexpr std::string_view kShellClose = "shell_close";        // answered by "done"
+inline constexpr std::string_view kPolicyState = "policy_state";      // "cwd", "project"
+inline constexpr std::string_view kPolicyReload = "policy_reload";    // look at the files now
 inline constexpr std::string_view kDiff = "diff";
 inline constexpr std::string_view kApply = "apply";
 inline constexpr std::string_view kDiscard = "discard";
@@ -27,6 +32,11 @@ inline constexpr std::string_view kGc = "gc";
 inline constexpr std::string_view kStop = "stop";
 // Agent to client.
 inline constexpr std::string_view kEnded = "ended";  // the command has; its output is asked for
+// With the master of its terminal: "session_id", "project", "world_id", "cwd", "policy_id", "mode",
+// "pending".
+inline constexpr std::string_view kShellOpened = "shell_opened";
+// The line has passed the gate: "place", "shell" (on its terminal) or "world" (with the descriptors).
+inline constexpr std::string_view kStarted = "started";
 inline constexpr std::string_view kAskCommit = "ask_commit";
 inline constexpr std::string_view kAskApproval =
     "ask_approval";  // "question"; without: whether one could be asked

@@ -107,15 +107,7 @@ Result<> Conversation::answer_ended() {
 }
 
 Result<> Conversation::answer_commit(const Json& question) {
-    bool now = false;
-    const sys::UniqueFd terminal(::open("/dev/tty", O_RDWR | O_CLOEXEC));
-    if (terminal) {
-        SUB_TRY_ASSIGN(const FsDiff diff, fs_diff_from_json(question.at("fs_diff")));
-        (void)sys::write_all(terminal.get(), render_changes(diff) + "Apply these changes? [y/N] ");
-        std::array<char, 16> line{};
-        const auto n = sys::read_some(terminal.get(), line);
-        now = n && *n > 0 && (line[0] == 'y' || line[0] == 'Y');
-    }
+    SUB_TRY_ASSIGN(const bool now, ask_commit_on_terminal(question));
     return client_.channel().send({{"type", message::kCommit}, {"now", now}});
 }
 
@@ -156,6 +148,16 @@ Result<ExecResult> Conversation::run(bool sent) {
 }
 
 }  // namespace
+
+Result<bool> ask_commit_on_terminal(const Json& question) {
+    const sys::UniqueFd terminal(::open("/dev/tty", O_RDWR | O_CLOEXEC));
+    if (!terminal) return false;
+    SUB_TRY_ASSIGN(const FsDiff diff, fs_diff_from_json(question.at("fs_diff")));
+    (void)sys::write_all(terminal.get(), render_changes(diff) + "Apply these changes? [y/N] ");
+    std::array<char, 16> line{};
+    const auto n = sys::read_some(terminal.get(), line);
+    return n && *n > 0 && (line[0] == 'y' || line[0] == 'Y');
+}
 
 Result<> fill_from_process(const Console& console, ExecRequest& request) {
     std::array<char, 4096> cwd{};

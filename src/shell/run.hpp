@@ -1,5 +1,6 @@
 #pragma once
 
+#include "codec/json_value.hpp"
 #include "model/exec.hpp"
 #include "shell/console.hpp"
 #include "shell/output_watch.hpp"
@@ -18,6 +19,10 @@ struct RunOptions {
 // Everything of a request that comes from this process: working directory,
 // selected environment, umask.
 Result<> fill_from_process(const Console& console, ExecRequest& request);
+
+// Shows the change of an `ask_commit` on the controlling terminal and asks whether to apply it: no, where
+// there is none.
+Result<bool> ask_commit_on_terminal(const Json& question);
 
 // Runs one command in a world by way of the agent, with our standard streams
 // as the command's own. Signals that reach us are passed on.

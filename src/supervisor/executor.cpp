@@ -523,8 +523,10 @@ Result<> Execution::commit(const FsDiff& diff) {
     }
     if (!now) {
         span().commit = "pending";
-        result_.notices.push_back(
-            "background processes hold the capture: its changes are kept with the world");
+        // A shell says so at its end: until then it has them, and every line would repeat it.
+        if (shell_ == nullptr)
+            result_.notices.push_back(
+                "background processes hold the capture: its changes are kept with the world");
         return {};
     }
     SUB_TRY_ASSIGN(CommitReport report, apply_captured(store(), machine_.env, captured_, span().span_id,

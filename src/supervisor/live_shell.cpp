@@ -31,15 +31,26 @@ constexpr std::string_view kSetUp =
     "PS1= PS2=; unset HISTFILE PS0 PROMPT_COMMAND MAILCHECK; set +o history +H; "
     "shopt -u expand_aliases; exec 250<&3 3<&-\n";
 
+constexpr int kCompleteMs = 1'000;
+constexpr std::size_t kMostAnswer = 1u << 20;  // of words that are offered
+
+std::string quoted(const std::string& text) {
+    std::string made = "'";
+    for (const char c : text) {
+        if (c == '\'') made += "'\\''";
+        else made += c;
+    }
+    return made + '\'';
+}
+
 // `eval` with redirections: while the line runs, bash keeps the socket at a number above 10 that is closed
 // on exec, and the line's own programs have the terminal alone.
-std::string line_for(const std::string& line, std::uint64_t number) {
-    std::string text = "builtin eval '";
-    for (const char c : line) {
-        if (c == '\'') text += "'\\''";
-        else text += c;
-    }
-    text += "' <&250 250<&-\n";
+std::string line_for(const std::string& line, std::uint64_t number, int status) {
+    // The report of the line before has left 0. A condition, because neither `set -e` nor a trap of ERR looks
+    // at one.
+    std::string text = status == 0 ? "" : "if (builtin exit " + std::to_string(status) + "); then :; else ";
+    text += "builtin eval " + quoted(line) + " <&250 250<&-";
+    text += status == 0 ? "\n" : "; fi\n";
     // A line of its own: it is read even when an interrupt has thrown the one before away. DIRSTACK, because
     // nobody can assign to its first element.
     text += "builtin printf '%d %d %s\\0' " + std::to_string(number) + " \"$?\" \"${DIRSTACK[0]-}\" >&0\n";
@@ -69,7 +80,7 @@ Result<> LiveShell::await_start() {
     const timeval most{.tv_sec = kTakeMs / 1000, .tv_usec = 0};
     if (::setsockopt(socket_.get(), SOL_SOCKET, SO_SNDTIMEO, &most, sizeof most) != 0)
         return fail(Error::last_os("setsockopt SO_SNDTIMEO"));
-    SUB_TRY(sys::send_message(socket_.get(), std::string(kSetUp) + line_for(":", ++number_)));
+    SUB_TRY(sys::send_message(socket_.get(), std::string(kSetUp) + line_for(":", ++number_, 0)));
     for (;;) {
         std::array<pollfd, 2> polled = {pollfd{world_fd(), POLLIN, 0}, pollfd{fd(), POLLIN, 0}};
         const int n = ::poll(polled.data(), polled.size(), kStartMs);
@@ -114,7 +125,7 @@ std::string LiveShell::misfit(const Passage& passage) const {
 
 Result<> LiveShell::run(const std::string& line) {
     received_.clear();
-    return sys::send_message(socket_.get(), line_for(line, ++number_));
+    return sys::send_message(socket_.get(), line_for(line, ++number_, status_));
 }
 
 Result<std::optional<LiveShell::Report>> LiveShell::receive() {
@@ -134,11 +145,43 @@ Result<std::optional<LiveShell::Report>> LiveShell::receive() {
         if (worse != std::errc() || rest == last) continue;
         const std::string_view cwd(rest + 1, last);
         if (cwd.starts_with('/')) cwd_ = cwd;
+        status_ = exit & 0xff;
         return Report{.exit = exit & 0xff, .cwd = cwd_};
     }
     // What no report begins with is the line's own doing.
     if (received_.size() > kMostReport) received_.clear();
     return std::nullopt;
+}
+
+Result<std::vector<std::string>> LiveShell::complete(const std::string& kind, const std::string& word) {
+    received_.clear();
+    const std::string end = std::string("\0", 1) + std::to_string(++number_) + " 0 /" + std::string("\0", 1);
+    const std::string of = " -- " + quoted(word) + " >&0\n";
+    std::string text;
+    if (kind == "file") text = "builtin compgen -A directory -S /" + of;
+    else if (kind != "command" && kind != "variable")
+        return fail({Errc::invalid, "words of an unknown kind"});
+    text += "builtin compgen -A " + kind + of;
+    // As after a line, so that an answer that comes too late is dropped by its number.
+    text += "builtin printf '\\0%d 0 /\\0' " + std::to_string(number_) + " >&0\n";
+    SUB_TRY(sys::send_message(socket_.get(), text));
+    std::array<char, 16 * 1024> buffer{};
+    std::string answer;
+    while (!answer.ends_with(end)) {
+        SUB_TRY_ASSIGN(const bool more, sys::wait_readable(socket_.get(), kCompleteMs));
+        if (!more || answer.size() > kMostAnswer) return std::vector<std::string>();
+        SUB_TRY_ASSIGN(const std::size_t n, sys::read_some(socket_.get(), buffer));
+        if (n == 0) return fail({Errc::unavailable, "the session's shell has ended"});
+        answer.append(buffer.data(), n);
+    }
+    answer.resize(answer.size() - end.size());
+    std::vector<std::string> words;
+    for (std::size_t begin = 0; begin < answer.size() && words.size() < kMostWords;) {
+        const std::size_t line = std::min(answer.find('\n', begin), answer.size());
+        if (line > begin) words.push_back(answer.substr(begin, line - begin));
+        begin = line + 1;
+    }
+    return words;
 }
 
 void LiveShell::interrupt() const { (void)sys::signal_foreground(terminal_.get(), SIGINT); }

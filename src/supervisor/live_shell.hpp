@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/result.hpp"
 #include "supervisor/gate.hpp"
@@ -46,10 +47,12 @@ class LiveShell {
     const std::string& world_id() const { return world_id_; }
     // Hears that. False: bash has ended, between two lines.
     Result<bool> hear_world();
+    // Between two lines: who asks at the world's door, in the background, while it is alive.
+    NestedDoor& door() { return world_->door; }
 
     // Why a line that has passed the gate cannot be run in this world; empty: it can.
     std::string misfit(const Passage& passage) const;
-    // Has bash run the line, which must not hold a NUL character.
+    // Has bash run the line, which must not hold a NUL character. `$?` is what the line before has left.
     Result<> run(const std::string& line);
     struct Report {
         int exit = 0;
@@ -58,6 +61,13 @@ class LiveShell {
     // The end of that line; nullopt: not yet. Errc::unavailable when bash has ended.
     Result<std::optional<Report>> receive();
     const std::string& cwd() const { return cwd_; }
+    // What `$?` is for the next line, when what came before it was not run here.
+    void set_status(int exit) { status_ = exit & 0xff; }
+    // Between two lines: what a word could become, as bash's `compgen -A` says. A kind of `command`,
+    // `variable`, or `file` (directories end in a slash). At most kMostWords; empty when bash does not answer
+    // soon.
+    static constexpr std::size_t kMostWords = 1000;
+    Result<std::vector<std::string>> complete(const std::string& kind, const std::string& word);
     // An interrupt, as by the terminal's key.
     void interrupt() const;
 
@@ -83,6 +93,7 @@ class LiveShell {
     std::string received_;
     std::uint64_t number_ = 0;  // of the line that was given last
     std::string cwd_;
+    int status_ = 0;  // of what was run last
 };
 
 }  // namespace substrate::supervisor

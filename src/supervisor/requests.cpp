@@ -12,93 +12,19 @@
 #include "codec/span_json.hpp"
 #include "supervisor/agent.hpp"
 #include "supervisor/captured.hpp"
+#include "supervisor/channel_caller.hpp"
 #include "supervisor/executor.hpp"
 #include "supervisor/gate.hpp"
 #include "supervisor/gc.hpp"
 #include "supervisor/idle_worlds.hpp"
 #include "supervisor/protocol.hpp"
+#include "supervisor/shell_session.hpp"
 #include "supervisor/status.hpp"
 #include "sys/file.hpp"
 #include "sys/socket.hpp"
 
 namespace substrate::supervisor {
 namespace {
-
-// The client of an `exec` request, while its command runs.
-class ChannelCaller final : public Caller {
-  public:
-    ChannelCaller(Agent& agent, Channel& channel, bool want_span)
-        : agent_(agent), channel_(channel), want_span_(want_span) {}
-    int fd() const override { return channel_.fd(); }
-
-    Result<Word> hear() override {
-        SUB_TRY_ASSIGN(const auto message, channel_.receive());
-        if (!message) return Word{.gone = true, .signal = 0};
-        if (text_of(*message, "type") != message::kSignal) return fail({Errc::invalid, "unexpected message"});
-        return Word{.gone = false, .signal = static_cast<int>(number_of(*message, "signal"))};
-    }
-    Result<> tell_ended(int exit) override {
-        return channel_.send({{"type", message::kEnded}, {"exit", exit}});
-    }
-    Result<OutputRecord> take_output() override {
-        if (!output_) {
-            SUB_TRY_ASSIGN(output_, receive(message::kOutput));
-        }
-        return output_from_json(*output_);
-    }
-    Result<bool> can_ask() override {
-        SUB_TRY_ASSIGN(const Json answer, approval({{"type", message::kAskApproval}}));
-        return text_of(answer, "answer") != kNobody;
-    }
-    Result<std::optional<broker::Answer>> ask_approval(const broker::ApprovalQuestion& question) override {
-        SUB_TRY_ASSIGN(const Json answer,
-                       approval({{"type", message::kAskApproval}, {"question", to_json(question)}}));
-        const std::string word = text_of(answer, "answer");
-        if (word == kNobody) return std::optional<broker::Answer>();
-        // What is not understood is no consent.
-        return broker::parse_answer(word).value_or(broker::Answer::deny);
-    }
-    Result<bool> ask_commit(const FsDiff& diff) override {
-        SUB_TRY(channel_.send({{"type", message::kAskCommit}, {"fs_diff", to_json(diff)}}));
-        SUB_TRY_ASSIGN(const Json answer, receive(message::kCommit));
-        return flag_of(answer, "now");
-    }
-    void conclude(const ExecResult& result) override {
-        agent_.count_command(result.span.warm);
-        Json done = {{"type", message::kDone},
-                     {"exit", result.span.exit},
-                     {"span_id", result.span.span_id},
-                     {"notices", result.notices}};
-        for (const std::string& path : result.changed_paths)
-            done["changed_paths"].push_back(escape_bytes(path));
-        if (want_span_) done["span"] = to_json(result.span);
-        // A caller that has gone needs no answer.
-        (void)channel_.send(done);
-    }
-
-  private:
-    static constexpr std::string_view kNobody = "nobody";
-    Result<Json> approval(const Json& question) {
-        SUB_TRY(channel_.send(question));
-        return receive(message::kApproval);
-    }
-    // The next message of this type. The output may come before an answer; signals on
-    // their way have missed their command.
-    Result<Json> receive(std::string_view expected) {
-        for (;;) {
-            SUB_TRY_ASSIGN(auto message, channel_.receive());
-            if (!message) return fail({Errc::unavailable, "the client has gone"});
-            const std::string type = text_of(*message, "type");
-            if (type == expected) return std::move(*message);
-            if (type == message::kOutput) output_ = std::move(*message);
-            else if (type != message::kSignal) return fail({Errc::invalid, "unexpected message"});
-        }
-    }
-    Agent& agent_;
-    Channel& channel_;
-    bool want_span_;
-    std::optional<Json> output_;  // arrived, not taken yet
-};
 
 Result<std::shared_ptr<Project>> project_of(Agent& agent, const Json& request) {
     const std::string path = text_of(request, "project");
@@ -353,6 +279,7 @@ Result<Json> answer(Agent& agent, Channel& channel, const Json& request) {
     const std::string type = text_of(request, "type");
     if (type == message::kExec) return run_exec(agent, channel, request);
     if (type == message::kJudge) return run_judge(agent, channel, request);
+    if (type == message::kShellOpen) return serve_shell(agent, channel, request);
     if (type == message::kSignal) return Json();  // its command has ended
     return answer_plain(agent, request);
 }

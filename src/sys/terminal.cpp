@@ -3,7 +3,10 @@
 #include <asm/ioctls.h>
 #include <fcntl.h>
 #include <sys/ioctl.h>
+#include <termios.h>
 #include <unistd.h>
+
+#include <array>
 
 #include "sys/file.hpp"
 
@@ -28,6 +31,25 @@ Result<Terminal> open_terminal(const std::string& multiplexer, WindowSize size) 
     terminal.slave.reset(slave);
     SUB_TRY(set_window_size(terminal.master.get(), size));
     return terminal;
+}
+
+// n_tty(4) gives parts of lines to who does not ask for whole ones. The mode is the terminal's, so it is
+// changed for as long as it takes to read; it is not ours, so no signal stops us.
+Result<std::string> take_unread_input(int master) {
+    const UniqueFd slave(::ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK));
+    if (!slave) return fail(Error::last_os("ioctl TIOCGPTPEER"));
+    termios before{};
+    if (::tcgetattr(slave.get(), &before) != 0) return fail(Error::last_os("tcgetattr"));
+    termios parts = before;
+    parts.c_lflag &= ~static_cast<tcflag_t>(ICANON);
+    parts.c_cc[VMIN] = 0;
+    parts.c_cc[VTIME] = 0;
+    if (::tcsetattr(slave.get(), TCSANOW, &parts) != 0) return fail(Error::last_os("tcsetattr"));
+    std::string unread;
+    std::array<char, 4096> buffer{};
+    while (const std::size_t n = read_some(slave.get(), buffer).value_or(0)) unread.append(buffer.data(), n);
+    if (::tcsetattr(slave.get(), TCSANOW, &before) != 0) return fail(Error::last_os("tcsetattr"));
+    return unread;
 }
 
 Result<> signal_foreground(int master, int signal) {

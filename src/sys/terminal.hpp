@@ -24,6 +24,8 @@ Result<Terminal> open_terminal(const std::string& multiplexer, WindowSize size);
 
 // By the master. The kernel tells the foreground process group by SIGWINCH when it changes.
 Result<> set_window_size(int master, WindowSize size);
+// By the master: takes what was written to it and nobody has read at the other end, whole lines or not.
+Result<std::string> take_unread_input(int master);
 // By the master: SIGINT, SIGQUIT or SIGTSTP to the foreground process group, as by the terminal's own
 // keys but in any of its modes. EINVAL for other signals.
 Result<> signal_foreground(int master, int signal);

@@ -124,7 +124,7 @@ denied() { refused 126 "$@" && [[ $stderr == *'command denied by policy: '* ]]; 
     enforce
     denied substrate -c 'touch no'
     local agent world
-    agent=$(substrate world status --json | jq .agent.pid)
+    agent=$(substrate world status --json | jq .agent_pid)
     run -0 substrate -c true
     world=$(last .world_id)
     policy default $'mode: enforce\ncommands:\n  denied: [touch other*]'
@@ -135,7 +135,7 @@ denied() { refused 126 "$@" && [[ $stderr == *'command denied by policy: '* ]]; 
     printf 'id: default\nmode: enforce\ncommands:\n  denied: [touch third*]\n' >"$SUBSTRATE_HOME/policies/default.yaml"
     denied substrate -c 'touch third'
     run -0 substrate -c 'touch other'
-    equal 'the same agent' "$agent" "$(substrate world status --json | jq .agent.pid)"
+    equal 'the same agent' "$agent" "$(substrate world status --json | jq .agent_pid)"
     wait_for 10 reloads 2
 }
 reloads() { (($(jq -c 'select(.event_type == "policy_reload")' "$SUBSTRATE_HOME/trace.jsonl" | wc -l) >= $1)); }

@@ -27,7 +27,7 @@ command -v bats >/dev/null || skip 'bats is missing (package bats)'
 stage=$(mktemp -d /var/tmp/substrate-e2e.XXXXXXXX)
 trap 'rm -rf "$stage"' EXIT
 mkdir "$stage/bin" "$stage/e2e" "$stage/support" "$stage/extra"
-cp "$binaries"/substrate{,-policy,-gateway,-world-agent,-world-init} "$stage/bin/"
+cp "$binaries"/substrate{,-policy,-repl,-gateway,-world-agent,-world-init} "$stage/bin/"
 cp -R "$here"/*.bash "$here"/*.py "$here"/*.js "$here"/small_internet.sh "$suite" "$stage/e2e/"
 (($# == 0)) || cp -R "$@" "$stage/extra/"
 cp "$here"/../contract/validate_schemas.py "$stage/support/" 2>/dev/null || true

@@ -1,0 +1,134 @@
+#include "shell/terminal_relay.hpp"
+
+#include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <array>
+#include <utility>
+
+#include "sys/file.hpp"
+#include "sys/terminal.hpp"
+
+namespace substrate::shell {
+namespace {
+
+constexpr std::size_t kReadSize = 64 * 1024;
+constexpr std::size_t kKeys = 64 * 1024;  // that wait for the world's terminal; more stay with the person's
+constexpr std::size_t kTail = 16;
+
+}  // namespace
+
+Result<std::unique_ptr<TerminalRelay>> TerminalRelay::begin(int master) {
+    std::unique_ptr<TerminalRelay> relay(new TerminalRelay(master));
+    relay->hash_.reset(XXH3_createState());
+    if (!relay->hash_) return fail({Errc::os, "no memory for a hash"});
+    XXH3_128bits_reset(relay->hash_.get());
+    copy_window_size(master);
+    if (::tcgetattr(STDIN_FILENO, &relay->before_) != 0) return fail(Error::last_os("tcgetattr"));
+    termios raw = relay->before_;
+    ::cfmakeraw(&raw);
+    // The world's terminal has made line ends of newlines already.
+    if (::tcsetattr(STDIN_FILENO, TCSADRAIN, &raw) != 0) return fail(Error::last_os("tcsetattr"));
+    relay->raw_ = true;
+    return relay;
+}
+
+TerminalRelay::~TerminalRelay() {
+    if (raw_) (void)::tcsetattr(STDIN_FILENO, TCSADRAIN, &before_);
+}
+
+void TerminalRelay::add_to(std::vector<pollfd>& polled) const {
+    polled.push_back({keys_.size() < kKeys ? STDIN_FILENO : -1, POLLIN, 0});
+    const int events = POLLIN | (keys_.empty() ? 0 : POLLOUT);
+    polled.push_back({hung_up_ ? -1 : master_, static_cast<short>(events), 0});
+}
+
+bool TerminalRelay::move() {
+    pollfd keys = {STDIN_FILENO, POLLIN, 0};
+    if (keys_.size() < kKeys && ::poll(&keys, 1, 0) == 1 && !read_keys()) return false;
+    write_keys();
+    (void)show_output();
+    return true;
+}
+
+bool TerminalRelay::read_keys() {
+    std::array<char, 4096> buffer{};
+    const auto n = sys::read_some(STDIN_FILENO, buffer);
+    if (!n || *n == 0) return false;
+    keys_.append(buffer.data(), *n);
+    return true;
+}
+
+void TerminalRelay::write_keys() {
+    std::size_t written = 0;
+    while (!hung_up_ && written < keys_.size()) {
+        const ::ssize_t n = ::write(master_, keys_.data() + written, keys_.size() - written);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) break;
+        written += static_cast<std::size_t>(n);
+    }
+    keys_.erase(0, written);
+    if (hung_up_) keys_.clear();
+}
+
+// False: there is none now.
+bool TerminalRelay::show_output() {
+    if (hung_up_) return false;
+    std::array<char, kReadSize> buffer;
+    std::size_t size = 0;
+    // The kernel gives 4 KiB at most: what is there goes on as one piece.
+    for (bool more = true; more && size < buffer.size();) {
+        const auto n = sys::read_some(master_, std::span(buffer).subspan(size));
+        more = n && *n > 0;
+        if (more) size += *n;
+        else hung_up_ = n || n.error().os_errno() != EAGAIN;
+    }
+    if (size == 0) return false;
+    const std::string_view bytes(buffer.data(), size);
+    XXH3_128bits_update(hash_.get(), bytes.data(), bytes.size());
+    bytes_ += size;
+    tail_ += bytes.substr(size - std::min(size, kTail));
+    tail_.erase(0, tail_.size() - std::min(tail_.size(), kTail));
+    // A reader that has gone is no reason to stop the command.
+    (void)sys::write_all(STDOUT_FILENO, bytes);
+    return true;
+}
+
+OutputRecord TerminalRelay::finish() {
+    while (show_output()) continue;
+    const XXH128_hash_t value = XXH3_128bits_digest(hash_.get());
+    return OutputRecord{.stdout_hash = fmt::format("xxh3:{:016x}{:016x}", value.high64, value.low64),
+                        .stderr_hash = {},
+                        .stdout_bytes = bytes_,
+                        .stderr_bytes = 0,
+                        .merged = true};
+}
+
+std::string TerminalRelay::take_unread() {
+    std::string unread = hung_up_ ? "" : sys::take_unread_input(master_).value_or("");
+    return unread + std::exchange(keys_, {});
+}
+
+// Programs that draw end with a sequence for the terminal.
+bool TerminalRelay::line_open() const {
+    return !tail_.empty() && tail_.back() != '\n' && !tail_.contains('\x1b');
+}
+
+bool show_pending_output(int master) {
+    std::array<char, kReadSize> buffer;
+    for (;;) {
+        const auto n = sys::read_some(master, buffer);
+        if (!n) return n.error().os_errno() == EAGAIN;
+        if (*n == 0) return false;
+        (void)sys::write_all(STDOUT_FILENO, {buffer.data(), *n});
+    }
+}
+
+void copy_window_size(int master) {
+    winsize size{};
+    if (::ioctl(STDIN_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return;
+    (void)sys::set_window_size(master, {size.ws_col, size.ws_row});
+}
+
+}  // namespace substrate::shell
