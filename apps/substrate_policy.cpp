@@ -125,11 +125,26 @@ class Parser {
         auto* list = trust.add_flag("--list", options_.trust.list, "What is trusted");
         trust.add_flag("--yes", options_.trust.yes, "Ask nothing: for where there is no terminal");
         revoke->excludes(list);
-        auto& approvals = add("approvals", "List what was approved for always, or revoke it.",
+        auto& approvals = add("approvals",
+                              "List what waits for a decision and decide it; list what was approved for\n"
+                              "always, or revoke it.",
                               options_.approvals, policy_approvals);
         auto* one =
             approvals.add_option("--revoke", options_.approvals.revoke, "One, by its id")->type_name("ID");
         approvals.add_flag("--revoke-all", options_.approvals.revoke_all, "All of them")->excludes(one);
+        PolicyApprovalsOptions& decided = options_.approvals;
+        // The parent's callback runs after theirs, with what they have filled in.
+        auto* approve = approvals.add_subcommand("approve", "Let a command run that waits");
+        approve->add_option("id", decided.decide)->type_name("ID")->required();
+        approve->add_option("scope", decided.decision, "once (the default), session or always")
+            ->check(CLI::IsMember({"once", "session", "always"}));
+        approve->callback([&decided] {
+            if (decided.decision.empty()) decided.decision = "once";
+        });
+        auto* deny = approvals.add_subcommand("deny", "Refuse it");
+        deny->add_option("id", decided.decide)->type_name("ID")->required();
+        deny->callback([&decided] { decided.decision = "deny"; });
+        approvals.require_subcommand(0, 1);
     }
 
     // Reached as `substrate why`.

@@ -43,7 +43,7 @@ const std::array<Api::Handler, 18> Api::kHandlers = {{
     {"execute", Lane::command, &Api::execute},
     {"execute_stream", Lane::command, &Api::execute_stream},
     {"cancel", Lane::at_once, &Api::cancel},
-    {"approvals", Lane::at_once, &Api::approvals},
+    {"approvals", Lane::at_once, &Api::list_approvals},
     {"decide_approval", Lane::at_once, &Api::decide_approval},
     {"stream", Lane::at_once, &Api::stream},
 }};

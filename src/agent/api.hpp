@@ -27,6 +27,11 @@ class Api final : public supervisor::Door {
     // `agent` must outlive it, and run() with it attached. `listener`: where somebody else has made
     // agent.sock and keeps it.
     static Result<std::unique_ptr<Api>> start(supervisor::Agent& agent, sys::UniqueFd listener = {});
+    Json approvals() const override { return approvals_.list(); }
+    Result<> decide(const std::string& approval_id, broker::Answer answer,
+                    const std::string& token) override {
+        return approvals_.decide(approval_id, answer, token);
+    }
     void close() override;
     void end_threads() override;
 
@@ -77,16 +82,19 @@ class Api final : public supervisor::Door {
     void world_diff(Call& call);
     void world_apply(Call& call);
     void world_discard(Call& call);
-    void decide(Call& call, const char* request, std::initializer_list<const char*> members);
+    void decide_changes(Call& call, const char* request, std::initializer_list<const char*> members);
     Result<Json> describe_worlds();
     void execute(Call& call);
     void execute_stream(Call& call);
     void cancel(Call& call);
-    void approvals(Call& call);
+    void list_approvals(Call& call);
     void decide_approval(Call& call);
     void run(Call& call, ApiCaller::Answer answer);
     Result<> run_command(ExecuteRequest request, ApiCaller& caller, const std::string& span_id,
                          const std::shared_ptr<Exchange>& exchange);
+    // What counts commands from inside the worlds of a call.
+    class Within;
+    std::shared_ptr<supervisor::NestedAllowance> allowance_for(const ExecuteRequest& request);
     HttpResponse over_budget(const std::string& agent_id, const Budgets::Refusal& refusal,
                              const std::string& span_id);
 

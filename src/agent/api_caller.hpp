@@ -39,6 +39,10 @@ class ApiCaller final : public supervisor::Caller {
         approvals_ = &approvals;
         agent_id_ = std::move(agent_id);
     }
+    void use_allowance(std::shared_ptr<supervisor::NestedAllowance> allowance) {
+        allowance_ = std::move(allowance);
+    }
+    std::shared_ptr<supervisor::NestedAllowance> nested_allowance() override { return allowance_; }
     // It must not run: the whole answer, or the last frame of one that has begun.
     void refuse(HttpResponse refusal);
     // From any thread.
@@ -93,6 +97,7 @@ class ApiCaller final : public supervisor::Caller {
     bool taken_ = false;    // the rest of the output
     bool listens_ = false;  // to the pipes
     std::unique_ptr<Budgets::Ticket> ticket_;
+    std::shared_ptr<supervisor::NestedAllowance> allowance_;
     Approvals* approvals_ = nullptr;
     std::string agent_id_;
     std::function<void(const ExecResult&)> on_end_;

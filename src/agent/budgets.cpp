@@ -17,14 +17,15 @@ void Budgets::drop_expired(std::int64_t now) {
     });
 }
 
-Budgets::Entry Budgets::enter(const std::string& agent_id, const Budget& budget, std::function<void()> poke) {
-    const std::scoped_lock lock(mutex_);
+Budgets::Account* Budgets::admit(const std::string& agent_id, const Budget& budget, Refusal& refusal) {
     const std::int64_t now = env_.monotonic_ns();
     auto it = accounts_.find(agent_id);
     if (it == accounts_.end()) {
         if (accounts_.size() >= kMostIds) drop_expired(now);
-        if (accounts_.size() >= kMostIds)
-            return {nullptr, {"agent_ids", kMostIds, kMostIds, kWindowNs / 1'000'000'000}};
+        if (accounts_.size() >= kMostIds) {
+            refusal = {"agent_ids", kMostIds, kMostIds, kWindowNs / 1'000'000'000};
+            return nullptr;
+        }
         it = accounts_.emplace(agent_id, Account{.since_ns = now}).first;
     }
     Account& account = it->second;
@@ -34,18 +35,37 @@ Budgets::Entry Budgets::enter(const std::string& agent_id, const Budget& budget,
         account.finished_ns = 0;
     }
     const std::int64_t retry_s = (account.since_ns + kWindowNs - now + 999'999'999) / 1'000'000'000;
-    if (budget.max_execs && account.execs >= *budget.max_execs)
-        return {nullptr, {"max_execs", *budget.max_execs, account.execs, retry_s}};
+    if (budget.max_execs && account.execs >= *budget.max_execs) {
+        refusal = {"max_execs", *budget.max_execs, account.execs, retry_s};
+        return nullptr;
+    }
     const std::int64_t used_ms = used_ns(account, now) / 1'000'000;
-    if (budget.max_runtime_ms && used_ms >= *budget.max_runtime_ms)
-        return {nullptr, {"max_runtime_ms", *budget.max_runtime_ms, used_ms, retry_s}};
+    if (budget.max_runtime_ms && used_ms >= *budget.max_runtime_ms) {
+        refusal = {"max_runtime_ms", *budget.max_runtime_ms, used_ms, retry_s};
+        return nullptr;
+    }
     ++account.execs;
+    return &account;
+}
+
+std::optional<Budgets::Refusal> Budgets::count_within(const std::string& agent_id, const Budget& budget) {
+    const std::scoped_lock lock(mutex_);
+    Refusal refusal;
+    if (admit(agent_id, budget, refusal) == nullptr) return refusal;
+    return std::nullopt;
+}
+
+Budgets::Entry Budgets::enter(const std::string& agent_id, const Budget& budget, std::function<void()> poke) {
+    const std::scoped_lock lock(mutex_);
+    Refusal refusal;
+    Account* const account = admit(agent_id, budget, refusal);
+    if (account == nullptr) return {nullptr, refusal};
     std::unique_ptr<Ticket> ticket(new Ticket(*this, agent_id, budget));
-    ticket->started_ns_ = now;
+    ticket->started_ns_ = env_.monotonic_ns();
     ticket->poke_ = std::move(poke);
-    for (const Ticket* other : account.running)
+    for (const Ticket* other : account->running)
         if (other->poke_) other->poke_();
-    account.running.push_back(ticket.get());
+    account->running.push_back(ticket.get());
     return {std::move(ticket), {}};
 }
 

@@ -67,6 +67,9 @@ class Budgets {
     // Counts one command that is about to run. `poke` is called, in another's thread, when
     // left_ns() has become less or more than time alone explains.
     Entry enter(const std::string& agent_id, const Budget& budget, std::function<void()> poke);
+    // Counts one command that runs within another of the same agent id, whose time is its time as well. A
+    // refusal: it must not run.
+    std::optional<Refusal> count_within(const std::string& agent_id, const Budget& budget);
 
   private:
     struct Account {
@@ -75,6 +78,8 @@ class Budgets {
         std::int64_t finished_ns = 0;  // running time of those that have ended
         std::list<Ticket*> running;
     };
+    // Under the lock: the account, with one command more. Null: `refusal` says why not.
+    Account* admit(const std::string& agent_id, const Budget& budget, Refusal& refusal);
     std::int64_t used_ns(const Account& account, std::int64_t now) const;
     void drop_expired(std::int64_t now);
 

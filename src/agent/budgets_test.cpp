@@ -47,6 +47,28 @@ TEST(Budgets, WhatNeverRanDoesNotCount) {
     EXPECT_FALSE(budgets.enter("c", {.max_execs = 0}, {}).ticket);
 }
 
+TEST(Budgets, WhatRunsWithinAnotherCountsAsOneMore) {
+    Clock clock;
+    Budgets budgets(clock);
+    const Budget budget{.max_execs = 3, .max_runtime_ms = 1'000};
+    {
+        const auto outer = budgets.enter("a", budget, {});
+        ASSERT_TRUE(outer.ticket);
+        EXPECT_FALSE(budgets.count_within("a", budget));
+        EXPECT_FALSE(budgets.count_within("a", budget));
+        const auto refusal = budgets.count_within("a", budget);
+        ASSERT_TRUE(refusal);
+        EXPECT_EQ(refusal->limit, "max_execs");
+        EXPECT_EQ(refusal->used, 3);
+        // Its time is that of the one around it, once.
+        clock.now_ms += 400;
+        EXPECT_EQ(outer.ticket->left_ns(), 600'000'000);
+    }
+    EXPECT_FALSE(budgets.enter("a", budget, {}).ticket);
+    EXPECT_TRUE(budgets.enter("a", {.max_execs = 4}, {}).ticket);
+    EXPECT_FALSE(budgets.count_within("b", budget));
+}
+
 TEST(Budgets, RunningTimeIsSharedByThoseThatRun) {
     Clock clock;
     Budgets budgets(clock);

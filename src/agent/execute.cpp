@@ -20,6 +20,30 @@ Result<sys::UniqueFd> open_input(const std::string& bytes) {
 
 }  // namespace
 
+class Api::Within final : public supervisor::NestedAllowance {
+  public:
+    Within(Api& api, std::string agent_id, Budget budget)
+        : api_(api), agent_id_(std::move(agent_id)), budget_(budget) {}
+    Result<> take(const std::string& span_id) override {
+        const auto refusal = api_.budgets_.count_within(agent_id_, budget_);
+        if (!refusal) return {};
+        // Recorded as any other; who asks in a world is told in one line.
+        (void)api_.over_budget(agent_id_, *refusal, span_id);
+        return fail(Error(Errc::denied, "the budget " + refusal->limit + " of " + printable(agent_id_) +
+                                            " is used up: " + std::to_string(refusal->used) + " of " +
+                                            std::to_string(refusal->maximum)));
+    }
+
+  private:
+    Api& api_;
+    std::string agent_id_;
+    Budget budget_;
+};
+
+std::shared_ptr<supervisor::NestedAllowance> Api::allowance_for(const ExecuteRequest& request) {
+    return std::make_shared<Within>(*this, request.exec.agent_id, request.budget);
+}
+
 void Api::execute(Call& call) { run(call, ApiCaller::Answer::whole); }
 void Api::execute_stream(Call& call) { run(call, ApiCaller::Answer::pieces); }
 
@@ -58,6 +82,7 @@ Result<> Api::run_command(ExecuteRequest request, ApiCaller& caller, const std::
     }
     SUB_TRY(caller.use_ticket(std::move(entry.ticket)));
     caller.use_approvals(approvals_, exec.agent_id);
+    caller.use_allowance(allowance_for(request));
     SUB_TRY_ASSIGN(
         const supervisor::Passage passage,
         supervisor::pass_gate(machine, agent_.trace(), agent_.broker(), project->path(),
@@ -97,7 +122,7 @@ HttpResponse Api::over_budget(const std::string& agent_id, const Budgets::Refusa
     return answer;
 }
 
-void Api::approvals(Call& call) { call.exchange->respond(json_response(approvals_.list())); }
+void Api::list_approvals(Call& call) { call.exchange->respond(json_response(approvals_.list())); }
 
 void Api::decide_approval(Call& call) {
     const auto id = call.body.at("approval_id").get<std::string>();

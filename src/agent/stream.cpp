@@ -138,6 +138,7 @@ void Api::open_terminal(const std::shared_ptr<TerminalStream>& terminal, const J
         terminal->send_error(error_frame(request.error()));
         return terminal->close({1008, "refused"});
     }
+    terminal->use_allowance(allowance_for(*request));
     Result<> done;
     try {
         done =

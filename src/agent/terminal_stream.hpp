@@ -73,6 +73,10 @@ class TerminalStream final : public supervisor::Caller {
     void send_error(Json frame, std::optional<std::uint64_t> seq = {});
     void send_frame(const Json& frame);
     void close(StreamClose why);
+    void use_allowance(std::shared_ptr<supervisor::NestedAllowance> allowance) {
+        allowance_ = std::move(allowance);
+    }
+    std::shared_ptr<supervisor::NestedAllowance> nested_allowance() override { return allowance_; }
     // The client has no more use for it, or nobody has come back in time.
     bool leaving() const { return leaving_; }
     // Where the shell is, for command_complete.
@@ -127,6 +131,7 @@ class TerminalStream final : public supervisor::Caller {
     std::unique_ptr<XXH3_state_t, FreeHash> hash_;
     std::uint64_t hashed_ = 0;
     std::unique_ptr<Budgets::Ticket> ticket_;
+    std::shared_ptr<supervisor::NestedAllowance> allowance_;
     const supervisor::LiveShell* shell_ = nullptr;
     bool ready_ = false;
     bool running_ = false;

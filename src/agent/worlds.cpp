@@ -60,7 +60,7 @@ void Api::world(Call& call) {
 }
 
 // By a request of the control protocol, with these members of its answer.
-void Api::decide(Call& call, const char* request, std::initializer_list<const char*> members) {
+void Api::decide_changes(Call& call, const char* request, std::initializer_list<const char*> members) {
     if (!is_id(call.parameter, "wld"))
         return call.exchange->respond(problem(400, "invalid", "that is no world id: wld_ and a UUID"));
     const auto all = describe_worlds();
@@ -83,8 +83,8 @@ void Api::decide(Call& call, const char* request, std::initializer_list<const ch
     call.exchange->respond(json_response(answer));
 }
 
-void Api::world_diff(Call& call) { decide(call, "diff", {"changes"}); }
-void Api::world_apply(Call& call) { decide(call, "apply", {"applied", "notices"}); }
-void Api::world_discard(Call& call) { decide(call, "discard", {"discarded"}); }
+void Api::world_diff(Call& call) { decide_changes(call, "diff", {"changes"}); }
+void Api::world_apply(Call& call) { decide_changes(call, "apply", {"applied", "notices"}); }
+void Api::world_discard(Call& call) { decide_changes(call, "discard", {"discarded"}); }
 
 }  // namespace substrate::agent

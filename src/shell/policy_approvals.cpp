@@ -4,12 +4,15 @@
 #include "broker/approvals.hpp"
 #include "shell/policy_commands.hpp"
 #include "shell/policy_ground.hpp"
+#include "supervisor/protocol.hpp"
+#include "sys/file.hpp"
 
 namespace substrate::shell {
 namespace {
 
 Json to_json(const broker::Approval& approval) {
     Json json = {{"id", approval.id},
+                 {"state", "always"},
                  {"at", format_utc(approval.at_ns)},
                  {"policy_id", approval.scope.policy_id},
                  {"policy_hash", approval.scope.policy_hash}};
@@ -18,10 +21,61 @@ Json to_json(const broker::Approval& approval) {
     return json;
 }
 
+// What waits for a decision, at the agent that runs, if one does.
+Result<Json> waiting(const Console& console) {
+    SUB_TRY_ASSIGN(const std::optional<Json> reply,
+                   ask_running_agent(console, {{"type", supervisor::message::kApprovals}}));
+    Json found = Json::array();
+    if (!reply || !reply->contains("approvals") || !reply->at("approvals").is_array()) return found;
+    for (Json one : reply->at("approvals")) {
+        one["state"] = "waiting";
+        found.push_back(std::move(one));
+    }
+    return found;
+}
+
+std::string waiting_line(const Json& one) {
+    const auto text = [&one](const char* key) { return printable(supervisor::text_of(one, key)); };
+    std::string line = fmt::format("{}  waits since {}  {}  for {}  (policy {}: {})\n", text("approval_id"),
+                                   text("since").substr(0, 19), text("command"), text("agent_id"),
+                                   text("policy_id"), text("reason"));
+    if (const auto scope = one.find("scope"); scope != one.end() && scope->is_object())
+        line += fmt::format("    session or always: {}  in {}\n",
+                            printable(supervisor::text_of(*scope, "pattern")),
+                            printable(supervisor::text_of(*scope, "directory")));
+    for (const std::string& impact : supervisor::texts_of(one, "impact"))
+        line += "    " + printable(impact) + "\n";
+    return line;
+}
+
+// As POST /v1/approvals does: with the token that no world can read.
+int decide(const Console& console, const PolicyApprovalsOptions& options) {
+    auto token = sys::read_file(console.home.approval_token(), 4096);
+    if (!token) return console.fail_with(std::move(token).error().during("reading the approval token"));
+    while (token->ends_with('\n')) token->pop_back();
+    const auto reply = ask_running_agent(console, {{"type", supervisor::message::kDecide},
+                                                   {"approval_id", options.decide},
+                                                   {"decision", options.decision},
+                                                   {"token", *token}});
+    if (!reply) return console.fail_with(reply.error());
+    if (!*reply)
+        return console.fail_with(Error(Errc::not_found, "no agent runs, so nothing waits for a decision"));
+    if (options.json)
+        console.out(dump_json_pretty({{"approval_id", options.decide}, {"decision", options.decision}}) +
+                    "\n");
+    else console.out(options.decide + " " + options.decision + "\n");
+    return 0;
+}
+
 int list(const Console& console, const broker::Approvals& approvals, bool json) {
     const auto all = approvals.list();
     if (!all) return console.fail_with(all.error());
-    Json report = Json::array();
+    auto asked = waiting(console);
+    if (!asked) console.note("what waits for a decision cannot be told: " + asked.error().describe());
+    Json report = asked ? std::move(*asked) : Json::array();
+    const bool some_wait = !report.empty();
+    if (!json)
+        for (const Json& one : report) console.out(waiting_line(one));
     for (const broker::Approval& approval : *all) {
         if (json) report.push_back(to_json(approval));
         else
@@ -31,13 +85,14 @@ int list(const Console& console, const broker::Approvals& approvals, bool json) 
                                     printable(approval.scope.policy_id)));
     }
     if (json) console.out(dump_json_pretty(report) + "\n");
-    else if (all->empty()) console.note("nothing is approved for always");
+    else if (all->empty() && !some_wait) console.note("nothing is approved for always");
     return 0;
 }
 
 }  // namespace
 
 int policy_approvals(const Console& console, const PolicyApprovalsOptions& options) {
+    if (!options.decide.empty()) return decide(console, options);
     const auto ground = policy_ground(console, "/");
     if (!ground) return console.fail_with(ground.error());
     broker::Approvals approvals(console.env, ground->places.approvals_file);

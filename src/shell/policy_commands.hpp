@@ -80,6 +80,8 @@ int policy_trust(const Console& console, const PolicyTrustOptions& options);
 struct PolicyApprovalsOptions {
     std::string revoke;  // an id
     bool revoke_all = false;
+    std::string decide;    // what waits: its id
+    std::string decision;  // "once", "session", "always" or "deny"
     bool json = false;
 };
 int policy_approvals(const Console& console, const PolicyApprovalsOptions& options);

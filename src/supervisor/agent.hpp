@@ -11,7 +11,9 @@
 #include <vector>
 
 #include "base/result.hpp"
+#include "broker/answer.hpp"
 #include "broker/broker.hpp"
+#include "codec/json_value.hpp"
 #include "supervisor/channel.hpp"
 #include "supervisor/home.hpp"
 #include "supervisor/session_world.hpp"
@@ -31,6 +33,11 @@ struct AgentOptions {
 class Door {
   public:
     virtual ~Door() = default;
+    // What waits here for a person's decision, in the form of GET /v1/approvals; from any thread.
+    virtual Json approvals() const = 0;
+    // Decides one of them; `token` is what proves that it is a person (Home::approval_token).
+    virtual Result<> decide(const std::string& approval_id, broker::Answer answer,
+                            const std::string& token) = 0;
     // Lets nobody in any more and waits until those who are in have their answer. Called
     // once, when the agent stops.
     virtual void close() = 0;
@@ -57,6 +64,7 @@ class Agent {
     Result<> run(int stop_fd);
     // Before run(). `door` is closed by the end of run(), and must live until then.
     void attach(Door& door) { door_ = &door; }
+    Door* door() const { return door_; }  // null: there is none
 
     // For the request handlers.
     const Machine& machine() const { return machine_; }

@@ -117,7 +117,8 @@ Result<> Execution::run(const std::string& span_id, const int (&stdio)[3]) {
     fill_span(span(), machine_, project_, request_, order_, session_world().plan, lease_.warm);
     fill_decision(span(), passage_);
     note_group(span(), session_world());
-    session_world().door.stand_on({span(), request_.cwd, request_.ephemeral, request_.commit});
+    session_world().door.stand_on(
+        {span(), request_.cwd, request_.ephemeral, request_.commit, caller_.nested_allowance()});
     trace::SpanDraft draft = trace::begin(span());
     disk_.emplace(store().fd());
     look_at_ = started_mono_ + kDiskLookNs;

@@ -10,6 +10,7 @@
 #include "supervisor/gate.hpp"
 #include "supervisor/idle_worlds.hpp"
 #include "supervisor/live_shell.hpp"
+#include "supervisor/nested_door.hpp"
 #include "supervisor/session_world.hpp"
 #include "trace/writer.hpp"
 
@@ -28,6 +29,8 @@ class Caller : public Asker {
     virtual Result<Word> hear() = 0;
     // Of a request for a terminal, before the command starts: its master.
     virtual void take_terminal(sys::UniqueFd) {}
+    // Counts what the command runs by the door of its world; null: nobody does.
+    virtual std::shared_ptr<NestedAllowance> nested_allowance() { return nullptr; }
     // The command has ended: the caller sums up its output while the change is computed.
     virtual Result<> tell_ended(int exit) = 0;
     // What the command wrote, as the caller observed it; after tell_ended().

@@ -290,6 +290,7 @@ Result<Json> NestedDoor::judge(const Help& help, Visitor& visitor, std::string_v
         done["notices"] = notices_json(recorded.notices);
         return done;
     }
+    if (ground_->allowance) SUB_TRY(ground_->allowance->take(span_id));
     begin_span(help.machine, visitor, passage, span_id);
     visitor.depth = request.nested_depth;
     done["timeout_ms"] = passage.request.timeout_ms;

@@ -35,6 +35,15 @@ struct NestedLimits {
     std::int64_t ask_ns = 5'000'000'000;     // until a connection has said what it wants
 };
 
+// Counts what is run from inside a world in the name of whoever asked for the command that the world runs.
+// Called in any thread; may be called as long as the world lives.
+class NestedAllowance {
+  public:
+    virtual ~NestedAllowance() = default;
+    // One more command, which is about to run. An error: it must not.
+    virtual Result<> take(const std::string& span_id) = 0;
+};
+
 // What is true of every command that is asked about in a world now: the command that the world runs, or
 // whose background processes live on in it.
 struct NestedGround {
@@ -42,6 +51,7 @@ struct NestedGround {
     std::string governed_by;  // the directory whose policies hold
     bool ephemeral = false;   // as it was run
     CommitMode commit = CommitMode::automatic;
+    std::shared_ptr<NestedAllowance> allowance;  // null: nobody counts
 };
 
 // The agent's side of a world's door: whoever runs `substrate` in the world asks here, is judged by the

@@ -105,6 +105,21 @@ Result<Json> policy_reload(Agent& agent) {
     return done;
 }
 
+Result<Json> approvals(Agent& agent) {
+    Json done = agent.door() == nullptr ? Json{{"approvals", Json::array()}} : agent.door()->approvals();
+    done["type"] = message::kDone;
+    return done;
+}
+
+// The other door has the token: to be at this one is not enough, and a world is at neither.
+Result<Json> decide(Agent& agent, const Json& request) {
+    const auto answer = broker::parse_answer(text_of(request, "decision"));
+    if (!answer) return fail({Errc::invalid, "that is no decision"});
+    if (agent.door() == nullptr) return fail({Errc::not_found, "nothing waits for a decision"});
+    SUB_TRY(agent.door()->decide(text_of(request, "approval_id"), *answer, text_of(request, "token")));
+    return Json{{"type", message::kDone}, {"exit", 0}};
+}
+
 // The kept captures that a request means: one span, a world's, or the project's pending ones.
 Result<std::vector<Manifest>> targets(const Store& store, const std::string& target) {
     SUB_TRY_ASSIGN(std::vector<Manifest> all, store.list());
@@ -263,6 +278,8 @@ Result<Json> answer_plain(Agent& agent, const Json& request) {
     const std::string type = text_of(request, "type");
     if (type == message::kPolicyState) return policy_state(agent, request);
     if (type == message::kPolicyReload) return policy_reload(agent);
+    if (type == message::kApprovals) return approvals(agent);
+    if (type == message::kDecide) return decide(agent, request);
     if (type == message::kApply) return run_apply(agent, request);
     if (type == message::kDiscard) return run_discard(agent, request);
     if (type == message::kDiff) return run_diff(agent, request);

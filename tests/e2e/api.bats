@@ -53,6 +53,46 @@ policy() { printf 'id: %s\n%s\n' "$1" "$2" >"$SUBSTRATE_HOME/policies/$1.yaml"; 
     python3 "$BATS_TEST_DIRNAME/approvals_client.py"
     contains "$(substrate policy approvals)" 'touch ask3'
 }
+call_asking() { curl -sS -o answer --unix-socket "$S" --json '{"agent_id":"me","cmd":"'"$1"'"}' http://localhost/v1/execute & }
+@test "approvals: listed and decided by the command line" {
+    policy default $'mode: enforce\napproval:\n  require: [touch ask*]'
+    substrate world warm >/dev/null
+    call_asking 'touch ask1'
+    wait_for 20 asked
+    run -0 substrate policy approvals
+    contains "$output" 'touch ask1  for me' "session or always: touch ask1  in $P"
+    id=$(substrate policy approvals --json | jq -r '.[0] | select(.state == "waiting") | .approval_id')
+    refused 2 substrate policy approvals approve ask_nothing
+    refused 2 substrate policy approvals approve "$id" sometimes
+    # The token decides, not that somebody asks.
+    mv "$SUBSTRATE_HOME/approval-token" token
+    refused 1 substrate policy approvals approve "$id"
+    printf '%064d\n' 0 >"$SUBSTRATE_HOME/approval-token"
+    refused 126 substrate policy approvals approve "$id"
+    mv token "$SUBSTRATE_HOME/approval-token"
+    [[ ! -e ask1 ]]
+    run -0 substrate policy approvals approve "$id"
+    equal said "$id once" "$output"
+    wait "$!"
+    equal outcome ok "$(jq -r .outcome answer)"
+    [[ -e ask1 ]]
+    refused 2 substrate policy approvals deny "$id"
+    call_asking 'touch ask2'
+    wait_for 20 asked
+    run -0 substrate policy approvals --json deny "$(substrate policy approvals --json | jq -r '.[0].approval_id')"
+    equal decision deny "$(jq -r .decision <<<"$output")"
+    wait "$!"
+    equal error denied "$(jq -r .error answer)"
+    [[ ! -e ask2 ]]
+    call_asking 'touch ask3'
+    wait_for 20 asked
+    run -0 substrate policy approvals approve "$(substrate policy approvals --json | jq -r '.[0].approval_id')" always
+    wait "$!"
+    contains "$(substrate policy approvals)" 'touch ask3'
+    equal kept always "$(substrate policy approvals --json | jq -r '.[0].state')"
+    run -0 curl -sS --unix-socket "$S" --json '{"agent_id":"me","cmd":"touch ask3"}' http://localhost/v1/execute
+    equal 'not asked again' ok "$(jq -r .outcome <<<"$output")"
+}
 @test "an agent that stops waits for no decision" {
     policy default $'mode: enforce\napproval:\n  require: [touch ask*]'
     substrate world warm >/dev/null
@@ -94,6 +134,22 @@ asked() { [[ $(curl -sS --unix-socket "$S" http://localhost/v1/approvals | jq '.
 @test "budgets" {
     policy default $'mode: enforce\ncommands:\n  denied: [touch no*]'
     api budgets
+}
+@test "budgets count what runs by substrate inside a world" {
+    cp "$SUBSTRATE_BIN"/substrate .
+    substrate world warm >/dev/null
+    run -0 curl -sS --unix-socket "$S" --json \
+        '{"agent_id":"me","cmd":"./substrate -c \"touch one\"; ./substrate -c \"touch two\"; echo code $?","budget":{"max_execs":2}}' \
+        http://localhost/v1/execute
+    equal stdout 'code 126' "$(jq -r .stdout_b64 <<<"$output" | base64 -d)"
+    contains "$(jq -r .stderr_b64 <<<"$output" | base64 -d)" 'the budget max_execs of me is used up: 2 of 2'
+    [[ -e one && ! -e two ]]
+    equal recorded '["me","max_execs",2]' "$(jq -c 'select(.event_type == "rate_limit") | [.agent_id, .limit, .used]' "$SUBSTRATE_HOME/trace.jsonl")"
+    # The next call of that id finds it used up, another id does not.
+    run -0 curl -sS -o /dev/null -w '%{http_code}' --unix-socket "$S" --json '{"agent_id":"me","cmd":"true","budget":{"max_execs":2}}' http://localhost/v1/execute
+    equal 'the next call' 429 "$output"
+    run -0 curl -sS -o /dev/null -w '%{http_code}' --unix-socket "$S" --json '{"agent_id":"you","cmd":"./substrate -c true","budget":{"max_execs":2}}' http://localhost/v1/execute
+    equal 'another id' 200 "$output"
 }
 @test "worlds: list, diff, apply, discard, conflict" { api worlds; }
 @test "no world reaches a socket" { api reaches; }
