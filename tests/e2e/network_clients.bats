@@ -11,11 +11,17 @@ more_setup() {
 # A script that reads its commands from standard input, in the small internet.
 in_internet() { timeout 120 bash "$BATS_TEST_DIRNAME/small_internet.sh" "$N" bash -eu -c "export N=$N; $(declare -f must fails); cp $N/ca.pem .; $(cat)"; }
 # must PATTERN COMMAND: succeeds and prints it. fails PATTERN COMMAND: does neither succeed nor hang.
-must() { out=$(timeout 60 substrate -c "$2" 2>&1) && grep -Eq -- "$1" <<<"$out" || { printf -- '-- %s\n%s\n' "$2" "$out" && exit 1; }; }
+must() {
+    if out=$(timeout 60 substrate -c "$2" 2>&1) && grep -Eq -- "$1" <<<"$out"; then return; fi
+    printf -- '-- %s\n%s\n' "$2" "$out"
+    exit 1
+}
 fails() {
     local code=0
     out=$(timeout 60 substrate -c "$2" 2>&1) || code=$?
-    ((code != 0 && code != 124)) && grep -Eq -- "$1" <<<"$out" || { printf -- '-- %s: %s\n%s\n' "$2" "$code" "$out" && exit 1; }
+    if ((code != 0 && code != 124)) && grep -Eq -- "$1" <<<"$out"; then return; fi
+    printf -- '-- %s: %s\n%s\n' "$2" "$code" "$out"
+    exit 1
 }
 
 @test "curl: by an allowed name only, and a refusal says why" {

@@ -4,7 +4,7 @@
 load common
 
 start_manager() {
-    mkdir -p -m 0700 "$SUBSTRATE_HOME" "$SUBSTRATE_HOME/sock"
+    (umask 077 && mkdir -p "$SUBSTRATE_HOME/sock")
     mkfifo "$T/orders"
     NOTIFY_SOCKET=$T/notify python3 "$BATS_TEST_DIRNAME/service_manager.py" "$SUBSTRATE_BIN/substrate-world-agent" \
         "$@" <"$T/orders" >"$T/said" 2>&1 3>&- &
@@ -13,9 +13,11 @@ start_manager() {
     wait_for 20 grep -q listening "$T/said"
 }
 
+# said COUNT TEXT: so often has the manager said it.
+said() { (($(grep -c -- "$2" "$T/said") == $1)); }
 start_agent() {
     echo start >&8
-    wait_for 20 eval '(($(grep -c READY=1 "$T/said") == '"$1"'))'
+    wait_for 20 said "$1" READY=1
 }
 
 end_manager() {
@@ -30,7 +32,7 @@ end_manager() {
         equal output "round $round" "$(timeout 60 substrate -c "echo round $round")"
         equal health 200 "$(curl -s -o "$T/body" -w '%{http_code}' --unix-socket "$SUBSTRATE_HOME/sock/agent.sock" http://localhost/healthz)"
         run -0 timeout 60 substrate world stop
-        wait_for 20 eval '(($(grep -c "ended 0" "$T/said") == '"$round"'))'
+        wait_for 20 said "$round" 'ended 0'
         [[ -S $SUBSTRATE_HOME/sock/control.sock && -S $SUBSTRATE_HOME/sock/agent.sock ]]
     done
     # Who comes while no agent runs waits for the next one.
@@ -65,7 +67,7 @@ end_manager() {
 
 @test "systemd starts it by its socket" {
     need_program systemd-socket-activate
-    mkdir -p -m 0700 "$SUBSTRATE_HOME" "$SUBSTRATE_HOME/sock"
+    (umask 077 && mkdir -p "$SUBSTRATE_HOME/sock")
     systemd-socket-activate -l "$SUBSTRATE_HOME/sock/control.sock" -l "$SUBSTRATE_HOME/sock/agent.sock" \
         -E HOME -E PATH -E SUBSTRATE_HOME "$SUBSTRATE_BIN/substrate-world-agent" >"$T/log" 2>&1 3>&- &
     manager=$!
@@ -77,7 +79,7 @@ end_manager() {
 }
 
 @test "settings come from flags, the environment and agent.yaml, and are shown" {
-    mkdir -p -m 0700 "$SUBSTRATE_HOME"
+    (umask 077 && mkdir -p "$SUBSTRATE_HOME")
     printf 'agent-idle: 2h\nworld-idle: 90s\n' >"$SUBSTRATE_HOME/agent.yaml"
     SUBSTRATE_WORLD_IDLE_SECS=7 run -0 timeout 60 substrate -c true
     equal settings 'agent-idle 7200000 world-idle 7000 SUBSTRATE_WORLD_IDLE_SECS' \
