@@ -85,8 +85,9 @@ Result<> Verifier::open() {
     SUB_TRY_ASSIGN(project_, Project::open(machine_, project_path()));
     SUB_TRY(sys::make_dirs(scratch_ + "/trace", 0700));
     SUB_TRY_ASSIGN(trace_, trace::TraceWriter::open(scratch_ + "/trace"));
-    network_ = std::make_shared<Network>(
-        machine_.env, *trace_, std::string(parent_of(machine_.init_program)) + "/substrate-gateway");
+    network_ = std::make_shared<Network>(machine_.env, *trace_,
+                                         std::string(parent_of(machine_.init_program)) + "/substrate-gateway",
+                                         broker::Places());  // its rules name no tool
     return {};
 }
 
