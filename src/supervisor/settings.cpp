@@ -38,11 +38,9 @@ Error wrong(const std::string& where, const std::string& what) {
     return {Errc::invalid, printable(where) + ": " + what};
 }
 
-Result<> set_time(Settings& settings, const SettingKind& kind, std::optional<std::int64_t> ms,
-                  const std::string& where, std::string_view form) {
-    if (!ms) return fail(wrong(where, "must be " + std::string(form)));
-    if (*ms < 1 || *ms > kMaxMs) return fail(wrong(where, "must be more than nothing and at most 366 days"));
-    settings.*kind.time = *ms;
+Result<> set_time(Settings& settings, const SettingKind& kind, std::int64_t ms, const std::string& where) {
+    if (ms < 1 || ms > kMaxMs) return fail(wrong(where, "must be more than nothing and at most 366 days"));
+    settings.*kind.time = ms;
     return {};
 }
 
@@ -50,7 +48,9 @@ Result<> set_time(Settings& settings, const SettingKind& kind, std::optional<std
 Result<> set_from_text(Settings& settings, const SettingKind& kind, const std::string& text,
                        const std::string& where) {
     if (kind.time != nullptr) {
-        SUB_TRY(set_time(settings, kind, parse_duration_ms(text), where, "a time, such as 90s, 10m or 2h"));
+        const auto ms = parse_duration_ms(text);
+        if (!ms) return fail(wrong(where, "must be a time, such as 90s, 10m or 2h"));
+        SUB_TRY(set_time(settings, kind, *ms, where));
     } else {
         if (text != "true" && text != "false") return fail(wrong(where, "must be true or false"));
         settings.*kind.flag = text == "true";
@@ -65,12 +65,12 @@ Result<> set_from_variable(Settings& settings, const SettingKind& kind, const st
         std::int64_t number = 0;
         const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
         const bool whole = error == std::errc() && end == text.data() + text.size() && !text.empty();
-        // What is above any limit stays there, without an overflow.
-        const auto ms =
-            whole ? std::optional(std::min(number, kMaxMs + 1) * kind.variable_unit_ms) : std::nullopt;
-        SUB_TRY(set_time(
-            settings, kind, ms, where,
-            kind.variable_unit_ms == 1 ? "a whole number of milliseconds" : "a whole number of seconds"));
+        if (!whole)
+            return fail(wrong(where, kind.variable_unit_ms == 1 ? "must be a whole number of milliseconds"
+                                                                : "must be a whole number of seconds"));
+        // What is out of range stays so, without an overflow.
+        SUB_TRY(set_time(settings, kind,
+                         std::clamp<std::int64_t>(number, -1, kMaxMs + 1) * kind.variable_unit_ms, where));
     } else {
         if (text != "0" && text != "1") return fail(wrong(where, "must be 0 or 1"));
         settings.*kind.flag = text == "1";

@@ -81,6 +81,7 @@ TEST(Settings, SayWhatIsWrongAndWhere) {
                                            {"SUBSTRATE_AGENT_IDLE_SECS", ""},
                                            {"SUBSTRATE_AGENT_IDLE_SECS", "0"},
                                            {"SUBSTRATE_API_READ_MS", "-1"},
+                                           {"SUBSTRATE_AGENT_IDLE_SECS", "-9223372036854775808"},
                                            {"SUBSTRATE_WORLD_IDLE_SECS", "9223372036854775807"},
                                            {"SUBSTRATE_STANDBY", "yes"}})
         EXPECT_TRUE(error_of(GivenEnv(Pairs{{name, value}}), {}, "").starts_with(name + ": must be"))
