@@ -123,6 +123,7 @@ Result<> Execution::run(const std::string& span_id, const int (&stdio)[3]) {
     disk_.emplace(store().fd());
     look_at_ = started_mono_ + kDiskLookNs;
     SUB_TRY(wait());
+    const std::uint64_t asked = ask_network(machine_, session_world());
     if (session_world().door.anybody_in()) session_world().door.serve(machine_, trace_, broker_);
     span().duration_ms = static_cast<double>(machine_.env.monotonic_ns() - started_mono_) / 1e6;
     fill_outcome(span(), exited_, stopped_as_);
@@ -142,7 +143,7 @@ Result<> Execution::run(const std::string& span_id, const int (&stdio)[3]) {
                                   concluded.error().describe());
         (void)keep(KeptState::interrupted, "interrupted");
     }
-    note_network(machine_, session_world(), result_);
+    note_network(machine_, session_world(), asked, result_);
     if (output_follows) {
         if (auto output = caller_.take_output()) span().output = *output;
     }

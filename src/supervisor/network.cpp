@@ -218,14 +218,17 @@ void Network::tell_command(const std::string& world, const Command& command) {
     (void)send(dump_json(message), nullptr, {});
 }
 
-Network::Used Network::take_used(const std::string& world) {
+std::uint64_t Network::ask_used(const std::string& world) {
+    const std::scoped_lock lock(mutex_);
+    if (!running_) return 0;
+    const std::uint64_t number = ++asked_;
+    const Json message{{"type", "sync"}, {"number", number}, {"world", world}};
+    return send(dump_json(message), nullptr, {}) ? number : 0;
+}
+
+Network::Used Network::take_used(const std::string& world, std::uint64_t asked) {
     std::unique_lock lock(mutex_);
-    if (running_) {
-        const std::uint64_t number = ++asked_;
-        const Json message{{"type", "sync"}, {"number", number}, {"world", world}};
-        if (send(dump_json(message), nullptr, {}))
-            (void)synced_.wait_for(lock, kPatience, [&] { return answered_ >= number || !running_; });
-    }
+    (void)synced_.wait_for(lock, kPatience, [&] { return answered_ >= asked || !running_; });
     const auto found = attributions_.find(world);
     return found == attributions_.end() ? Used{} : std::exchange(found->second.used, {});
 }

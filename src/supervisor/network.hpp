@@ -86,9 +86,11 @@ class Network {
         std::vector<std::string> notices;  // refusals, one line each, each once; a few of many
         bool budget_exhausted = false;
     };
-    // What the command has used, and forgets it. Waits, a second at most, for what the gateway has yet to
-    // say.
-    Used take_used(const std::string& world);
+    // Asks the gateway for what it has yet to say of the world's command, which has ended. Does not
+    // wait; the result is for take_used(). 0: there is nobody to ask.
+    std::uint64_t ask_used(const std::string& world);
+    // What the command has used, and forgets it. Waits for the answer, a second at most.
+    Used take_used(const std::string& world, std::uint64_t asked);
 
   private:
     struct Attribution {

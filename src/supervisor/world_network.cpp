@@ -28,10 +28,15 @@ void open_uplink(const Machine& machine, SessionWorld& world, ExecResult& result
     else result.notices.push_back("no network: " + served.error().describe());
 }
 
-void note_network(const Machine& machine, const SessionWorld& world, ExecResult& result) {
+std::uint64_t ask_network(const Machine& machine, const SessionWorld& world) {
+    return world.net ? machine.network->ask_used(world.id()) : 0;
+}
+
+void note_network(const Machine& machine, const SessionWorld& world, std::uint64_t asked,
+                  ExecResult& result) {
     if (!world.net) return;
     for (const std::string& problem : world.net->problems) result.notices.push_back("network: " + problem);
-    Network::Used used = machine.network->take_used(world.id());
+    Network::Used used = machine.network->take_used(world.id(), asked);
     for (const std::string& host : used.hosts) result.span.scopes_used.push_back("net:" + host);
     for (std::string& notice : used.notices) result.notices.push_back(std::move(notice));
     const bool plain = result.span.outcome == Outcome::ok || result.span.outcome == Outcome::failed;

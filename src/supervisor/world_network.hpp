@@ -20,7 +20,11 @@ Result<> prepare_network(const Machine& machine, SessionWorld& world,
 // result says so: refused, never open.
 void open_uplink(const Machine& machine, SessionWorld& world, ExecResult& result);
 
-// After a command: what it has reached and what was refused, in its span and for the person.
-void note_network(const Machine& machine, const SessionWorld& world, ExecResult& result);
+// When a command has ended: asks what it has reached, for note_network(). The gateway looks while the agent
+// brings the changes home.
+std::uint64_t ask_network(const Machine& machine, const SessionWorld& world);
+
+// What it has reached and what was refused, in its span and for the person.
+void note_network(const Machine& machine, const SessionWorld& world, std::uint64_t asked, ExecResult& result);
 
 }  // namespace substrate::supervisor
