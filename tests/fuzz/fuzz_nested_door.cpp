@@ -42,7 +42,7 @@ void check(std::string_view payload) {
     // A request whose version is this build's is rare in a random input.
     auto message = from_cbor(payload, {.max_bytes = supervisor::kMaxNestedFrame, .max_depth = 8});
     if (!message || !message->is_object()) return;
-    (*message)["version"] = supervisor::kProtocolVersion;
+    (*message)["version"] = kProtocolVersion;
     (*message)["type"] = supervisor::message::kJudge;
     check_request(to_cbor(*message));
 }
