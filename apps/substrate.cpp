@@ -11,13 +11,12 @@
 #include "model/exit_codes.hpp"
 #include "shell/commands.hpp"
 #include "shell/nested_run.hpp"
+#include "shell/program.hpp"
 #include "shell/run.hpp"
 #include "shell/script.hpp"
 #include "start/head_start.hpp"
 #include "supervisor/client.hpp"
 #include "supervisor/protocol.hpp"
-#include "sys/host_env.hpp"
-#include "sys/process.hpp"
 
 namespace {
 
@@ -334,6 +333,7 @@ int run_options(const Console& console, MainOptions& options, int argc, char** a
 }
 
 int run(const Console& console, int argc, char** argv) {
+    if (start::head_start().taken) return run_started(console, start::head_start());
     const std::string_view first = argc > 1 ? argv[1] : "";
     if (first == "internal-relay") return relay_command();
     for (const std::string_view name :
@@ -357,15 +357,4 @@ int run(const Console& console, int argc, char** argv) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-    sys::ensure_standard_streams();
-    const sys::HostEnv env;
-    std::vector<std::string> environment;
-    for (char** variable = ::environ; *variable != nullptr; ++variable) environment.emplace_back(*variable);
-    Console console{.env = env, .home = {}, .environment = std::move(environment)};
-    auto home = supervisor::locate_home(env);
-    if (!home) return console.fail_with(home.error());
-    console.home = std::move(*home);
-    if (start::head_start().taken) return run_started(console, start::head_start());
-    return run(console, argc, argv);
-}
+int main(int argc, char** argv) { return run_program(argc, argv, run); }

@@ -1,14 +1,11 @@
 // `substrate policy`: looks at policies and at what people have said about them. A program of
 // its own, so that the one that runs for every command stays small.
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 
 #include "model/exit_codes.hpp"
 #include "shell/commands.hpp"
 #include "shell/policy_commands.hpp"
-#include "sys/host_env.hpp"
-#include "sys/process.hpp"
+#include "shell/program.hpp"
 
 namespace {
 
@@ -184,14 +181,4 @@ int run(const Console& console, int argc, char** argv) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-    sys::ensure_standard_streams();
-    const sys::HostEnv env;
-    std::vector<std::string> environment;
-    for (char** variable = ::environ; *variable != nullptr; ++variable) environment.emplace_back(*variable);
-    Console console{.env = env, .home = {}, .environment = std::move(environment)};
-    auto home = supervisor::locate_home(env);
-    if (!home) return console.fail_with(home.error());
-    console.home = std::move(*home);
-    return run(console, argc, argv);
-}
+int main(int argc, char** argv) { return run_program(argc, argv, run); }

@@ -1,13 +1,10 @@
 // The interactive shell. A program of its own, so that the one that runs for every command
 // stays small.
-#include <unistd.h>
-
 #include "shell/nested_run.hpp"
+#include "shell/program.hpp"
 #include "shell/repl.hpp"
 #include "shell/run.hpp"
 #include "supervisor/protocol.hpp"
-#include "sys/host_env.hpp"
-#include "sys/process.hpp"
 
 namespace {
 
@@ -30,14 +27,4 @@ int run(const Console& console, int argc, char** argv) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-    sys::ensure_standard_streams();
-    const sys::HostEnv env;
-    std::vector<std::string> environment;
-    for (char** variable = ::environ; *variable != nullptr; ++variable) environment.emplace_back(*variable);
-    Console console{.env = env, .home = {}, .environment = std::move(environment)};
-    auto home = supervisor::locate_home(env);
-    if (!home) return console.fail_with(home.error());
-    console.home = std::move(*home);
-    return run(console, argc, argv);
-}
+int main(int argc, char** argv) { return run_program(argc, argv, run); }

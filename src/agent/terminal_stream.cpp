@@ -344,15 +344,8 @@ void TerminalStream::write_input() {
 bool TerminalStream::read_output(bool whatever) {
     if (master_ < 0 || hung_up_) return false;
     if (!whatever && link_ && !link_->has_room_out()) return false;
-    // The kernel gives 4 KiB at most: what is there goes on as one piece.
-    std::size_t size = 0;
-    bool more = true;
-    while (more && size < buffer_.size()) {
-        const auto n = sys::read_some(master_, std::span(buffer_).subspan(size));
-        more = n && *n > 0;
-        if (more) size += *n;
-        else hung_up_ = n || n.error().os_errno() != EAGAIN;
-    }
+    const auto [size, more, hung_up] = sys::read_output(master_, buffer_);
+    hung_up_ = hung_up;
     if (size == 0) return false;
     const std::string_view bytes(buffer_.data(), size);
     XXH3_128bits_update(hash_.get(), bytes.data(), bytes.size());

@@ -23,21 +23,6 @@ std::string make_id(const Env& env, std::string_view prefix) {
     return id;
 }
 
-bool is_id(std::string_view text, std::string_view prefix) {
-    if (text.size() != prefix.size() + 1 + 36 || !text.starts_with(prefix) || text[prefix.size()] != '_')
-        return false;
-    const std::string_view uuid = text.substr(prefix.size() + 1);
-    for (unsigned i = 0; i < 36; ++i) {
-        const char c = uuid[i];
-        if (i == 8 || i == 13 || i == 18 || i == 23) {
-            if (c != '-') return false;
-        } else if ((c < '0' || c > '9') && (c < 'a' || c > 'f')) {
-            return false;
-        }
-    }
-    return true;
-}
-
 std::optional<std::int64_t> time_of_id(std::string_view id) {
     const std::size_t at = id.find('_');
     if (at == std::string_view::npos || !is_id(id, id.substr(0, at))) return std::nullopt;

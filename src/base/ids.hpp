@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "base/env.hpp"
+#include "base/id_form.hpp"
 
 namespace substrate {
 
@@ -15,10 +16,6 @@ std::string make_id(const Env& env, std::string_view prefix);
 inline std::string make_span_id(const Env& env) { return make_id(env, "spn"); }
 inline std::string make_world_id(const Env& env) { return make_id(env, "wld"); }
 inline std::string make_session_id(const Env& env) { return make_id(env, "ses"); }
-
-// True for exactly "<prefix>_" and a lower-case UUID. Ids become path
-// components, so anything that a person or a peer names is checked first.
-bool is_id(std::string_view text, std::string_view prefix);
 
 // When an id of make_id was made, to the millisecond, in nanoseconds since the epoch;
 // nullopt for what is none.

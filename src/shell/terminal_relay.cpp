@@ -76,14 +76,8 @@ void TerminalRelay::write_keys() {
 bool TerminalRelay::show_output() {
     if (hung_up_) return false;
     std::array<char, kReadSize> buffer;
-    std::size_t size = 0;
-    // The kernel gives 4 KiB at most: what is there goes on as one piece.
-    for (bool more = true; more && size < buffer.size();) {
-        const auto n = sys::read_some(master_, std::span(buffer).subspan(size));
-        more = n && *n > 0;
-        if (more) size += *n;
-        else hung_up_ = n || n.error().os_errno() != EAGAIN;
-    }
+    const auto [size, more, hung_up] = sys::read_output(master_, buffer);
+    hung_up_ = hung_up;
     if (size == 0) return false;
     const std::string_view bytes(buffer.data(), size);
     XXH3_128bits_update(hash_.get(), bytes.data(), bytes.size());

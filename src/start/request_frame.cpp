@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "base/id_form.hpp"
 #include "model/control_protocol.hpp"
 #include "plan/passed_variables.hpp"
 
@@ -12,7 +13,6 @@ namespace substrate::start {
 namespace {
 
 constexpr unsigned kMaxVariables = 256;
-constexpr unsigned kUuid = 36;
 
 // RFC 8949, section 3.1.
 enum Major : unsigned { kUnsigned = 0, kBytes = 2, kText = 3, kArray = 4, kMap = 5, kSimple = 7 };
@@ -116,16 +116,6 @@ class Environment {
     unsigned passed_count_ = 0, withheld_count_ = 0;
 };
 
-bool is_id(std::string_view text, std::string_view prefix) {
-    if (text.size() != prefix.size() + kUuid || !same(part(text, 0, prefix.size()), prefix)) return false;
-    for (unsigned i = 0; i < kUuid; ++i) {
-        const char c = text[prefix.size() + i];
-        const bool hyphen = i == 8 || i == 13 || i == 18 || i == 23;
-        if (hyphen ? c != '-' : (c < '0' || c > '9') && (c < 'a' || c > 'f')) return false;
-    }
-    return true;
-}
-
 bool Environment::read(const char* const* variables) {
     for (; *variables != nullptr; ++variables)
         if (!read_one(view(*variables))) return false;
@@ -160,8 +150,8 @@ bool Environment::read_ours(std::string_view name, std::string_view value) {
         member = value;
         return true;
     };
-    if (same(name, "SUBSTRATE_SESSION_ID")) return session.empty() && take(session, is_id(value, "ses_"));
-    if (same(name, "SUBSTRATE_SPAN_ID")) return parent.empty() && take(parent, is_id(value, "spn_"));
+    if (same(name, "SUBSTRATE_SESSION_ID")) return session.empty() && take(session, is_id(value, "ses"));
+    if (same(name, "SUBSTRATE_SPAN_ID")) return parent.empty() && take(parent, is_id(value, "spn"));
     if (!same(name, "SUBSTRATE_AGENT_ID")) return true;
     bool plain = !value.empty() && value.size() <= 128;
     for (const char c : value) plain = plain && c >= ' ' && c <= '~';

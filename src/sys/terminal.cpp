@@ -12,6 +12,17 @@
 
 namespace substrate::sys {
 
+TerminalOutput read_output(int master, std::span<char> buffer) {
+    TerminalOutput output{.size = 0, .more = true, .hung_up = false};
+    while (output.more && output.size < buffer.size()) {
+        const auto n = read_some(master, buffer.subspan(output.size));
+        output.more = n && *n > 0;
+        if (output.more) output.size += *n;
+        else output.hung_up = n || n.error().os_errno() != EAGAIN;
+    }
+    return output;
+}
+
 Result<> set_window_size(int master, WindowSize size) {
     winsize window{};
     window.ws_col = size.columns;

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "base/result.hpp"
@@ -24,6 +26,14 @@ Result<Terminal> open_terminal(const std::string& multiplexer, WindowSize size);
 
 // By the master. The kernel tells the foreground process group by SIGWINCH when it changes.
 Result<> set_window_size(int master, WindowSize size);
+// What a read of the master has brought.
+struct TerminalOutput {
+    std::size_t size = 0;
+    bool more = false;     // the buffer is full
+    bool hung_up = false;  // nobody has the other end any more
+};
+// By the master, which does not block: the kernel gives 4 KiB at most, and what is there becomes one piece.
+TerminalOutput read_output(int master, std::span<char> buffer);
 // By the master: takes what was written to it and nobody has read at the other end, whole lines or not.
 Result<std::string> take_unread_input(int master);
 // By the master: SIGINT, SIGQUIT or SIGTSTP to the foreground process group, as by the terminal's own
