@@ -132,7 +132,7 @@ Result<> Network::send(const std::string& message, const std::string* rules,
 
 Result<std::unique_ptr<Network::Served>> Network::serve(std::shared_ptr<Network> network,
                                                         const std::string& world,
-                                                        std::shared_ptr<const NetworkOrder> order,
+                                                        const std::shared_ptr<const NetworkOrder>& order,
                                                         const std::vector<sys::UniqueFd>& sockets) {
     std::uint64_t generation = 0;
     {
@@ -281,7 +281,7 @@ void Network::take_event(std::string_view text) {
 
 // What the span and the person are told.
 void Network::note(Attribution& attribution, const Json& event) const {
-    std::string type, host, name, reason, error, rule;
+    std::string type, host, name, reason, error;
     std::uint16_t port = 0;
     std::uint64_t sent = 0, received = 0;
     bool allowed = true;

@@ -69,7 +69,7 @@ class Network {
     };
     // `sockets` are those of world/uplink.hpp.
     static Result<std::unique_ptr<Served>> serve(std::shared_ptr<Network> network, const std::string& world,
-                                                 std::shared_ptr<const NetworkOrder> order,
+                                                 const std::shared_ptr<const NetworkOrder>& order,
                                                  const std::vector<sys::UniqueFd>& sockets);
 
     struct Command {

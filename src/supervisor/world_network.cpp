@@ -6,7 +6,7 @@
 namespace substrate::supervisor {
 
 Result<> prepare_network(const Machine& machine, SessionWorld& world,
-                         std::shared_ptr<const NetworkOrder> order, Network::Command command,
+                         const std::shared_ptr<const NetworkOrder>& order, Network::Command command,
                          ExecResult& result) {
     const bool same = order && world.net ? order->networks == world.net->networks : order == world.net;
     // Only of a session, which keeps its world.

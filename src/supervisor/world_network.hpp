@@ -13,7 +13,7 @@ namespace substrate::supervisor {
 // Before a command: what happens in the world's network belongs to it from now on, and a world that has run
 // commands under other rules gets today's. Errc::conflict where the world cannot have what `order` wants.
 Result<> prepare_network(const Machine& machine, SessionWorld& world,
-                         std::shared_ptr<const NetworkOrder> order, Network::Command command,
+                         const std::shared_ptr<const NetworkOrder>& order, Network::Command command,
                          ExecResult& result);
 
 // The world has sent its sockets: they go to the gateway. Where that fails nobody listens at them, and the
