@@ -63,8 +63,8 @@ Result<> filter_calls(bool may_open) {
     // No memory that can be executed.
     for (const int call : {SCMP_SYS(mmap), SCMP_SYS(mprotect)})
         SUB_TRY(allow(filter, call, bits(2, PROT_EXEC, 0)));
-    // Flags and descriptor flags, never an owner who gets signals.
-    for (const int command : {F_GETFD, F_SETFD, F_GETFL, F_SETFL})
+    // Flags, descriptor flags and what a memory file is sealed against, never an owner who gets signals.
+    for (const int command : {F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GET_SEALS})
         SUB_TRY(allow(filter, SCMP_SYS(fcntl), bits(1, 0xffffffff, static_cast<unsigned>(command))));
     if (may_open)
         SUB_TRY(

@@ -16,6 +16,7 @@
 #include <cstdlib>
 #include <functional>
 
+#include "egress/activity.hpp"
 #include "egress/event_loop.hpp"
 
 namespace substrate::egress {
@@ -51,6 +52,13 @@ TEST_F(Confine, WhoTakesTheGatewayOverStartsNothing) {
                ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1,
                       0) == MAP_FAILED;
     });
+}
+
+TEST_F(Confine, TakesThePageOfAWorld) {
+    auto page = sys::SharedMemory::make("test", sizeof(ActivityPage));
+    ASSERT_TRUE(page);
+    const int memory = page->second.get();
+    confined([memory] { return ActivityNote::open(memory).has_value(); });
 }
 
 TEST_F(Confine, ReadsNoFilesAndWritesNone) {

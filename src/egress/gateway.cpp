@@ -55,6 +55,10 @@ struct Gateway::World {
     NameTable names;
     std::vector<sys::UniqueFd> sockets;
     Meter meter;
+    ActivityNote activity;
+    std::uint64_t command = 0;  // the last that has begun here, as the page counts them
+    std::string agent;
+    std::optional<std::uint64_t> agent_bytes;
     bool budget_told = false;
     std::uint64_t next_connection = 0;
     std::unordered_map<std::uint64_t, std::unique_ptr<Connection>> connections;
@@ -62,12 +66,13 @@ struct Gateway::World {
     std::unordered_map<int, NameClient> name_clients;
 
     World(EventLoop& loop, std::string name, AccessRules with, const IpNetwork& network,
-          std::vector<sys::UniqueFd> served)
+          std::vector<sys::UniqueFd> served, ActivityNote note)
         : id(std::move(name)),
           rules(std::move(with)),
           names(network),
           sockets(std::move(served)),
-          meter(loop) {
+          meter(loop),
+          activity(std::move(note)) {
         apply_limits();
     }
     void apply_limits() {
@@ -99,16 +104,38 @@ Result<std::unique_ptr<Gateway>> Gateway::make(sys::UniqueFd control, const IpNe
 
 Result<> Gateway::run() { return loop_.run(); }
 
-void Gateway::hear() {
+void Gateway::hear() { (void)hear_one(); }
+
+bool Gateway::hear_one() {
     std::array<char, 4096> buffer{};
     auto received = sys::receive_message(control_.get(), buffer);
     if (!received || received->size == 0) {
         loop_.stop();
-        return;
+        return false;
     }
     if (auto done = take_order(std::string_view(buffer.data(), received->size), std::move(received->fds));
         !done)
         say({{"type", "failed"}, {"error", done.error().message()}});
+    return true;
+}
+
+// The page says at once that a command has begun; what else the agent has ordered before that is in the
+// socket.
+bool Gateway::stir(World& world) {
+    world.activity.stir();
+    const std::uint64_t commands = world.activity.commands();
+    if (commands == world.command) return true;
+    const std::weak_ptr<World> weak = worlds_.at(world.id);
+    for (auto more = sys::wait_readable(control_.get(), 0); more && *more;
+         more = sys::wait_readable(control_.get(), 0))
+        if (!hear_one()) break;
+    const auto alive = weak.lock();
+    if (!alive) return false;
+    if (alive->command != commands) {
+        alive->command = commands;
+        begin_command(*alive);
+    }
+    return true;
 }
 
 Result<> Gateway::take_order(std::string_view text, std::vector<sys::UniqueFd> fds) {
@@ -126,9 +153,14 @@ Result<> Gateway::take_order(std::string_view text, std::vector<sys::UniqueFd> f
     reader.string("agent", agent);
     reader.integer("agent_bytes", agent_bytes);
     SUB_TRY(reader.finish());
-    if (type == "command") {
-        if (const auto known = worlds_.find(id); known != worlds_.end())
-            begin_command(*known->second, agent, agent_limited ? std::optional(agent_bytes) : std::nullopt);
+    if (type == "agent") {
+        if (const auto known = worlds_.find(id); known != worlds_.end()) {
+            World& world = *known->second;
+            world.agent = agent;
+            world.agent_bytes = agent_limited ? std::optional(agent_bytes) : std::nullopt;
+            world.command = world.activity.commands();
+            begin_command(world);
+        }
         return {};
     }
     if (type == "close") {
@@ -138,7 +170,13 @@ Result<> Gateway::take_order(std::string_view text, std::vector<sys::UniqueFd> f
     if (type == "sync") {
         // What was ready with it is handled in this round, before any timer.
         loop_.after_ms(0, [this, number, id] {
-            if (const auto known = worlds_.find(id); known != worlds_.end()) tell_reached(*known->second);
+            if (const auto known = worlds_.find(id); known != worlds_.end()) {
+                tell_reached(*known->second);
+                const World& world = *known->second;
+                const bool open = std::ranges::any_of(world.connections,
+                                                      [](const auto& each) { return !each.second->ended(); });
+                if (!open && world.waiting == 0) known->second->activity.rest();
+            }
             say({{"type", "sync"}, {"number", number}});
         });
         return {};
@@ -152,13 +190,17 @@ Result<> Gateway::take_order(std::string_view text, std::vector<sys::UniqueFd> f
         if (known != worlds_.end()) apply_rules(*known->second, std::move(rules));
         return {};
     }
-    if (type != "open" || known != worlds_.end() || fds.size() != kSockets)
+    if (type != "open" || known != worlds_.end() || fds.size() != kSockets + 1)
         return fail({Errc::invalid, "an order that makes no sense: '" + printable(type) + "'"});
-    return open_world(id, std::move(rules), std::move(fds));
+    SUB_TRY_ASSIGN(ActivityNote activity, ActivityNote::open(fds.back().get()));
+    fds.pop_back();
+    return open_world(id, std::move(rules), std::move(fds), std::move(activity));
 }
 
-Result<> Gateway::open_world(const std::string& id, AccessRules rules, std::vector<sys::UniqueFd> sockets) {
-    auto world = std::make_shared<World>(loop_, id, std::move(rules), named_network_, std::move(sockets));
+Result<> Gateway::open_world(const std::string& id, AccessRules rules, std::vector<sys::UniqueFd> sockets,
+                             ActivityNote activity) {
+    auto world = std::make_shared<World>(loop_, id, std::move(rules), named_network_, std::move(sockets),
+                                         std::move(activity));
     World* served = world.get();
     SUB_TRY(
         loop_.watch(served->sockets[0].get(), EPOLLIN, [this, served](std::uint32_t) { accept(*served); }));
@@ -218,6 +260,7 @@ void Gateway::send_waiting() {
 }
 
 void Gateway::accept(World& world) {
+    if (!stir(world)) return;
     for (int i = 0; i < 64; ++i) {
         const int listener = world.sockets[0].get();
         auto client = sys::accept_tcp(listener);
@@ -262,11 +305,10 @@ void Gateway::report(World& world, const ConnectionReport& report) {
     tell_exhausted(world);
 }
 
-void Gateway::begin_command(World& world, const std::string& agent,
-                            std::optional<std::uint64_t> agent_bytes) {
+void Gateway::begin_command(World& world) {
     const std::uint64_t bytes = world.rules.command_bytes();
-    world.meter.begin_command(bytes == 0 ? std::nullopt : std::optional(bytes), account_of(agent),
-                              agent_bytes);
+    world.meter.begin_command(bytes == 0 ? std::nullopt : std::optional(bytes), account_of(world.agent),
+                              world.agent_bytes);
     world.budget_told = false;
 }
 
@@ -397,6 +439,7 @@ void Gateway::resolve(const std::string& name, const Resolver::Done& done) {
 }
 
 void Gateway::answer_datagram(World& world) {
+    if (!stir(world)) return;
     std::array<char, 4096> buffer{};
     for (int i = 0; i < 64; ++i) {
         sockaddr_storage from{};
@@ -418,6 +461,7 @@ void Gateway::answer_datagram(World& world) {
 }
 
 void Gateway::accept_name_client(World& world) {
+    if (!stir(world)) return;
     auto socket = sys::accept_tcp(world.sockets[2].get());
     if (!socket || !*socket) return;
     if (world.name_clients.size() >= kMostNameClients) return sys::reset_connection(*socket);
@@ -439,6 +483,7 @@ void Gateway::accept_name_client(World& world) {
 }
 
 void Gateway::read_name_client(World& world, int fd) {
+    if (!stir(world)) return;
     const auto found = world.name_clients.find(fd);
     if (found == world.name_clients.end()) return;
     NameClient& client = found->second;

@@ -9,6 +9,7 @@
 
 #include "codec/json_value.hpp"
 #include "egress/access_rules.hpp"
+#include "egress/activity.hpp"
 #include "egress/connection.hpp"
 #include "egress/dns_message.hpp"
 #include "egress/event_loop.hpp"
@@ -21,11 +22,11 @@ namespace substrate::egress {
 
 // The one way out of worlds: serves the sockets of each, answers its questions for names, and connects where
 // its rules allow. Says everything it decides over its control socket (SOCK_SEQPACKET, JSON):
-//   to it      {"type": "open", "world"} with rules (a memory file) and the world's sockets; {"type":
-//   "rules", "world"}
-//              with rules: connections that they no longer allow end; {"type": "close", "world"};
-//              {"type": "command", "world", "agent"?, "agent_bytes"?}: a command begins, and what its agent
-//              may move within an hour of the agent's first
+//   to it      {"type": "open", "world"} with rules (a memory file), the world's sockets and its
+//   ActivityPage, where
+//              commands are counted; {"type": "rules", "world"} with rules: connections that they no longer
+//              allow end; {"type": "close", "world"}; {"type": "agent", "world", "agent"?, "agent_bytes"?}:
+//              whose the next commands are, and what that agent may move within an hour of its first
 //   from it    {"type": "net_connect", …}, {"type": "dns_query", …}, {"type": "rate_limit", …}, each with
 //   "world"; on {"type": "sync", "world", "number"} {"type": "reached", …} for open connections, and the same
 class Gateway {
@@ -46,8 +47,11 @@ class Gateway {
     Gateway(EventLoop loop, sys::UniqueFd control, const IpNetwork& named_network);
 
     void hear();
+    // Whether there was an order.
+    bool hear_one();
     Result<> take_order(std::string_view text, std::vector<sys::UniqueFd> fds);
-    Result<> open_world(const std::string& id, AccessRules rules, std::vector<sys::UniqueFd> sockets);
+    Result<> open_world(const std::string& id, AccessRules rules, std::vector<sys::UniqueFd> sockets,
+                        ActivityNote activity);
     void apply_rules(World& world, AccessRules rules);
     void close_world(const std::string& id);
     void say(Json event);
@@ -58,7 +62,10 @@ class Gateway {
     void connect_named(World& world, sys::UniqueFd client, const policy::DomainName& name,
                        std::uint16_t port);
     void begin(World& world, sys::UniqueFd client, Connection::Target target);
-    void begin_command(World& world, const std::string& agent, std::optional<std::uint64_t> agent_bytes);
+    // Before something is taken from one of its sockets. False: an order that came with it has closed the
+    // world.
+    bool stir(World& world);
+    void begin_command(World& world);
     std::shared_ptr<ByteAccount> account_of(const std::string& agent);
     void report(World& world, const ConnectionReport& report);
     void tell_reached(const World& world);

@@ -55,8 +55,8 @@ class Execution {
     Result<std::unique_ptr<LiveShell>> open_shell(const std::string& span_id);
 
   private:
-    Project::Wanted wanted() const;
-    std::shared_ptr<const NetworkOrder> network_order() const;
+    Project::Wanted wanted();
+    const std::shared_ptr<const NetworkOrder>& network_order();
     Result<> acquire();
     Result<> prepare_capture();
     Result<> choose_lowers();
@@ -89,6 +89,7 @@ class Execution {
     LiveShell* shell_;  // null: the command is a process of its own
 
     ExecResult result_;
+    std::optional<std::shared_ptr<const NetworkOrder>> network_order_;  // once it is known
     Project::Lease lease_;
     world::ExecOrder order_;
     Captured captured_;
@@ -160,13 +161,16 @@ Result<> Execution::run(const std::string& span_id, const int (&stdio)[3]) {
 }
 
 // Nothing, for a command that runs before anybody has consented to it.
-std::shared_ptr<const NetworkOrder> Execution::network_order() const {
-    if (request_.host_network || passage_.preview || !machine_.network || !passage_.judgement.policies)
-        return nullptr;
-    return machine_.network->order_for(*passage_.judgement.policies, project_.path());
+const std::shared_ptr<const NetworkOrder>& Execution::network_order() {
+    const bool nothing =
+        request_.host_network || passage_.preview || !machine_.network || !passage_.judgement.policies;
+    if (!network_order_)
+        network_order_ =
+            nothing ? nullptr : machine_.network->order_for(*passage_.judgement.policies, project_.path());
+    return *network_order_;
 }
 
-Project::Wanted Execution::wanted() const { return wanted_for(request_, network_order()); }
+Project::Wanted Execution::wanted() { return wanted_for(request_, network_order()); }
 
 // What holds the shell's world until it ends is the shell.
 Result<std::unique_ptr<LiveShell>> Execution::open_shell(const std::string& span_id) {

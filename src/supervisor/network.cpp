@@ -119,7 +119,7 @@ Result<> Network::start(std::unique_lock<std::mutex>& lock) {
 }
 
 Result<> Network::send(const std::string& message, const std::string* rules,
-                       const std::vector<sys::UniqueFd>& sockets) {
+                       std::span<const sys::UniqueFd> sockets, int page) {
     std::vector<int> fds;
     sys::UniqueFd memory;
     if (rules != nullptr) {
@@ -127,6 +127,7 @@ Result<> Network::send(const std::string& message, const std::string* rules,
         fds.push_back(memory.get());
     }
     for (const sys::UniqueFd& socket : sockets) fds.push_back(socket.get());
+    if (page >= 0) fds.push_back(page);
     return sys::send_message(control_.get(), message, fds);
 }
 
@@ -135,15 +136,18 @@ Result<std::unique_ptr<Network::Served>> Network::serve(std::shared_ptr<Network>
                                                         const std::shared_ptr<const NetworkOrder>& order,
                                                         const std::vector<sys::UniqueFd>& sockets) {
     std::uint64_t generation = 0;
+    SUB_TRY_ASSIGN(auto activity, egress::ActivityWatch::make(sockets));
     {
         std::unique_lock lock(network->mutex_);
         SUB_TRY(network->start(lock));
         const Json message{{"type", "open"}, {"world", world}};
-        SUB_TRY(network->send(dump_json(message), &order->rules, sockets));
-        if (const auto known = network->attributions_.find(world); known != network->attributions_.end())
-            network->tell_command(world, known->second.command);
+        SUB_TRY(network->send(dump_json(message), &order->rules, sockets, activity.second.get()));
         generation = network->generation_;
-        network->sent_[world] = order->rules;
+        Known known{
+            .rules = order->rules, .activity = std::move(activity.first), .agent = {}, .agent_bytes = {}};
+        Known& kept = network->known_.insert_or_assign(world, std::move(known)).first->second;
+        if (const auto whose = network->attributions_.find(world); whose != network->attributions_.end())
+            network->tell_command(world, kept, whose->second.command);
     }
     return std::make_unique<Served>(std::move(network), world, generation);
 }
@@ -154,11 +158,11 @@ Network::Served::Served(std::shared_ptr<Network> network, std::string world, std
 Network::Served::~Served() {
     const std::scoped_lock lock(network_->mutex_);
     network_->attributions_.erase(world_);
-    network_->sent_.erase(world_);
     if (!network_->running_ || network_->generation_ != generation_) return;
+    network_->known_.erase(world_);
     const Json message{{"type", "close"}, {"world", world_}};
     // A gateway that cannot be told is gone, and so is what it served.
-    (void)network_->send(dump_json(message), nullptr, {});
+    (void)network_->send(dump_json(message), nullptr);
 }
 
 bool Network::Served::alive() const {
@@ -168,14 +172,17 @@ bool Network::Served::alive() const {
 
 Result<> Network::Served::change(const std::shared_ptr<const NetworkOrder>& order) {
     const std::scoped_lock lock(network_->mutex_);
-    return network_->send_rules(world_, order->rules);
+    const auto known = network_->known_.find(world_);
+    // A gateway that is gone lets nothing pass.
+    if (known == network_->known_.end()) return {};
+    return network_->send_rules(world_, known->second, order->rules);
 }
 
-Result<> Network::send_rules(const std::string& world, const std::string& rules) {
-    if (sent_[world] == rules) return {};
+Result<> Network::send_rules(const std::string& world, Known& known, const std::string& rules) {
+    if (known.rules == rules) return {};
     const Json message{{"type", "rules"}, {"world", world}};
-    SUB_TRY(send(dump_json(message), &rules, {}));
-    sent_[world] = rules;
+    SUB_TRY(send(dump_json(message), &rules));
+    known.rules = rules;
     return {};
 }
 
@@ -183,9 +190,9 @@ void Network::revise(broker::Broker& broker) {
     std::map<std::string, Command> worlds;
     {
         const std::scoped_lock lock(mutex_);
-        for (const auto& [world, rules] : sent_)
-            if (const auto known = attributions_.find(world); known != attributions_.end())
-                worlds.emplace(world, known->second.command);
+        for (const auto& [world, known] : known_)
+            if (const auto whose = attributions_.find(world); whose != attributions_.end())
+                worlds.emplace(world, whose->second.command);
     }
     for (const auto& [world, command] : worlds) {
         const auto in_force = broker.in_force(command.directory, command.project);
@@ -196,7 +203,8 @@ void Network::revise(broker::Broker& broker) {
             network_layers(*in_force.set), presets_for(*in_force.set, command.project).hosts);
         const std::scoped_lock lock(mutex_);
         // A gateway that cannot be told is gone, and nothing passes.
-        if (running_ && sent_.contains(world)) (void)send_rules(world, rules);
+        if (const auto known = known_.find(world); known != known_.end())
+            (void)send_rules(world, known->second, rules);
     }
 }
 
@@ -207,23 +215,32 @@ broker::ToolHosts::Read Network::presets_for(const broker::PolicySet& policies, 
 
 void Network::attribute(const std::string& world, Command command) {
     const std::scoped_lock lock(mutex_);
-    if (running_) tell_command(world, command);
+    if (const auto known = known_.find(world); known != known_.end())
+        tell_command(world, known->second, command);
     attributions_[world] = {std::move(command), {}};
 }
 
-// A gateway that cannot be told is gone, and nothing passes.
-void Network::tell_command(const std::string& world, const Command& command) {
-    Json message{{"type", "command"}, {"world", world}, {"agent", command.agent}};
-    if (command.agent_bytes) message["agent_bytes"] = *command.agent_bytes;
-    (void)send(dump_json(message), nullptr, {});
+// What goes on already is told by a message, since the gateway looks at the page when something new begins.
+void Network::tell_command(const std::string& world, Known& known, const Command& command) {
+    const bool news = known.agent != command.agent || known.agent_bytes != command.agent_bytes;
+    if (news || known.activity.stirred()) {
+        Json message{{"type", "agent"}, {"world", world}, {"agent", command.agent}};
+        if (command.agent_bytes) message["agent_bytes"] = *command.agent_bytes;
+        // A gateway that cannot be told is gone, and nothing passes.
+        (void)send(dump_json(message), nullptr);
+        known.agent = command.agent;
+        known.agent_bytes = command.agent_bytes;
+    }
+    known.activity.begin_command();
 }
 
 std::uint64_t Network::ask_used(const std::string& world) {
     const std::scoped_lock lock(mutex_);
-    if (!running_) return 0;
+    const auto known = known_.find(world);
+    if (known == known_.end() || !known->second.activity.stirred()) return 0;
     const std::uint64_t number = ++asked_;
     const Json message{{"type", "sync"}, {"number", number}, {"world", world}};
-    return send(dump_json(message), nullptr, {}) ? number : 0;
+    return send(dump_json(message), nullptr) ? number : 0;
 }
 
 Network::Used Network::take_used(const std::string& world, std::uint64_t asked) {
@@ -242,6 +259,7 @@ void Network::listen(int control) {
     }
     const std::scoped_lock lock(mutex_);
     running_ = false;
+    known_.clear();
     synced_.notify_all();
 }
 

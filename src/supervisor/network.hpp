@@ -5,6 +5,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "broker/broker.hpp"
 #include "broker/policy_set.hpp"
 #include "broker/tool_hosts.hpp"
+#include "egress/activity.hpp"
 #include "process/spawn.hpp"
 #include "sys/unique_fd.hpp"
 #include "trace/writer.hpp"
@@ -77,7 +79,8 @@ class Network {
         std::optional<std::uint64_t> agent_bytes;  // what `agent` may move within an hour, all its commands
         std::string directory, project;            // whose policies hold
     };
-    // What happens in the world from now on belongs to this command.
+    // What happens in the world from now on belongs to this command. The gateway is told only whose it is,
+    // and only where that is news.
     void attribute(const std::string& world, Command command);
     // Policies have changed: what they no longer allow ends at once, also in commands that run.
     void revise(broker::Broker& broker);
@@ -87,7 +90,7 @@ class Network {
         bool budget_exhausted = false;
     };
     // Asks the gateway for what it has yet to say of the world's command, which has ended. Does not
-    // wait; the result is for take_used(). 0: there is nobody to ask.
+    // wait; the result is for take_used(). 0: there is nobody to ask, or nothing to be told.
     std::uint64_t ask_used(const std::string& world);
     // What the command has used, and forgets it. Waits for the answer, a second at most.
     Used take_used(const std::string& world, std::uint64_t asked);
@@ -97,12 +100,19 @@ class Network {
         Command command;
         Used used;
     };
-    void tell_command(const std::string& world, const Command& command);
-    Result<> send_rules(const std::string& world, const std::string& rules);
+    // What the gateway has been told of a world.
+    struct Known {
+        std::string rules;
+        egress::ActivityWatch activity;
+        std::string agent;
+        std::optional<std::uint64_t> agent_bytes;
+    };
+    void tell_command(const std::string& world, Known& known, const Command& command);
+    Result<> send_rules(const std::string& world, Known& known, const std::string& rules);
     broker::ToolHosts::Read presets_for(const broker::PolicySet& policies, const std::string& project);
     Result<> start(std::unique_lock<std::mutex>& lock);
     Result<> send(const std::string& message, const std::string* rules,
-                  const std::vector<sys::UniqueFd>& sockets);
+                  std::span<const sys::UniqueFd> sockets = {}, int page = -1);
     void listen(int control);
     void take_event(std::string_view text);
     void note(Attribution& attribution, const Json& event) const;
@@ -121,7 +131,7 @@ class Network {
     std::uint64_t generation_ = 0;
     std::uint64_t asked_ = 0, answered_ = 0;  // syncs
     std::map<std::string, Attribution> attributions_;
-    std::map<std::string, std::string> sent_;  // rules that the gateway has, by world
+    std::map<std::string, Known> known_;                                 // by world; of the gateway that runs
     std::map<std::string, std::shared_ptr<const NetworkOrder>> orders_;  // by the policies' hash and presets
 };
 
