@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 
 #include "agent/execute_answers.hpp"
 #include "agent/problem.hpp"
@@ -19,8 +18,6 @@
 
 namespace substrate::agent {
 namespace {
-
-constexpr std::int64_t kDecisionMs = 300'000;  // where the policy sets no limit
 
 constexpr std::size_t kReadSize = 64 * 1024;
 // Larger than usual, so that fewer and larger pieces travel; small enough that many commands stay
@@ -237,20 +234,12 @@ Result<std::optional<broker::Answer>> ApiCaller::ask_approval(const broker::Appr
         Json frame = {{"type", "approval"}, {"approval_id", *id}, {"question", printable_question(question)}};
         send_frame(frame);
     }
-    std::int64_t left_ms = question.timeout_ms > 0 ? question.timeout_ms : kDecisionMs;
-    if (const auto budget = ticket_ ? ticket_->left_ns() : std::nullopt)
-        left_ms = std::min(left_ms, std::max<std::int64_t>(*budget / 1'000'000, 0));
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(left_ms);
-    Decision decision;
-    while (!(decision = approvals_->take(*id)) && !exchange_->gone() && !approvals_->closed()) {
-        const auto left =
-            std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
-        if (left.count() <= 0) break;
-        const auto woken = sys::wait_readable(exchange_->wake_fd(), static_cast<int>(left.count()));
-        if (!woken) break;
-        exchange_->clear_wake();
-    }
-    approvals_->withdraw(*id);
+    const Decision decision =
+        approvals_->await(*id, question, ticket_ ? ticket_->left_ns() : std::nullopt, [this](int left_ms) {
+            if (exchange_->gone() || !sys::wait_readable(exchange_->wake_fd(), left_ms)) return false;
+            exchange_->clear_wake();
+            return true;
+        });
     // What else it may have been for.
     exchange_->wake();
     return decision;

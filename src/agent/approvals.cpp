@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
+#include <chrono>
+#include <climits>
 
 #include "base/ids.hpp"
 #include "base/text.hpp"
@@ -11,6 +14,8 @@
 
 namespace substrate::agent {
 namespace {
+
+constexpr std::int64_t kDecisionMs = 300'000;  // where the policy sets no limit
 
 // Takes the same time wherever they differ.
 bool same_secret(std::string_view a, std::string_view b) {
@@ -69,6 +74,24 @@ std::optional<broker::Answer> Approvals::take(const std::string& id) {
     if (it == waiting_.end() || !it->second.answer) return std::nullopt;
     const broker::Answer answer = *it->second.answer;
     waiting_.erase(it);
+    return answer;
+}
+
+std::optional<broker::Answer> Approvals::await(const std::string& id,
+                                               const broker::ApprovalQuestion& question,
+                                               std::optional<std::int64_t> most_ns,
+                                               const std::function<bool(int)>& pause) {
+    using std::chrono::milliseconds;
+    std::int64_t left_ms = question.timeout_ms > 0 ? question.timeout_ms : kDecisionMs;
+    if (most_ns) left_ms = std::min(left_ms, std::max<std::int64_t>(*most_ns / 1'000'000, 0));
+    const auto deadline = std::chrono::steady_clock::now() + milliseconds(left_ms);
+    std::optional<broker::Answer> answer;
+    while (!(answer = take(id)) && !closed()) {
+        const auto left = std::chrono::ceil<milliseconds>(deadline - std::chrono::steady_clock::now());
+        if (left.count() <= 0 || !pause(static_cast<int>(std::min<std::int64_t>(left.count(), INT_MAX))))
+            break;
+    }
+    withdraw(id);
     return answer;
 }
 

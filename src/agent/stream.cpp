@@ -139,6 +139,7 @@ void Api::open_terminal(const std::shared_ptr<TerminalStream>& terminal, const J
         return terminal->close({1008, "refused"});
     }
     terminal->use_allowance(allowance_for(*request));
+    terminal->use_approvals(approvals_);
     Result<> done;
     try {
         done =
@@ -162,19 +163,18 @@ Result<> Api::run_terminal(TerminalStream& terminal, ExecuteRequest& request) {
         terminal.send_error(error_frame(over_budget(exec.agent_id, entry.refusal, span_id)));
         return {};
     }
+    terminal.begin_command(span_id, {}, std::move(entry.ticket));
     SUB_TRY_ASSIGN(
         const supervisor::Passage passage,
         supervisor::pass_gate(machine, agent_.trace(), agent_.broker(), project->path(),
                               project->session_id(), exec, supervisor::Where::world, span_id, terminal));
     if (passage.denied) {
-        entry.ticket->refund();
-        terminal.send_error(
+        terminal.refuse_command(
             error_frame(denial(passage, supervisor::record_denial(machine, agent_.trace(), project->path(),
                                                                   project->session_id(), passage, span_id))));
         terminal.close({1008, "denied"});
         return {};
     }
-    terminal.begin_command(span_id, {}, std::move(entry.ticket));
     auto done = supervisor::execute(machine, agent_.trace(), agent_.broker(), *project, passage, span_id,
                                     {-1, -1, -1}, terminal);
     terminal.end_command();
@@ -239,19 +239,16 @@ void Api::run_line(TerminalStream& terminal, supervisor::LiveShell& shell, super
     Budgets::Entry entry = budgets_.enter(exec.agent_id, request.budget, [&terminal] { terminal.wake(); });
     if (!entry.ticket)
         return terminal.send_error(error_frame(over_budget(exec.agent_id, entry.refusal, span_id)), line.seq);
+    terminal.begin_command(span_id, line.seq, std::move(entry.ticket));
     auto passage = supervisor::pass_gate(machine, agent_.trace(), agent_.broker(), project.path(),
                                          exec.session_id, exec, supervisor::Where::world, span_id, terminal);
-    if (!passage) return terminal.send_error(error_frame(problem(passage.error())), line.seq);
-    const std::string misfit = passage->denied ? "" : shell.misfit(*passage);
-    if (passage->denied || !misfit.empty()) entry.ticket->refund();
+    if (!passage) return terminal.refuse_command(error_frame(problem(passage.error())));
     if (passage->denied)
-        return terminal.send_error(
+        return terminal.refuse_command(
             error_frame(denial(*passage, supervisor::record_denial(machine, agent_.trace(), project.path(),
-                                                                   exec.session_id, *passage, span_id))),
-            line.seq);
-    if (!misfit.empty())
-        return terminal.send_error(error_frame("other_world", misfit + ": use POST /v1/execute"), line.seq);
-    terminal.begin_command(span_id, line.seq, std::move(entry.ticket));
+                                                                   exec.session_id, *passage, span_id))));
+    if (const std::string misfit = shell.misfit(*passage); !misfit.empty())
+        return terminal.refuse_command(error_frame("other_world", misfit + ": use POST /v1/execute"));
     const auto done = supervisor::run_line(machine, agent_.trace(), agent_.broker(), project, *passage,
                                            span_id, shell, terminal);
     terminal.end_command();

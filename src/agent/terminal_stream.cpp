@@ -15,6 +15,7 @@
 #include "agent/execute_answers.hpp"
 #include "base/text.hpp"
 #include "sys/file.hpp"
+#include "sys/socket.hpp"
 #include "sys/terminal.hpp"
 
 namespace substrate::agent {
@@ -165,6 +166,14 @@ void TerminalStream::end_command() {
     span_id_.clear();
 }
 
+void TerminalStream::refuse_command(Json frame) {
+    if (ticket_) ticket_->refund();
+    input_.clear();  // it was for this command
+    const auto seq = seq_;
+    end_command();
+    send_error(std::move(frame), seq);
+}
+
 void TerminalStream::send_frame(const Json& frame) {
     if (link_) link_->send_text(dump_json(frame));
 }
@@ -197,8 +206,14 @@ void TerminalStream::adopt_client() {
     link_->wake_by(wake_.get());
     attached_ = true;
     detached_since_ns_ = 0;
-    if (!ready_) return;  // is told when it is
-    const OutputRing::Rest rest = ring_.after(received.value_or(given_));
+    if (ready_) send_missed(received.value_or(given_));
+    // Otherwise it is told when it is.
+    if (!question_.is_null()) send_frame(question_);
+}
+
+// To a new client: where the terminal is, and the output that it has not had.
+void TerminalStream::send_missed(std::uint64_t received) {
+    const OutputRing::Rest rest = ring_.after(received);
     Json frame = ready_frame();
     frame["offset"] = ring_.total() - rest.bytes.size();
     frame["lost_bytes"] = rest.lost;
@@ -247,7 +262,8 @@ Result<> TerminalStream::arm_timer() {
     return {};
 }
 
-Result<supervisor::Caller::Word> TerminalStream::hear() {
+// One look at everybody: the client, the terminal, the time. The word, once nobody waits any more.
+Result<std::optional<supervisor::Caller::Word>> TerminalStream::attend() {
     std::array<char, 8> count{};
     (void)sys::read_some(wake_.get(), count);
     (void)sys::read_some(timer_.get(), count);
@@ -259,12 +275,48 @@ Result<supervisor::Caller::Word> TerminalStream::hear() {
     if (leaving_) return Word{.gone = true};
     pump();
     SUB_TRY(arm_timer());
+    return std::nullopt;
+}
+
+Result<supervisor::Caller::Word> TerminalStream::hear() {
+    SUB_TRY_ASSIGN(const std::optional<Word> last, attend());
+    if (last) return *last;
     const int signal = take_signal();
     // The terminal's own three go to its foreground, in any of its modes.
     const bool own = signal == SIGINT || signal == SIGQUIT || signal == SIGTSTP;
     if (!own || master_ < 0) return Word{.signal = signal};
     (void)sys::signal_foreground(master_, signal);
     return Word{};
+}
+
+// False: who asked does not wait any longer. Nothing runs yet that a signal could be for: it takes the
+// question back, as an interrupt does at a prompt.
+bool TerminalStream::await_decision(int left_ms) {
+    if (!sys::wait_readable(epoll_.get(), left_ms)) return false;
+    const auto last = attend();
+    return last && !*last && take_signal() == 0;
+}
+
+Result<std::optional<broker::Answer>> TerminalStream::ask_approval(
+    const broker::ApprovalQuestion& question) {
+    using Decision = std::optional<broker::Answer>;
+    if (approvals_ == nullptr) return Decision();
+    const auto id = approvals_->ask(question, {options_.agent_id, running_span(), [this] { wake(); }});
+    if (!id) return Decision();
+    question_ = {{"type", "approval"},
+                 {"approval_id", *id},
+                 {"span_id", running_span()},
+                 {"question", printable_question(question)}};
+    if (seq_) question_["seq"] = *seq_;
+    if (options_.stays) question_["session"] = options_.id;
+    send_frame(question_);
+    const Decision decision =
+        approvals_->await(*id, question, ticket_ ? ticket_->left_ns() : std::nullopt,
+                          [this](int left_ms) { return await_decision(left_ms); });
+    question_ = nullptr;
+    // What else it may have been for.
+    wake();
+    return decision;
 }
 
 int TerminalStream::take_signal() {
@@ -330,7 +382,9 @@ void TerminalStream::take_input(std::string_view bytes) {
 
 void TerminalStream::write_input() {
     std::size_t written = 0;
-    while (master_ >= 0 && !hung_up_ && written < input_.size()) {
+    // What comes while somebody decides is for the command, if it may run.
+    const bool takes = master_ >= 0 && !hung_up_ && question_.is_null();
+    while (takes && written < input_.size()) {
         const ::ssize_t n = ::write(master_, input_.data() + written, input_.size() - written);
         if (n < 0 && errno == EINTR) continue;
         if (n <= 0) break;
@@ -361,7 +415,8 @@ void TerminalStream::pump() {
     while (hashed_ - before < kAtOnce && read_output(/*whatever=*/false)) continue;
     const bool reads = !link_ || link_->has_room_out();
     const bool usable = master_ >= 0 && !hung_up_;
-    (void)listen(usable ? (reads ? EPOLLIN : 0U) | (input_.empty() ? 0U : EPOLLOUT) : 0U);
+    const bool writes = !input_.empty() && question_.is_null();
+    (void)listen(usable ? (reads ? EPOLLIN : 0U) | (writes ? EPOLLOUT : 0U) : 0U);
     // A message that was left for want of room.
     if (link_ && input_.size() < kInput && !line_ && link_->has_messages()) wake();
 }

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/approvals.hpp"
 #include "agent/budgets.hpp"
 #include "agent/output_ring.hpp"
 #include "agent/stream_frames.hpp"
@@ -69,6 +70,8 @@ class TerminalStream final : public supervisor::Caller {
     void begin_command(const std::string& span_id, std::optional<std::uint64_t> seq,
                        std::unique_ptr<Budgets::Ticket> ticket);
     void end_command();
+    // It must not run: it counts as no command, and the client gets the frame.
+    void refuse_command(Json frame);
     // With the seq of the line, if one is at hand.
     void send_error(Json frame, std::optional<std::uint64_t> seq = {});
     void send_frame(const Json& frame);
@@ -77,6 +80,8 @@ class TerminalStream final : public supervisor::Caller {
         allowance_ = std::move(allowance);
     }
     std::shared_ptr<supervisor::NestedAllowance> nested_allowance() override { return allowance_; }
+    // Whom the questions of policies go to; until then nobody can be asked. Must outlive it.
+    void use_approvals(Approvals& approvals) { approvals_ = &approvals; }
     // The client has no more use for it, or nobody has come back in time.
     bool leaving() const { return leaving_; }
     // Where the shell is, for command_complete.
@@ -86,11 +91,10 @@ class TerminalStream final : public supervisor::Caller {
     Result<Word> hear() override;
     Result<> tell_ended(int) override { return {}; }
     Result<OutputRecord> take_output() override;
-    // Nobody sits at the other end.
-    Result<bool> can_ask() override { return false; }
-    Result<std::optional<broker::Answer>> ask_approval(const broker::ApprovalQuestion&) override {
-        return std::optional<broker::Answer>();
-    }
+    // Who sits at the other end sees that somebody is asked, who decides by /v1/approvals.
+    Result<bool> can_ask() override { return approvals_ != nullptr && !approvals_->closed(); }
+    Result<std::optional<broker::Answer>> ask_approval(const broker::ApprovalQuestion& question) override;
+    const char* silence() const override { return "nobody has decided in time"; }
     Result<bool> ask_commit(const FsDiff&) override { return false; }
     void conclude(const ExecResult& result) override;
 
@@ -100,7 +104,10 @@ class TerminalStream final : public supervisor::Caller {
     };
     TerminalStream(Options options, const Env& env, const Json& document, std::shared_ptr<StreamLink> link);
     Result<> open();
+    Result<std::optional<Word>> attend();
+    bool await_decision(int left_ms);
     void adopt_client();
+    void send_missed(std::uint64_t received);
     void mind_client();
     void hear_client();
     void take_message(const StreamMessage& message);
@@ -132,6 +139,8 @@ class TerminalStream final : public supervisor::Caller {
     std::uint64_t hashed_ = 0;
     std::unique_ptr<Budgets::Ticket> ticket_;
     std::shared_ptr<supervisor::NestedAllowance> allowance_;
+    Approvals* approvals_ = nullptr;
+    Json question_;  // the frame of what waits for a decision; null: nothing does
     const supervisor::LiveShell* shell_ = nullptr;
     bool ready_ = false;
     bool running_ = false;

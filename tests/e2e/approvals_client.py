@@ -110,4 +110,5 @@ def trace_events(kind):
     return [event for event in map(json.loads, lines) if event["event_type"] == kind]
 
 
-approves()
+if __name__ == "__main__":
+    approves()

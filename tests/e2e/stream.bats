@@ -23,6 +23,22 @@ agent_pid() { our_processes | cut -d' ' -f1 | head -n1; }
     policy default $'mode: enforce\ncommands:\n  denied: [touch no*]\n  isolated: [true alone]'
     stream denials
 }
+asking() {
+    substrate world warm >/dev/null
+    python3 "$BATS_TEST_DIRNAME/stream_approvals_client.py" "$1"
+}
+@test "commands that a person is asked about" {
+    policy default $'mode: enforce\napproval:\n  require: [touch ask*]'
+    asking commands
+}
+@test "lines of a session that a person is asked about" {
+    policy default $'mode: enforce\napproval:\n  require: [touch ask*]'
+    asking lines
+}
+@test "an answer covers what was tried on the terminal before" {
+    policy default $'mode: enforce\nworld:\n  commit: ask\napproval:\n  require: [touch ask*]'
+    asking previews
+}
 @test "50 MB of random bytes through a raw terminal" { stream random_bytes 52428800; }
 @test "a storm of sizes ends with the last" { stream resizes; }
 @test "a client that dies ends its command" { stream dies; }
