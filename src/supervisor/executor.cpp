@@ -505,8 +505,8 @@ Result<> Execution::commit(const FsDiff& diff) {
     const std::scoped_lock lock(project_.commit_mutex());
     if (!captured_.lowers.empty()) {
         result_.notices.push_back(
-            fmt::format("kept: {} earlier changes are pending (substrate apply, substrate discard)",
-                        captured_.lowers.size()));
+            fmt::format("kept: {} changed paths, after others that wait (substrate apply, substrate discard)",
+                        diff.files + diff.dirs));
         return keep(KeptState::pending, "pending");
     }
     if (passage_.preview && !approved(diff)) {
