@@ -2,6 +2,9 @@
 # Shared by ./dev and the scripts it starts. Expects the repository root as the
 # working directory.
 
+# What one clone has compiled serves another: paths below the root count as relative ones.
+export CCACHE_BASEDIR=${CCACHE_BASEDIR:-$PWD} CCACHE_NOHASHDIR=${CCACHE_NOHASHDIR-1}
+
 say() { printf '[dev] %s\n' "$*" >&2; }
 die() {
     local code=$1
