@@ -25,11 +25,14 @@ std::uint64_t lowest(std::uint64_t a, std::uint64_t b) {
 std::string AccessRules::write(const std::vector<Policy>& layers, const policy::PresetHosts& presets) {
     Json json{{"layers", Json::array()}, {"presets", Json::array()}};
     std::uint64_t total = 0, command = 0, rate = 0;
+    NameRefresh refresh{.pinned = false, .secs = ~std::uint32_t{0}};
     for (const Policy& layer : layers) {
         json["layers"].push_back(layer_json(layer));
         total = lowest(total, layer.net.egress_total_bytes);
         command = lowest(command, layer.net.egress_command_bytes);
         rate = lowest(rate, layer.net.egress_bytes_per_sec);
+        refresh.pinned = refresh.pinned || layer.net.dns_pinned;
+        refresh.secs = std::min(refresh.secs, layer.net.dns_refresh_secs);
     }
     for (const auto& [name, hosts] : presets) {
         Json preset{{"name", name}, {"hosts", Json::array()}};
@@ -43,6 +46,8 @@ std::string AccessRules::write(const std::vector<Policy>& layers, const policy::
     json["total_bytes"] = total;
     json["command_bytes"] = command;
     json["bytes_per_sec"] = rate;
+    json["dns_pinned"] = refresh.pinned;
+    json["dns_refresh_secs"] = refresh.secs;
     return dump_json(json);
 }
 
@@ -75,6 +80,8 @@ Result<AccessRules> AccessRules::read(std::string_view text) {
     reader.integer("total_bytes", rules.total_bytes_);
     reader.integer("command_bytes", rules.command_bytes_);
     reader.integer("bytes_per_sec", rules.bytes_per_sec_);
+    reader.boolean("dns_pinned", rules.refresh_.pinned);
+    reader.integer("dns_refresh_secs", rules.refresh_.secs);
     SUB_TRY(reader.finish());
     if (rules.layers_.empty()) return fail({Errc::invalid, "network rules of no policy"});
     return rules;

@@ -5,13 +5,15 @@
 #include <vector>
 
 #include "base/result.hpp"
+#include "egress/name_refresh.hpp"
 #include "policy/net_access.hpp"
 
 namespace substrate::egress {
 
 // What governs one world's connections: the `net` of every policy that holds for it. Travels from the
 // supervisor as JSON: {"layers": [{"policy", "allowed": [] or null, "denied": []}], "presets":
-// [{"name", "hosts": [{"entry", "source"}]}], "total_bytes", "command_bytes", "bytes_per_sec"}.
+// [{"name", "hosts": [{"entry", "source"}]}], "total_bytes", "command_bytes", "bytes_per_sec",
+// "dns_pinned", "dns_refresh_secs"}.
 class AccessRules {
   public:
     static Result<AccessRules> read(std::string_view json);
@@ -35,10 +37,12 @@ class AccessRules {
     std::uint64_t total_bytes() const { return total_bytes_; }
     std::uint64_t command_bytes() const { return command_bytes_; }  // of each command, the same
     std::uint64_t bytes_per_sec() const { return bytes_per_sec_; }
+    NameRefresh name_refresh() const { return refresh_; }
 
   private:
     std::vector<policy::NetAccess> layers_;
     std::uint64_t total_bytes_ = 0, command_bytes_ = 0, bytes_per_sec_ = 0;
+    NameRefresh refresh_;
 };
 
 }  // namespace substrate::egress

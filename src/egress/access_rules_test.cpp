@@ -39,6 +39,8 @@ TEST(AccessRules, TravelWithTheirPresetsAndLimits) {
     limited.net.egress_total_bytes = 1000;
     Policy lower = layer("machine", std::vector<std::string>{"*", "10.0.0.0/8"});
     lower.net.egress_total_bytes = 100;
+    limited.net.dns_pinned = true;
+    lower.net.dns_refresh_secs = 20;
     const AccessRules both = rules({limited, lower}, {{"npm", {{"registry.test:443", "/etc/npmrc"}}}});
     EXPECT_TRUE(both.decide(policy::DomainName{"registry.test"}, 443).allowed);
     EXPECT_EQ(rules({limited}, {{"npm", {{"registry.test:443", "/etc/npmrc"}}}})
@@ -47,6 +49,9 @@ TEST(AccessRules, TravelWithTheirPresetsAndLimits) {
               "/etc/npmrc");
     EXPECT_TRUE(both.may_lead_to(*IpAddress::parse("10.0.0.1")));
     EXPECT_EQ(both.total_bytes(), 100U);
+    EXPECT_TRUE(both.name_refresh().pinned) << "one is enough";
+    EXPECT_EQ(both.name_refresh().secs, 20U) << "the shortest";
+    EXPECT_FALSE(rules({lower}).name_refresh().pinned);
     EXPECT_EQ(both.networks().size(), 1U);
 }
 

@@ -7,6 +7,7 @@ namespace substrate::egress {
 namespace {
 
 constexpr std::uint8_t kHandshakeRecord = 22, kClientHello = 1, kHostName = 0;
+constexpr std::uint8_t kFirstRecord = 20, kLastRecord = 24;  // RFC 8446 section 5.1, RFC 6520
 constexpr std::uint16_t kServerName = 0, kEncryptedClientHello = 0xfe0d;
 constexpr std::size_t kRecordHeader = 5, kHandshakeHeader = 4, kRandom = 32;
 constexpr std::size_t kLongestRecord = 16 * 1024;
@@ -111,14 +112,27 @@ ClientHello read_body(std::string_view body) {
     return hello;
 }
 
+// What does not begin with a handshake record. Servers read past other records, and take the hello of SSL 2.
+std::optional<ClientHello> before_handshake(std::string_view bytes) {
+    const auto byte = [&](std::size_t at) { return static_cast<std::uint8_t>(bytes[at]); };
+    const ClientHello other{.reading = Reading::other, .server_name = {}, .problem = {}};
+    if (bytes.empty()) return ClientHello{};
+    if ((byte(0) & 0x80) != 0) {
+        const bool might_be =
+            (bytes.size() < 3 || byte(2) == kClientHello) && (bytes.size() < 4 || byte(3) == 3);
+        if (!might_be) return other;
+        return bytes.size() < 4 ? ClientHello{} : bad("a hello of SSL 2, which says nobody's name");
+    }
+    if (byte(0) < kFirstRecord || byte(0) > kLastRecord || (bytes.size() > 1 && byte(1) != 3)) return other;
+    if (bytes.size() == 1) return ClientHello{};
+    if (byte(0) != kHandshakeRecord) return bad("TLS that does not begin with a ClientHello");
+    return std::nullopt;
+}
+
 }  // namespace
 
 ClientHello read_client_hello(std::string_view bytes) {
-    if (bytes.empty()) return {};
-    if (static_cast<std::uint8_t>(bytes[0]) != kHandshakeRecord)
-        return {.reading = Reading::other, .server_name = {}, .problem = {}};
-    if (bytes.size() > 1 && bytes[1] != 3)
-        return {.reading = Reading::other, .server_name = {}, .problem = {}};
+    if (const auto early = before_handshake(bytes)) return *early;
     const Handshake handshake = handshake_in(bytes.substr(0, kLongestHello + kRecordHeader));
     if (handshake.broken) return bad("a broken TLS record");
     const bool too_long = bytes.size() > kLongestHello;

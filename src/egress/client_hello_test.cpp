@@ -67,7 +67,8 @@ TEST(ClientHello, RefusesTwoNames) {
 }
 
 TEST(ClientHello, OtherProtocolsAreOthers) {
-    for (const char* text : {"GET / HTTP/1.1", "SSH-2.0-x", "\x15\x03\x01", "\x16\x02"})
+    for (const char* text : {"GET / HTTP/1.1", "SSH-2.0-x", "\x15\x02", "\x16\x02", "\x80\x01\x04",
+                             "\x80\x2e\x01\x02", "\x19\x03"})
         EXPECT_EQ(read_client_hello(text).reading, Reading::other) << text;
     EXPECT_EQ(read_client_hello("").reading, Reading::more);
     EXPECT_EQ(read_client_hello("\x16").reading, Reading::more);
@@ -75,6 +76,17 @@ TEST(ClientHello, OtherProtocolsAreOthers) {
     EXPECT_EQ(read_client_hello(std::string("\x16\x03\x01\0\0", 5)).reading, Reading::bad);
     EXPECT_EQ(read_client_hello(records("\x02" + vector("x", 3))).reading, Reading::bad);
     EXPECT_EQ(read_client_hello(records("\x01" + number(0xffffff, 3))).reading, Reading::bad);
+}
+
+TEST(ClientHello, ServersReadPastOtherRecords) {
+    const std::string hello = records(message(server_name("b.test")));
+    for (const std::string& before :
+         {std::string("\x15\x03\x01\0\2\1\x5a", 7), std::string("\x14\x03\x01\0\1\1", 6),
+          std::string("\x17\x03\x03\0\0", 5)})
+        EXPECT_EQ(read_client_hello(before + hello).reading, Reading::bad);
+    EXPECT_EQ(read_client_hello("\x15").reading, Reading::more);
+    EXPECT_EQ(read_client_hello("\x80\x2e\x01").reading, Reading::more);
+    EXPECT_EQ(read_client_hello("\x80\x2e\x01\x03\x01").reading, Reading::bad) << "the form of SSL 2";
 }
 
 TEST(ClientHello, GarbageDoesNoHarm) {

@@ -173,7 +173,8 @@ bool Connection::answer_to_change() {
     const ssize_t n = ::recv(server_.get(), first.data(), first.size(), MSG_PEEK | MSG_DONTWAIT);
     if (n < 0) return errno != EAGAIN && errno != EINTR;
     // At its end there is no answer any more, and whoever reads next notices.
-    return n == 0 || requests_->answer(std::string_view(first.data(), static_cast<std::size_t>(n)));
+    requests_->answer(std::string_view(first.data(), static_cast<std::size_t>(n)));
+    return true;
 }
 
 void Connection::wait_for_more() {

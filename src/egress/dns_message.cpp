@@ -138,4 +138,13 @@ std::optional<IpAddress> reverse_address(std::string_view name) {
     return IpAddress::v4(__builtin_bswap32(reversed->v4_value()));
 }
 
+std::string_view served_host(std::string_view name) {
+    while (name.starts_with('_')) {
+        const std::size_t dot = name.find('.');
+        if (dot == std::string_view::npos || dot + 1 == name.size()) break;
+        name.remove_prefix(dot + 1);
+    }
+    return name;
+}
+
 }  // namespace substrate::egress

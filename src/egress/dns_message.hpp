@@ -48,4 +48,7 @@ class DnsQuery {
 // Of "4.3.18.198.in-addr.arpa." the address; nullopt for every other name.
 std::optional<IpAddress> reverse_address(std::string_view name);
 
+// Of "_8443._https.a.test." the host, "a.test.": without the labels that begin with an underscore.
+std::string_view served_host(std::string_view name);
+
 }  // namespace substrate::egress

@@ -84,5 +84,14 @@ TEST(ReverseAddress, ReadsTheNameBackwards) {
         EXPECT_FALSE(reverse_address(name)) << name;
 }
 
+TEST(ServedHost, IsBehindThePortAndTheScheme) {
+    EXPECT_EQ(served_host("_8443._https.a.test."), "a.test.");
+    EXPECT_EQ(served_host("a.test."), "a.test.");
+    EXPECT_EQ(served_host("a._b.test."), "a._b.test.");
+    EXPECT_EQ(served_host("_https."), "_https.");
+    EXPECT_EQ(served_host("_https"), "_https");
+    EXPECT_EQ(served_host(""), "");
+}
+
 }  // namespace
 }  // namespace substrate::egress

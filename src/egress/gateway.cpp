@@ -24,8 +24,6 @@ constexpr std::size_t kMostRules = 16u << 20;
 constexpr std::size_t kMostUnsent = 10'000;
 constexpr std::uint32_t kTtlSecs =
     60;  // of an address that stands for a name: the mapping itself lasts longer
-constexpr std::uint32_t kShortestCacheSecs = 1, kLongestCacheSecs = 300;
-constexpr std::size_t kMostCached = 10'000;
 constexpr std::size_t kMostNameClients = 256;
 constexpr std::int64_t kNameClientMs = 10'000;
 constexpr std::int64_t kRestMs = 100;
@@ -89,7 +87,7 @@ Gateway::~Gateway() = default;
 Result<std::unique_ptr<Gateway>> Gateway::make(sys::UniqueFd control, const IpNetwork& named_network) {
     SUB_TRY_ASSIGN(EventLoop loop, EventLoop::make());
     std::unique_ptr<Gateway> gateway(new Gateway(std::move(loop), std::move(control), named_network));
-    SUB_TRY_ASSIGN(gateway->resolver_, Resolver::make(gateway->loop_));
+    SUB_TRY_ASSIGN(gateway->names_, NameCache::make(gateway->loop_));
     rlimit files{};
     if (::getrlimit(RLIMIT_NOFILE, &files) == 0)
         gateway->most_connections_ =
@@ -220,6 +218,7 @@ void Gateway::close_world(const std::string& id) {
         loop_.remove(fd);
         loop_.cancel(client.timer);
     }
+    names_->forget(id);
     worlds_.erase(known);
 }
 
@@ -378,7 +377,7 @@ void Gateway::connect_named(World& world, sys::UniqueFd client, const policy::Do
     const std::weak_ptr<World> weak = worlds_.at(world.id);
     // std::function wants a copy.
     auto held = std::make_shared<sys::UniqueFd>(std::move(client));
-    resolve(name.text, [this, weak, held, name, port](Result<Resolved> resolved) {
+    names_->resolve(name.text, world.id, world.rules.name_refresh(), [=, this](Result<Resolved> resolved) {
         const auto alive = weak.lock();
         if (!alive) return;
         World& there = *alive;
@@ -396,7 +395,8 @@ void Gateway::connect_named(World& world, sys::UniqueFd client, const policy::Do
         report(there, {.host = name.text,
                        .port = port,
                        .verdict = target.verdict,
-                       .error = resolved ? "" : "resolving: " + resolved.error().message()});
+                       .error = resolved ? (resolved->addresses.empty() ? "resolving: it has no address" : "")
+                                         : "resolving: " + resolved.error().message()});
     });
 }
 
@@ -417,25 +417,6 @@ void Gateway::begin(World& world, sys::UniqueFd client, Connection::Target targe
     Connection& connection = *made;
     world.connections.emplace(number, std::move(made));
     connection.start();
-}
-
-void Gateway::resolve(const std::string& name, const Resolver::Done& done) {
-    const auto cached = cache_.find(name);
-    if (cached != cache_.end() && cached->second.until_ns > EventLoop::now_ns())
-        return done(cached->second.resolved);
-    std::vector<Resolver::Done>& waiting = asked_[name];
-    waiting.push_back(done);
-    if (waiting.size() > 1) return;
-    resolver_->resolve(name, [this, name](Result<Resolved> resolved) {
-        if (resolved) {
-            if (cache_.size() >= kMostCached) cache_.clear();
-            const std::uint32_t secs = std::clamp(resolved->ttl_secs, kShortestCacheSecs, kLongestCacheSecs);
-            cache_[name] = {*resolved, EventLoop::now_ns() + std::int64_t{secs} * 1'000'000'000};
-        }
-        const auto node = asked_.extract(name);
-        if (node.empty()) return;
-        for (const Resolver::Done& next : node.mapped()) next(resolved);
-    });
 }
 
 void Gateway::answer_datagram(World& world) {
@@ -534,7 +515,9 @@ void Gateway::answer(World& world, std::string_view message, const Reply& reply)
         return refuse({.reason = "only addresses of names that were asked for have one"});
     }
     if (query->type() == DnsType::other) return refuse({.reason = "records of this type are not given"});
-    const auto host = policy::read_host(query->name());
+    // "_8443._https.a.test" asks how a.test serves (RFC 9460 section 2.3).
+    const bool service = query->type() == DnsType::service;
+    const auto host = policy::read_host(service ? served_host(query->name()) : query->name());
     const auto* name = host ? std::get_if<policy::DomainName>(&*host) : nullptr;
     if (name == nullptr) return refuse({.reason = host ? "it is an address" : host.error().message()});
     policy::NetVerdict verdict = world.rules.decide_name(*name);
@@ -548,7 +531,7 @@ void Gateway::answer_address(World& world, DnsQuery query, const policy::DomainN
                              const Reply& reply) {
     const std::weak_ptr<World> weak = worlds_.at(world.id);
     auto held = std::make_shared<DnsQuery>(std::move(query));
-    resolve(name.text, [this, weak, held, name, reply](Result<Resolved> resolved) {
+    names_->resolve(name.text, world.id, world.rules.name_refresh(), [=, this](Result<Resolved> resolved) {
         const auto alive = weak.lock();
         if (!alive) return;
         World& there = *alive;
@@ -556,6 +539,7 @@ void Gateway::answer_address(World& world, DnsQuery query, const policy::DomainN
         put_bytes(event, "name", name.text);
         policy::NetVerdict verdict = there.rules.decide_name(name);
         std::string answer;
+        event["cached"] = resolved && resolved->cached;
         if (!resolved) {
             const bool none = resolved.error().code() == Errc::not_found;
             event["error"] = resolved.error().message();
@@ -568,7 +552,10 @@ void Gateway::answer_address(World& world, DnsQuery query, const policy::DomainN
             verdict.reason = "it leads to " + bad->text() + ", a " + std::string(special_purpose(*bad)) +
                              " address, which has to be allowed as a network";
             answer = held->refused();
-        } else if (held->type() != DnsType::address4) {
+        } else if (held->type() != DnsType::address4 || resolved->addresses.empty()) {
+            // Aliases are followed here. A record of a service would name other hosts, addresses and ports
+            // than the one that is allowed, or keys to hide them with: a client that gets none connects to
+            // the name.
             answer = held->no_data();
         } else if (const auto address = there.names.address_of(name.text)) {
             answer = held->address(*address, kTtlSecs);

@@ -14,8 +14,8 @@
 #include "egress/dns_message.hpp"
 #include "egress/event_loop.hpp"
 #include "egress/meter.hpp"
+#include "egress/name_cache.hpp"
 #include "egress/name_table.hpp"
-#include "egress/resolver.hpp"
 #include "sys/unique_fd.hpp"
 
 namespace substrate::egress {
@@ -78,20 +78,12 @@ class Gateway {
     using Reply = std::function<void(std::string)>;
     void answer(World& world, std::string_view message, const Reply& reply);
     void answer_address(World& world, DnsQuery query, const policy::DomainName& name, const Reply& reply);
-    // From what was resolved before, or the resolver; the world may have gone when `done` is called.
-    void resolve(const std::string& name, const Resolver::Done& done);
 
     EventLoop loop_;
     sys::UniqueFd control_;
     IpNetwork named_network_;
     std::size_t most_connections_ = kMostConnections;
-    std::unique_ptr<Resolver> resolver_;
-    struct Cached {
-        Resolved resolved;
-        std::int64_t until_ns = 0;
-    };
-    std::unordered_map<std::string, Cached> cache_;
-    std::unordered_map<std::string, std::vector<Resolver::Done>> asked_;
+    std::unique_ptr<NameCache> names_;
     struct AgentAccount {
         std::shared_ptr<ByteAccount> bytes;
         std::int64_t since_ns = 0;

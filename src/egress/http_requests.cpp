@@ -9,7 +9,7 @@
 namespace substrate::egress {
 namespace {
 
-constexpr std::size_t kLongestMethod = 20, kLongestChunkLine = 1024, kLongestLine = 16 * 1024;
+constexpr std::size_t kLongestChunkLine = 1024, kLongestLine = 16 * 1024;
 constexpr std::uint16_t kHttpPort = 80;
 constexpr std::string_view kEnd = "\r\n";
 
@@ -50,17 +50,21 @@ std::string_view take_line(std::string_view& head) {
 
 }  // namespace
 
+// Generous in what counts as HTTP, because servers are: empty lines before the request, any method, small
+// letters. How strictly such a line is then read is another matter.
 Reading begins_as_http(std::string_view bytes) {
-    const std::size_t line_end = bytes.find('\n');
-    const std::string_view line = bytes.substr(0, line_end);
-    const std::size_t space = line.find(' ');
-    const std::string_view method = line.substr(0, space);
-    const bool upper = std::ranges::all_of(method, [](char c) { return (c >= 'A' && c <= 'Z') || c == '-'; });
-    if (bytes.empty()) return Reading::more;
-    if (!upper || method.empty() || method.size() > kLongestMethod) return Reading::other;
+    const std::size_t start = std::min(bytes.find_first_not_of("\r\n"), bytes.size());
+    const std::size_t line_end = bytes.find('\n', start);
+    const std::string_view line = bytes.substr(start, line_end - start);
+    const std::string_view method = line.substr(0, line.find_first_of(" \t\r"));
+    const auto no_text = [](char c) { return (c >= 0 && c < ' ' && c != '\t' && c != '\r') || c == 0x7f; };
+    if (!line.empty() && (!is_token(method) || std::ranges::any_of(line, no_text))) return Reading::other;
     if (line_end == std::string_view::npos) return bytes.size() > kLongestLine ? Reading::bad : Reading::more;
-    if (line.contains(" HTTP/2")) return Reading::bad;
-    return line.contains(" HTTP/1.") ? Reading::done : Reading::other;
+    const std::string low = lower(line);
+    if (low.contains(" http/2")) return Reading::bad;
+    // Without a version it is HTTP/0.9, which names a host in this form only.
+    const bool absolute = line.starts_with("GET ") && low.contains("://");
+    return low.contains("http/") || absolute ? Reading::done : Reading::other;
 }
 
 // What the fields of a head say of its message.
@@ -68,7 +72,7 @@ struct HttpRequests::Head {
     std::optional<std::string> host;
     std::optional<std::uint64_t> length;
     bool chunked = false;
-    bool upgrade = false;
+    std::optional<std::string> upgrade;
 
     std::string read(std::string_view line);
 };
@@ -93,7 +97,8 @@ std::string HttpRequests::Head::read(std::string_view line) {
         if (chunked || lower(value) != "chunked") return "a Transfer-Encoding that is not chunked";
         chunked = true;
     } else if (name == "upgrade") {
-        upgrade = true;
+        // Of several protocols the server picks one.
+        upgrade = upgrade ? "several" : lower(value);
     }
     return {};
 }
@@ -130,6 +135,7 @@ std::string HttpRequests::read_target(std::string_view method, std::string_view 
 std::string HttpRequests::read_head(std::string_view head) {
     std::string_view rest = head;
     const std::string_view line = take_line(rest);
+    if (line.starts_with("PRI * HTTP/2")) return "a change to HTTP/2, whose requests are not read";
     const std::size_t first = line.find(' '), last = line.rfind(' ');
     if (first == std::string_view::npos || first == last) return "a broken request line";
     const std::string_view method = line.substr(0, first), version = line.substr(last + 1);
@@ -147,11 +153,15 @@ std::string HttpRequests::read_head(std::string_view head) {
     if (std::string problem = check_host(*read.host); !problem.empty()) return problem;
     if (read.chunked && read.length) return "both Content-Length and Transfer-Encoding";
     if (read.chunked && version == "HTTP/1.0") return "a Transfer-Encoding in HTTP/1.0";
-    change_follows_ = read.upgrade;
     left_ = read.length.value_or(0);
+    const bool has_body = read.chunked || left_ > 0;
+    // A WebSocket carries no requests. Of another protocol nobody knows, and what goes on has to be HTTP/1.
+    // The first answer of a connection is the server's word; later ones can hold what the client chose.
+    const bool may_change = read.upgrade == "websocket" && !has_body && !any_request_;
+    any_request_ = true;
     if (read.chunked) state_ = State::chunk_size;
     else if (left_ > 0) state_ = State::body;
-    else state_ = change_follows_ ? State::asked_to_change : State::head;
+    else state_ = may_change ? State::asked_to_change : State::head;
     return {};
 }
 
@@ -165,7 +175,6 @@ std::string HttpRequests::read_chunk_size(std::string_view line) {
 
 HttpRequests::Step HttpRequests::take(std::string_view bytes) {
     Step step;
-    const auto next_state = [&] { return change_follows_ ? State::asked_to_change : State::head; };
     while (step.pass < bytes.size() && step.problem.empty()) {
         const std::string_view rest = bytes.substr(step.pass);
         if (state_ == State::changed) {
@@ -176,7 +185,7 @@ HttpRequests::Step HttpRequests::take(std::string_view bytes) {
             const auto some = std::min<std::uint64_t>(left_, rest.size());
             step.pass += some;
             left_ -= some;
-            if (left_ == 0) state_ = state_ == State::chunk ? State::chunk_end : next_state();
+            if (left_ == 0) state_ = state_ == State::chunk ? State::chunk_end : State::head;
         } else if (state_ == State::head) {
             const std::size_t end = rest.find("\r\n\r\n");
             // A line that ends otherwise ends for some readers only.
@@ -186,6 +195,10 @@ HttpRequests::Step HttpRequests::take(std::string_view bytes) {
                     step.problem = "a line of a request that ends with LF alone";
             if (!step.problem.empty()) break;
             if (end == std::string_view::npos) {
+                const std::size_t line_end = head.find(kEnd);
+                // Of HTTP/0.9 nothing more would come.
+                if (line_end != std::string_view::npos && !head.substr(0, line_end).contains(" HTTP/"))
+                    step.problem = "a broken request line";
                 if (rest.size() > kLongestHead) step.problem = "a request head of more than 64 KiB";
                 break;
             }
@@ -203,19 +216,15 @@ HttpRequests::Step HttpRequests::take(std::string_view bytes) {
             else if (state_ == State::chunk_end) {
                 if (!line.empty()) step.problem = "a broken chunk";
                 state_ = State::chunk_size;
-            } else if (line.empty()) state_ = next_state();
+            } else if (line.empty()) state_ = State::head;
             if (step.problem.empty()) step.pass += end + kEnd.size();
         }
     }
     return step;
 }
 
-bool HttpRequests::answer(std::string_view bytes) {
-    constexpr std::string_view kSwitching = "HTTP/1.1 101";
-    if (bytes.size() < kSwitching.size() && kSwitching.starts_with(bytes)) return false;
-    state_ = bytes.starts_with(kSwitching) ? State::changed : State::head;
-    change_follows_ = false;
-    return true;
+void HttpRequests::answer(std::string_view bytes) {
+    state_ = bytes.starts_with("HTTP/1.1 101") ? State::changed : State::head;
 }
 
 }  // namespace substrate::egress

@@ -9,8 +9,8 @@
 
 namespace substrate::egress {
 
-// Whether a connection begins with an HTTP/1 request line (RFC 9112 section 3). HTTP/2 without TLS is
-// Reading::bad: whom its requests are for is not read here.
+// Whether a connection begins with what some server takes for an HTTP request line (RFC 9112 section 3).
+// HTTP/2 without TLS is Reading::bad: whom its requests are for is not read here.
 Reading begins_as_http(std::string_view bytes);
 
 // Watches the requests of one connection, every one of them: each must be for `host` and `port`. What it
@@ -26,10 +26,11 @@ class HttpRequests {
     };
     // `bytes` are those that have not gone on yet. A head goes on as a whole.
     Step take(std::string_view bytes);
-    // Nothing goes on until the server has answered a wish to change the protocol.
+    // Nothing goes on until the server has answered the wish for a WebSocket.
     bool waits_for_answer() const { return state_ == State::asked_to_change; }
-    // The first bytes of that answer; false: more of them are needed.
-    bool answer(std::string_view bytes);
+    // The first bytes of that answer, as they came: one that does not begin with the whole status is no
+    // consent.
+    void answer(std::string_view bytes);
 
     static constexpr std::size_t kLongestHead = 64 * 1024;
 
@@ -55,7 +56,7 @@ class HttpRequests {
     std::uint16_t port_;
     State state_ = State::head;
     std::uint64_t left_ = 0;  // of the body or chunk
-    bool change_follows_ = false;
+    bool any_request_ = false;
 };
 
 }  // namespace substrate::egress

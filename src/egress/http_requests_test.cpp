@@ -22,6 +22,24 @@ TEST(BeginsAsHttp, TellsProtocolsApart) {
     EXPECT_EQ(begins_as_http("SSH-2.0-OpenSSH\r\n"), Reading::other);
     EXPECT_EQ(begins_as_http(std::string("\0\0", 2)), Reading::other);
     EXPECT_EQ(begins_as_http("GET " + std::string(20'000, 'a')), Reading::bad);
+    EXPECT_EQ(begins_as_http("get http://b.test/x\r\n"), Reading::other) << "a key of memcached";
+    EXPECT_EQ(begins_as_http("*1\r\n$4\r\nPING\r\n"), Reading::other);
+    EXPECT_EQ(begins_as_http("A\x01"), Reading::other);
+}
+
+TEST(BeginsAsHttp, KnowsWhatLenientServersTakeForARequest) {
+    for (const std::string& bytes :
+         {std::string("\r\n\r\nGET / HTTP/1.1\r\nHost: b.test\r\n\r\n"), std::string("\nGET / HTTP/1.1\r\n"),
+          std::string("get / HTTP/1.1\r\n"), std::string("GET / http/1.1\r\n"),
+          std::string("GET\t/\tHTTP/1.1\r\n"), std::string("X-") + std::string(40, 'a') + " / HTTP/1.1\r\n",
+          std::string("GET / HTTP/1.1\n"), std::string("GET http://b.test/\r\n"),
+          std::string("GET / HTTP/1.1\rHost: b.test\r\n")})
+        EXPECT_EQ(begins_as_http(bytes), Reading::done) << bytes;
+    EXPECT_NE(problem("\r\nGET / HTTP/1.1\r\nHost: b.test\r\n\r\n"), "");
+    EXPECT_NE(problem("get / HTTP/1.1\r\nHost: b.test\r\n\r\n"), "");
+    EXPECT_EQ(problem("GET http://b.test/\r\n"), "a broken request line");
+    EXPECT_EQ(begins_as_http("\r\n"), Reading::more);
+    EXPECT_EQ(begins_as_http("HELO"), Reading::more);
 }
 
 TEST(HttpRequests, LetsRequestsForTheHostPass) {
@@ -103,20 +121,36 @@ TEST(HttpRequests, RefusesWhatTwoReadersReadTwoWays) {
     EXPECT_NE(problem("GET / HTTP/1.1\r\nHost: a.test\r\nA: " + std::string(70'000, 'a')), "");
 }
 
-TEST(HttpRequests, AChangeOfProtocolNeedsTheServersWord) {
-    const std::string ask = "GET / HTTP/1.1\r\nHost: a.test\r\nUpgrade: websocket\r\n\r\n";
+TEST(HttpRequests, AWebSocketNeedsTheServersWord) {
+    const std::string ask = "GET / HTTP/1.1\r\nHost: a.test\r\nUpgrade: WebSocket\r\n\r\n";
     HttpRequests requests = watch();
     auto step = requests.take(ask + "frames");
     EXPECT_EQ(step.pass, ask.size());
     EXPECT_TRUE(requests.waits_for_answer());
-    EXPECT_FALSE(requests.answer("HTTP/1."));
-    EXPECT_TRUE(requests.answer("HTTP/1.1 101 Switching"));
+    requests.answer("HTTP/1.1 101 Switching");
     EXPECT_EQ(requests.take("frames").pass, 6U);
 
-    HttpRequests refused = watch();
-    (void)refused.take(ask);
-    EXPECT_TRUE(refused.answer("HTTP/1.1 200 OK"));
-    EXPECT_NE(refused.take("GET / HTTP/1.1\r\nHost: b.test\r\n\r\n").problem, "");
+    for (const std::string_view answer : {"HTTP/1.1 200 OK", "HTTP/1.", "", "HTTP/1.0 101 "}) {
+        HttpRequests refused = watch();
+        (void)refused.take(ask);
+        refused.answer(answer);
+        EXPECT_NE(refused.take("GET / HTTP/1.1\r\nHost: b.test\r\n\r\n").problem, "") << answer;
+    }
+}
+
+TEST(HttpRequests, WhatFollowsAnyOtherChangeHasToBeHttp) {
+    const std::string ask = "GET / HTTP/1.1\r\nHost: a.test\r\nUpgrade: ";
+    for (const std::string& head :
+         {ask + "h2c\r\n\r\n", ask + "websocket, h2c\r\n\r\n", ask + "websocket\r\nUpgrade: h2c\r\n\r\n",
+          ask + "TLS/1.2\r\n\r\n", ask + "websocket\r\nContent-Length: 1\r\n\r\nx",
+          // An earlier answer, which may hold anything, could be taken for the server's word.
+          std::string(kGet) + ask + "websocket\r\n\r\n"}) {
+        HttpRequests requests = watch();
+        EXPECT_EQ(requests.take(head).pass, head.size()) << head;
+        EXPECT_FALSE(requests.waits_for_answer()) << head;
+        EXPECT_EQ(requests.take("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").problem,
+                  "a change to HTTP/2, whose requests are not read");
+    }
 }
 
 }  // namespace

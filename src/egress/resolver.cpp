@@ -78,11 +78,10 @@ void finished(void* argument, int status, int /*timeouts*/, ares_addrinfo* info)
     const std::unique_ptr<ares_addrinfo, decltype(&ares_freeaddrinfo)> owner(info, &ares_freeaddrinfo);
     if (status == ARES_SUCCESS && info != nullptr) {
         Resolved resolved = addresses_in(*info);
-        if (!resolved.addresses.empty()) return (*done)(std::move(resolved));
-        status = ARES_ENODATA;
+        return (*done)(std::move(resolved));
     }
-    const bool none = status == ARES_ENOTFOUND || status == ARES_ENODATA;
-    (*done)(fail({none ? Errc::not_found : Errc::unavailable, ares_strerror(status)}));
+    if (status == ARES_ENODATA) return (*done)(Resolved{});
+    (*done)(fail({status == ARES_ENOTFOUND ? Errc::not_found : Errc::unavailable, ares_strerror(status)}));
 }
 
 }  // namespace

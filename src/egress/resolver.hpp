@@ -15,12 +15,14 @@ namespace substrate::egress {
 struct Resolved {
     std::vector<IpAddress> addresses;
     std::uint32_t ttl_secs = 0;  // the shortest of them
+    bool cached = false;         // nobody was asked for it
 };
 
 // Resolves names as the host does: its hosts file, its name servers (c-ares). Without search domains.
 class Resolver {
   public:
-    // Errc::not_found: the name does not exist, or has no address; all else may be another time.
+    // Without addresses: the name exists, and has none. Errc::not_found: it does not exist; all else may be
+    // another time.
     using Done = std::function<void(Result<Resolved>)>;
 
     // `loop` must live longer.

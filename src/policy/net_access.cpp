@@ -12,12 +12,18 @@ namespace {
 // Asked for instead of a port: any entry fits, or only one for all ports.
 constexpr std::uint32_t kSomePort = 1u << 16, kAllPorts = kSomePort + 1;
 
+// Name servers, also over TLS (RFC 7858). A world has its own; whoever wants another names its port.
+bool is_name_service(std::uint32_t port) { return port == 53 || port == 853; }
+
 struct Entry {
     std::string rule;
     std::string pattern;
     std::string source;
+    bool opens = false;      // an entry of `allowed`
     std::uint16_t port = 0;  // 0: every
-    bool fits(std::uint32_t asked) const { return port == 0 || asked == kSomePort || port == asked; }
+    bool fits(std::uint32_t asked) const {
+        return port == 0 ? !(opens && is_name_service(asked)) : asked == kSomePort || port == asked;
+    }
 };
 
 // The entries of one list, each kind where it is found without looking at the others.
@@ -117,8 +123,10 @@ struct NetAccess::Rules {
                 std::move(reason),
                 entry != nullptr ? entry->source : std::string()};
     }
-    NetVerdict nothing_matches() const {
+    NetVerdict nothing_matches(std::uint32_t port) const {
         if (!has_allowed) return verdict(false, nullptr, "the policy opens no host (net.allowed is absent)");
+        if (is_name_service(port))
+            return verdict(false, nullptr, "a name server's port, which net.allowed has to name");
         return verdict(false, nullptr, "net.allowed does not name it");
     }
     template <class Where>
@@ -146,7 +154,7 @@ NetAccess::NetAccess(const Policy& policy, const PresetHosts& presets) : rules_(
     if (rules.has_allowed) {
         for (std::size_t i = 0; i < policy.net.allowed->size(); ++i) {
             const std::string& text = (*policy.net.allowed)[i];
-            Entry entry{"net.allowed[" + std::to_string(i) + "]", text, {}};
+            Entry entry{"net.allowed[" + std::to_string(i) + "]", text, {}, /*opens=*/true};
             if (!text.starts_with(kPreset)) {
                 add(rules.allowed, entry, text);
                 continue;
@@ -183,13 +191,13 @@ NetVerdict NetAccess::decide(const Host& host, std::uint16_t port) const {
         if (auto no = rules_->denial(*name, port)) return *no;
         const Entry* entry = rules_->allowed.find(*name, port);
         if (entry == nullptr) entry = rules_->allowed.find_any(port);
-        return entry != nullptr ? rules_->verdict(true, entry, "") : rules_->nothing_matches();
+        return entry != nullptr ? rules_->verdict(true, entry, "") : rules_->nothing_matches(port);
     }
     const IpAddress& address = std::get<IpAddress>(host);
     if (auto no = rules_->denial(address, port)) return *no;
     if (const Entry* entry = rules_->allowed.find(address, port)) return rules_->verdict(true, entry, "");
     const Entry* any = rules_->allowed.find_any(port);
-    if (any == nullptr) return rules_->nothing_matches();
+    if (any == nullptr) return rules_->nothing_matches(port);
     if (const std::string_view purpose = special_purpose(address); !purpose.empty())
         return rules_->verdict(
             false, any, "it is a " + std::string(purpose) + " address, which has to be allowed as a network");
@@ -201,7 +209,7 @@ NetVerdict NetAccess::decide_any_port(const DomainName& name) const {
     if (auto no = rules_->denial(name, kAllPorts)) return *no;
     const Entry* entry = rules_->allowed.find(name, kSomePort);
     if (entry == nullptr) entry = rules_->allowed.find_any(kSomePort);
-    return entry != nullptr ? rules_->verdict(true, entry, "") : rules_->nothing_matches();
+    return entry != nullptr ? rules_->verdict(true, entry, "") : rules_->nothing_matches(kSomePort);
 }
 
 NetVerdict NetAccess::decide_resolved(const DomainName& name, const IpAddress& address,

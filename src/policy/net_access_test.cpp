@@ -57,6 +57,20 @@ TEST(NetAccess, APortNarrowsAnEntry) {
     EXPECT_TRUE(ask(some, "anything.test", 22).allowed);
 }
 
+TEST(NetAccess, NameServersAreReachedByAnEntryWithTheirPortOnly) {
+    const NetAccess some = access(Texts{"*", "a.test", "44.0.0.0/8", "dns.test:853", "44.1.0.0/16:53"});
+    for (const std::uint16_t port : {std::uint16_t{53}, std::uint16_t{853}}) {
+        EXPECT_EQ(ask(some, "a.test", port).reason, "a name server's port, which net.allowed has to name");
+        EXPECT_FALSE(ask(some, "44.2.0.1", port).allowed);
+        EXPECT_FALSE(some.decide_resolved({"a.test"}, *IpAddress::parse("44.2.0.1"), port).allowed);
+    }
+    EXPECT_TRUE(ask(some, "dns.test", 853).allowed);
+    EXPECT_TRUE(ask(some, "44.1.0.1", 53).allowed);
+    EXPECT_TRUE(ask(some, "a.test", 443).allowed);
+    EXPECT_FALSE(ask(access(Texts{"*:53"}, {"a.test"}), "a.test", 53).allowed)
+        << "a denial is for every port";
+}
+
 TEST(NetAccess, SomePortIsEnoughForAName) {
     const NetAccess some = access(Texts{"a.test:443", "b.test"}, {"b.test:25", "c.test"});
     EXPECT_EQ(some.decide_any_port({"a.test"}).rule, "net.allowed[0]");

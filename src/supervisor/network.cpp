@@ -14,6 +14,7 @@
 #include "codec/object_reader.hpp"
 #include "egress/access_rules.hpp"
 #include "sys/file.hpp"
+#include "sys/signals.hpp"
 #include "sys/socket.hpp"
 
 namespace substrate::supervisor {
@@ -21,6 +22,8 @@ namespace {
 
 constexpr int kGatewayControl = 3;
 constexpr std::chrono::seconds kPatience{1};
+constexpr int kLookMs = 5'000, kMostSilences = 3;
+constexpr time_t kSendSecs = 1;
 constexpr std::size_t kMostOrders = 64;
 constexpr std::string_view kReached = "reached";  // of the gateway's events
 constexpr std::size_t kMostHosts = 1000, kMostNotices = 5;
@@ -28,6 +31,13 @@ constexpr std::size_t kLongestEvent = 64 * 1024;
 
 void add_once(std::vector<std::string>& list, std::string text, std::size_t most) {
     if (list.size() < most && std::ranges::find(list, text) == list.end()) list.push_back(std::move(text));
+}
+
+// It keeps nothing that would be lost, and may be unable to end by itself.
+void end(const process::Child& child) {
+    if (!child.pidfd) return;
+    (void)sys::send_signal(child.pid, SIGKILL);
+    (void)process::wait_for(child);
 }
 
 }  // namespace
@@ -67,7 +77,7 @@ Network::~Network() {
     // The gateway ends at the end of its socket, and the listener with it.
     if (control_) (void)::shutdown(control_.get(), SHUT_RDWR);
     if (listener_.joinable()) listener_.join();
-    if (child_.pidfd) (void)process::wait_for(child_);
+    end(child_);
 }
 
 std::shared_ptr<const NetworkOrder> Network::order_for(const broker::PolicySet& policies,
@@ -88,10 +98,14 @@ Result<> Network::start(std::unique_lock<std::mutex>& lock) {
         lock.unlock();
         listener_.join();
         lock.lock();
-        if (child_.pidfd) (void)process::wait_for(child_);
+        end(child_);
         child_ = {};
     }
     SUB_TRY_ASSIGN(sys::SocketPair control, sys::make_seqpacket_pair());
+    // One that does not read must not keep us, who would have to end it.
+    const timeval limit{.tv_sec = kSendSecs, .tv_usec = 0};
+    if (::setsockopt(control.ours.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) != 0)
+        return fail(Error::last_os("SO_SNDTIMEO"));
     SUB_TRY_ASSIGN(const sys::UniqueFd null, sys::open_path("/dev/null", O_RDWR));
     std::string name = "substrate-gateway";
     std::array<char*, 2> argv = {name.data(), nullptr};
@@ -114,6 +128,7 @@ Result<> Network::start(std::unique_lock<std::mutex>& lock) {
     control_ = std::move(control.ours);
     running_ = true;
     ++generation_;
+    answered_ = asked_;  // what the one before was asked nobody answers
     listener_ = std::thread([this, fd = control_.get()] { listen(fd); });
     return {};
 }
@@ -252,7 +267,19 @@ Network::Used Network::take_used(const std::string& world, std::uint64_t asked) 
 
 void Network::listen(int control) {
     std::vector<char> buffer(kLongestEvent);
+    // One that is asked and says nothing at all keeps whoever connects to it waiting; its end resets them,
+    // and the next command has another.
+    int silences = 0;
     for (;;) {
+        if (const auto speaks = sys::wait_readable(control, kLookMs); !speaks || !*speaks) {
+            const std::scoped_lock lock(mutex_);
+            if (sent_.empty()) continue;
+            if (++silences > kMostSilences) (void)sys::send_signal(child_.pid, SIGKILL);
+            const Json message{{"type", "sync"}, {"number", ++asked_}, {"world", ""}};
+            if (!send(dump_json(message), nullptr, {})) --asked_;
+            continue;
+        }
+        silences = 0;
         const auto received = sys::receive_message(control, buffer);
         if (!received || received->size == 0) break;
         take_event(std::string_view(buffer.data(), received->size));

@@ -6,6 +6,7 @@
 #   44.128.0.10   pypi.test and registry.test: web servers, HTTP on 80 and TLS on 443
 #   44.128.0.66   evil.test: the same
 #   rebind.test leads to 169.254.169.254, local.test to 127.0.0.1, private.test to 10.0.0.5
+#   what lies below moving.test is what the test writes to DIRECTORY/zone (name_server.py, at 44.128.0.2)
 #   alias.test is an alias of pypi.test; late.test is refused by the server, slow.test is nobody's address
 # The servers end with COMMAND; the namespace, with its last process.
 set -euo pipefail
@@ -21,7 +22,7 @@ unset SMALL_INTERNET
 PATH=$PATH:/usr/sbin:/sbin
 
 ip link set lo up
-for address in 44.128.0.1 44.128.0.10 44.128.0.66 10.0.0.5 169.254.169.254; do ip address add "$address/32" dev lo; done
+for address in 44.128.0.1 44.128.0.2 44.128.0.10 44.128.0.66 10.0.0.5 169.254.169.254; do ip address add "$address/32" dev lo; done
 printf 'nameserver 44.128.0.1\n' >"$dir/resolv.conf"
 mount --bind "$dir/resolv.conf" /etc/resolv.conf
 
@@ -30,15 +31,17 @@ dnsmasq --conf-file=/dev/null --no-hosts --no-resolv --no-daemon --bind-interfac
     --address=/pypi.test/44.128.0.10 --address=/registry.test/44.128.0.10 --address=/late.test/44.128.0.10 \
     --address=/evil.test/44.128.0.66 --address=/rebind.test/169.254.169.254 --address=/local.test/127.0.0.1 \
     --address=/private.test/10.0.0.5 --cname=alias.test,real.test --host-record=real.test,44.128.0.10 \
-    --address=/test/ </dev/null >"$dir/dnsmasq.log" 2>&1 &
+    --server=/moving.test/44.128.0.2 --address=/test/ </dev/null >"$dir/dnsmasq.log" 2>&1 &
 servers=$!
+python3 "$(dirname "${BASH_SOURCE[0]}")/name_server.py" "$dir" 44.128.0.2 </dev/null >"$dir/name_server.log" 2>&1 &
+servers+=" $!"
 python3 "$(dirname "${BASH_SOURCE[0]}")/web_server.py" "$dir" 44.128.0.10 44.128.0.66 10.0.0.5 169.254.169.254 127.0.0.1 \
     </dev/null >"$dir/web.log" 2>&1 &
 servers+=" $!"
 # shellcheck disable=SC2064 # those that run now
 trap "kill $servers" EXIT
 
-ready() { [[ -e $dir/ready ]] && (exec 3<>/dev/tcp/44.128.0.1/53) 2>/dev/null; }
+ready() { [[ -e $dir/ready && -e $dir/zone.log ]] && (exec 3<>/dev/tcp/44.128.0.1/53) 2>/dev/null; }
 for ((i = 0; i < 500; i++)); do
     ready && break
     sleep 0.02

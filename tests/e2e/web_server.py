@@ -1,10 +1,13 @@
 """web_server.py DIRECTORY ADDRESS…: serves HTTP on port 80 and TLS on port 443 of each address, and opaque text on port 7.
+Port 9 holds any number of connections and repeats what they say, port 11 takes its time, port 13 answers when its client has said all.
 
 Makes a certificate authority (DIRECTORY/ca.pem) and a certificate for every name below .test, and says by DIRECTORY/ready
 that it serves. Answers name the server's address, the request's Host, and what came in its body. What lies at
 DIRECTORY/www/HOST/PATH is served as it is.
 """
 
+import asyncio
+import hashlib
 import http.server
 import pathlib
 import socketserver
@@ -71,6 +74,36 @@ class ThreadedEcho(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
 
 
+async def repeat(reader, writer):
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+
+
+async def slowly(reader, writer):
+    await reader.readline()
+    for byte in b"slowly\n":
+        writer.write(bytes([byte]))
+        await asyncio.sleep(0.05)
+    writer.close()
+
+
+async def when_all_is_said(reader, writer):
+    said = await reader.read(-1)
+    writer.write(f"{len(said)} {hashlib.sha256(said).hexdigest()}\n".encode())
+    await writer.drain()
+    writer.close()
+
+
+async def serve_many(addresses, begun):
+    for address in addresses:
+        for port, handle in ((9, repeat), (11, slowly), (13, when_all_is_said)):
+            await asyncio.start_server(handle, address, port, backlog=4096)
+    begun.set()
+    await asyncio.Event().wait()
+
+
 def openssl(*arguments):
     subprocess.run(["openssl", *arguments], check=True, capture_output=True)
 
@@ -98,6 +131,9 @@ def main():
         plain.files = secure.files = directory / "www"
         for server in (plain, secure, ThreadedEcho((address, 7), Echo)):
             threading.Thread(target=server.serve_forever, daemon=True).start()
+    begun = threading.Event()
+    threading.Thread(target=lambda: asyncio.run(serve_many(sys.argv[2:], begun)), daemon=True).start()
+    begun.wait()
     (directory / "ready").touch()
     threading.Event().wait()
 
