@@ -273,10 +273,10 @@ void Network::listen(int control) {
     for (;;) {
         if (const auto speaks = sys::wait_readable(control, kLookMs); !speaks || !*speaks) {
             const std::scoped_lock lock(mutex_);
-            if (sent_.empty()) continue;
+            if (known_.empty()) continue;
             if (++silences > kMostSilences) (void)sys::send_signal(child_.pid, SIGKILL);
             const Json message{{"type", "sync"}, {"number", ++asked_}, {"world", ""}};
-            if (!send(dump_json(message), nullptr, {})) --asked_;
+            if (!send(dump_json(message), nullptr)) --asked_;
             continue;
         }
         silences = 0;
