@@ -37,7 +37,8 @@ int main() {
         files.rlim_cur = files.rlim_max;
         (void)::setrlimit(RLIMIT_NOFILE, &files);
     }
-    auto gateway = egress::Gateway::make(sys::UniqueFd(kControl), *IpNetwork::parse(plan::kNamedNetwork));
+    auto gateway = egress::Gateway::make(sys::UniqueFd(kControl), {*IpNetwork::parse(plan::kNamedNetwork),
+                                                                   *IpNetwork::parse(plan::kNamedNetwork6)});
     if (!gateway) return fail_with(gateway.error());
     // It has read how the host resolves names, and needs nothing else of it.
     if (auto confined = egress::confine_gateway(); !confined) return fail_with(confined.error());

@@ -213,6 +213,30 @@ bool IpNetwork::contains(const IpAddress& address) const {
 
 std::string IpNetwork::text() const { return first.text() + "/" + std::to_string(prefix); }
 
+std::optional<IpAddress> IpAddress::next() const {
+    IpAddress following = *this;
+    for (auto at = static_cast<std::size_t>(bits_ / 8); at-- > 0;)
+        if (++following.bytes_[at] != 0) return following;
+    return std::nullopt;
+}
+
+IpAddress IpNetwork::last() const {
+    std::array<std::uint8_t, 16> bytes{};
+    std::copy_n(first.bytes(), first.bits() / 8, bytes.begin());
+    for (int bit = prefix; bit < first.bits(); ++bit)
+        bytes[static_cast<std::size_t>(bit / 8)] |= static_cast<std::uint8_t>(0x80 >> (bit % 8));
+    if (!first.is_v4()) return IpAddress::v6(bytes);
+    std::uint32_t value = 0;
+    for (std::size_t i = 0; i < 4; ++i) value = value << 8 | bytes[i];
+    return IpAddress::v4(value);
+}
+
+std::vector<IpNetwork> special_networks() {
+    std::vector<IpNetwork> networks;
+    for (const Purpose& purpose : kPurposes) networks.push_back(*IpNetwork::parse(purpose.network));
+    return networks;
+}
+
 std::string_view special_purpose(const IpAddress& address) {
     static const auto networks = [] {
         std::array<IpNetwork, std::size(kPurposes)> made;

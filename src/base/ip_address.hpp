@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace substrate {
 
@@ -24,6 +25,7 @@ class IpAddress {
     const std::uint8_t* bytes() const { return bytes_.data(); }  // bits() / 8 of them
     std::uint32_t v4_value() const;                              // host order; for is_v4()
     std::string text() const;                                    // RFC 5952
+    std::optional<IpAddress> next() const;                       // of the same kind; none behind the last
     auto operator<=>(const IpAddress&) const = default;
 
   private:
@@ -39,6 +41,7 @@ struct IpNetwork {
     // "10.0.0.0/8" or an address alone. nullopt also where bits behind the prefix are set.
     static std::optional<IpNetwork> parse(std::string_view text);
     bool contains(const IpAddress& address) const;
+    IpAddress last() const;
     std::string text() const;
     auto operator<=>(const IpNetwork&) const = default;
 };
@@ -47,5 +50,7 @@ struct IpNetwork {
 // "link-local", …; empty for an address that is globally reachable. Nobody outside should be able
 // to make a name lead there.
 std::string_view special_purpose(const IpAddress& address);
+// The networks of which it says something.
+std::vector<IpNetwork> special_networks();
 
 }  // namespace substrate

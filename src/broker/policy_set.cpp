@@ -89,6 +89,19 @@ bool PolicySet::isolate_network() const {
                                [](const Layer& layer) { return layer.policy.world.isolate_network; });
 }
 
+NetPath PolicySet::net_path() const {
+    NetPath strictest = NetPath::veth;
+    bool said = false;
+    for (const Layer& layer : layers_) {
+        // What binds the whole machine need not say how each project reaches something.
+        const auto& own = layer.policy.net.mode;
+        if (!own && layer.role == LayerRole::managed) continue;
+        strictest = std::min(strictest, own.value_or(NetPath::gateway));
+        said = true;
+    }
+    return said ? strictest : NetPath::gateway;
+}
+
 WorldLimits PolicySet::limits() const {
     WorldLimits limits;
     for (const Layer& layer : layers_) {

@@ -52,6 +52,7 @@ class PolicySet {
     CommitMode commit() const;                                      // the most cautious
     bool reuse_session() const;                                     // all
     bool isolate_network() const;                                   // any
+    NetPath net_path() const;                                       // the strictest
     WorldLimits limits() const;                                     // the lowest of each; 0: none
     std::int64_t approval_timeout_ms() const;                       // the shortest; 0: none
     bool interactive() const;                                       // all

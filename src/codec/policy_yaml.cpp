@@ -201,6 +201,12 @@ void read_net(PolicyReader& reader, NetRules& net, const YamlNode& node, const s
               reader.texts (*net.allowed)(value, at);
           }},
          {"denied", reader.texts(net.denied)},
+         {"mode",
+          [&](const YamlNode& value, const std::string& at) {
+              NetPath path = NetPath::none;  // a word that is not known opens nothing
+              reader.word(path, parse_net_path, "gateway, veth, none")(value, at);
+              net.mode = path;
+          }},
          {"dns",
           [&](const YamlNode& value, const std::string& at) {
               reader.object(value, at,

@@ -1,6 +1,7 @@
 #include "egress/access_rules.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include "codec/object_reader.hpp"
 
@@ -13,6 +14,15 @@ Json layer_json(const Policy& layer) {
     if (layer.net.allowed) put_bytes(json, "allowed", *layer.net.allowed);
     put_bytes(json, "denied", layer.net.denied);
     return json;
+}
+
+IpAddress before_of(const IpAddress& address) {
+    std::array<std::uint8_t, 16> bytes{};
+    std::copy_n(address.bytes(), address.bits() / 8, bytes.begin());
+    for (auto at = static_cast<std::size_t>(address.bits() / 8); at-- > 0;)
+        if (bytes[at]-- != 0) break;
+    if (!address.is_v4()) return IpAddress::v6(bytes);
+    return IpAddress::v4(address.v4_value() - 1);
 }
 
 // The lowest of the limits; 0 is none.
@@ -83,6 +93,14 @@ Result<AccessRules> AccessRules::read(std::string_view text) {
     reader.boolean("dns_pinned", rules.refresh_.pinned);
     reader.integer("dns_refresh_secs", rules.refresh_.secs);
     SUB_TRY(reader.finish());
+    rules.port_bounds_ = {1};
+    for (const policy::NetAccess& layer : rules.layers_)
+        for (const std::uint16_t port : layer.named_ports()) {
+            rules.port_bounds_.push_back(port);
+            if (port < 0xffff) rules.port_bounds_.push_back(static_cast<std::uint16_t>(port + 1));
+        }
+    std::ranges::sort(rules.port_bounds_);
+    rules.port_bounds_.erase(std::ranges::unique(rules.port_bounds_).begin(), rules.port_bounds_.end());
     if (rules.layers_.empty()) return fail({Errc::invalid, "network rules of no policy"});
     return rules;
 }
@@ -121,6 +139,55 @@ bool AccessRules::may_lead_to(const IpAddress& address) const {
                                    [&](const IpNetwork& network) { return network.contains(address); });
     };
     return special_purpose(address).empty() || std::ranges::all_of(layers_, opens);
+}
+
+template <class Allows>
+std::vector<AccessRules::Ports> AccessRules::ports_where(Allows allows) const {
+    std::vector<Ports> ports;
+    for (std::size_t i = 0; i < port_bounds_.size(); ++i) {
+        const std::uint16_t first = port_bounds_[i];
+        if (!allows(first)) continue;
+        const bool end = i + 1 == port_bounds_.size();
+        const auto last = static_cast<std::uint16_t>(end ? 0xffff : port_bounds_[i + 1] - 1);
+        if (!ports.empty() && ports.back().last + 1 == first) ports.back().last = last;
+        else ports.push_back({first, last});
+    }
+    return ports;
+}
+
+std::vector<AccessRules::Ports> AccessRules::open_ports(const policy::DomainName& name,
+                                                        const IpAddress& address) const {
+    return ports_where([&](std::uint16_t port) { return decide_resolved(name, address, port).allowed; });
+}
+
+// One address speaks for all up to where the next network begins or behind the last of one.
+std::vector<sys::NftRange> AccessRules::open_ranges(bool ipv6) const {
+    std::vector<IpAddress> bounds = {*IpAddress::parse(ipv6 ? "::" : "0.0.0.0")};
+    const auto add = [&](const IpNetwork& network) {
+        if (network.first.is_v4() == ipv6) return;
+        bounds.push_back(network.first);
+        if (const auto behind = network.last().next()) bounds.push_back(*behind);
+    };
+    std::ranges::for_each(special_networks(), add);
+    for (const policy::NetAccess& layer : layers_) std::ranges::for_each(layer.named_networks(), add);
+    std::ranges::sort(bounds);
+    bounds.erase(std::ranges::unique(bounds).begin(), bounds.end());
+    const IpAddress end = IpNetwork::parse(ipv6 ? "::/0" : "0.0.0.0/0")->last();
+    std::vector<sys::NftRange> ranges;
+    std::vector<Ports> before;
+    for (std::size_t i = 0; i < bounds.size(); ++i) {
+        const std::vector<Ports> ports =
+            ports_where([&](std::uint16_t port) { return decide(policy::Host(bounds[i]), port).allowed; });
+        // An address whose successor begins the next range.
+        IpAddress last = end;
+        if (i + 1 < bounds.size()) last = before_of(bounds[i + 1]);
+        if (!ports.empty() && ports == before)
+            for (std::size_t back = 1; back <= ports.size(); ++back) ranges[ranges.size() - back].last = last;
+        else
+            for (const Ports& part : ports) ranges.push_back({bounds[i], last, part.first, part.last});
+        before = ports;
+    }
+    return ranges;
 }
 
 bool AccessRules::closed() const {

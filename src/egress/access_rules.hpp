@@ -7,6 +7,7 @@
 #include "base/result.hpp"
 #include "egress/name_refresh.hpp"
 #include "policy/net_access.hpp"
+#include "sys/nft.hpp"
 
 namespace substrate::egress {
 
@@ -33,6 +34,14 @@ class AccessRules {
     std::vector<std::string> problems() const;
     // Networks of which an address may be tried, for the kernel's filter.
     std::vector<IpNetwork> networks() const;
+    // What the kernel can hold of them (sys/nft.hpp): addresses that may be connected to without a name…
+    std::vector<sys::NftRange> open_ranges(bool ipv6) const;
+    // …and those ports of an address to which this name leads.
+    struct Ports {
+        std::uint16_t first = 1, last = 0xffff;
+        bool operator==(const Ports&) const = default;
+    };
+    std::vector<Ports> open_ports(const policy::DomainName& name, const IpAddress& address) const;
     // Both directions together; 0: no limit.
     std::uint64_t total_bytes() const { return total_bytes_; }
     std::uint64_t command_bytes() const { return command_bytes_; }  // of each command, the same
@@ -40,7 +49,11 @@ class AccessRules {
     NameRefresh name_refresh() const { return refresh_; }
 
   private:
+    template <class Allows>
+    std::vector<Ports> ports_where(Allows allows) const;
+
     std::vector<policy::NetAccess> layers_;
+    std::vector<std::uint16_t> port_bounds_;  // where a range of ports begins that is decided alike
     std::uint64_t total_bytes_ = 0, command_bytes_ = 0, bytes_per_sec_ = 0;
     NameRefresh refresh_;
 };

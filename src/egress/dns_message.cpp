@@ -4,7 +4,9 @@
 
 #include <array>
 #include <cstdlib>
+#include <initializer_list>
 #include <utility>
+#include <vector>
 
 namespace substrate::egress {
 namespace {
@@ -40,12 +42,15 @@ struct DnsQuery::Message {
     Packet query;
 
     ldns_rr* question() const { return ldns_rr_list_rr(ldns_pkt_question(query.get()), 0); }
-    // With `answer`, which it takes, where there is one.
-    std::string reply(ldns_pkt_rcode code, ldns_rr* answer = nullptr) const;
+    // With `answers`, which it takes.
+    std::string reply(ldns_pkt_rcode code, std::initializer_list<ldns_rr*> answers = {}) const {
+        return reply(code, std::span(answers.begin(), answers.size()));
+    }
+    std::string reply(ldns_pkt_rcode code, std::span<ldns_rr* const> answers) const;
     ldns_rr* record(ldns_rr_type type, std::uint32_t ttl_secs, ldns_rdf* value) const;
 };
 
-std::string DnsQuery::Message::reply(ldns_pkt_rcode code, ldns_rr* answer) const {
+std::string DnsQuery::Message::reply(ldns_pkt_rcode code, std::span<ldns_rr* const> answers) const {
     const Packet packet(ldns_pkt_new());
     ldns_pkt_set_id(packet.get(), ldns_pkt_id(query.get()));
     ldns_pkt_set_qr(packet.get(), true);
@@ -54,7 +59,7 @@ std::string DnsQuery::Message::reply(ldns_pkt_rcode code, ldns_rr* answer) const
     ldns_pkt_set_rcode(packet.get(), static_cast<std::uint8_t>(code));
     if (ldns_pkt_edns(query.get())) ldns_pkt_set_edns_udp_size(packet.get(), kUdpSize);
     ldns_pkt_push_rr(packet.get(), LDNS_SECTION_QUESTION, ldns_rr_clone(question()));
-    if (answer != nullptr) ldns_pkt_push_rr(packet.get(), LDNS_SECTION_ANSWER, answer);
+    for (ldns_rr* answer : answers) ldns_pkt_push_rr(packet.get(), LDNS_SECTION_ANSWER, answer);
     std::uint8_t* wire = nullptr;
     std::size_t size = 0;
     if (ldns_pkt2wire(&wire, packet.get(), &size) != LDNS_STATUS_OK) return {};
@@ -117,15 +122,22 @@ std::string DnsQuery::failed() const { return message_->reply(LDNS_RCODE_SERVFAI
 std::string DnsQuery::no_such_name() const { return message_->reply(LDNS_RCODE_NXDOMAIN); }
 std::string DnsQuery::no_data() const { return message_->reply(LDNS_RCODE_NOERROR); }
 
-std::string DnsQuery::address(const IpAddress& v4, std::uint32_t ttl_secs) const {
-    ldns_rdf* value = ldns_rdf_new_frm_data(LDNS_RDF_TYPE_A, 4, v4.bytes());
-    return message_->reply(LDNS_RCODE_NOERROR, message_->record(LDNS_RR_TYPE_A, ttl_secs, value));
+std::string DnsQuery::addresses(std::span<const IpAddress> all, std::uint32_t ttl_secs) const {
+    std::vector<ldns_rr*> answers;
+    for (const IpAddress& address : all) {
+        const bool v4 = address.is_v4();
+        ldns_rdf* value =
+            ldns_rdf_new_frm_data(v4 ? LDNS_RDF_TYPE_A : LDNS_RDF_TYPE_AAAA,
+                                  static_cast<std::size_t>(address.bits() / 8), address.bytes());
+        answers.push_back(message_->record(v4 ? LDNS_RR_TYPE_A : LDNS_RR_TYPE_AAAA, ttl_secs, value));
+    }
+    return message_->reply(LDNS_RCODE_NOERROR, answers);
 }
 
 std::string DnsQuery::pointer(const std::string& to, std::uint32_t ttl_secs) const {
     ldns_rdf* value = ldns_dname_new_frm_str(to.c_str());
     if (value == nullptr) return failed();
-    return message_->reply(LDNS_RCODE_NOERROR, message_->record(LDNS_RR_TYPE_PTR, ttl_secs, value));
+    return message_->reply(LDNS_RCODE_NOERROR, {message_->record(LDNS_RR_TYPE_PTR, ttl_secs, value)});
 }
 
 std::optional<IpAddress> reverse_address(std::string_view name) {

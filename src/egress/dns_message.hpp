@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -33,7 +34,8 @@ class DnsQuery {
     std::string failed() const;        // SERVFAIL: it may be asked again
     std::string no_such_name() const;  // NXDOMAIN
     std::string no_data() const;       // the name exists, and has nothing of this type
-    std::string address(const IpAddress& v4, std::uint32_t ttl_secs) const;
+    // Of the kind that was asked for.
+    std::string addresses(std::span<const IpAddress> all, std::uint32_t ttl_secs) const;
     std::string pointer(const std::string& to, std::uint32_t ttl_secs) const;
 
   private:

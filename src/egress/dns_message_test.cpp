@@ -38,7 +38,7 @@ TEST(DnsQuery, ReadsTheQuestion) {
 TEST(DnsQuery, AnswersWithItsOwnId) {
     const auto read = DnsQuery::parse(query({"pypi", "test"}, 1));
     ASSERT_TRUE(read);
-    const std::string answer = read->address(*IpAddress::parse("198.18.0.7"), 60);
+    const std::string answer = read->addresses(std::array{*IpAddress::parse("198.18.0.7")}, 60);
     EXPECT_EQ(answer.substr(0, 2), "\x12\x34");
     EXPECT_EQ(code_of(answer), 0);
     EXPECT_EQ(answer.substr(answer.size() - 4), "\xc6\x12\0\7"s);

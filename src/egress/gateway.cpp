@@ -12,13 +12,13 @@
 
 #include "base/text.hpp"
 #include "codec/object_reader.hpp"
+#include "egress/gateway_world.hpp"
 #include "sys/file.hpp"
 #include "sys/socket.hpp"
 
 namespace substrate::egress {
 namespace {
 
-constexpr std::size_t kSockets = 3;
 constexpr rlim_t kDescriptorsEach = 6;  // of one connection: two sockets, two pipes
 constexpr std::size_t kMostRules = 16u << 20;
 constexpr std::size_t kMostUnsent = 10'000;
@@ -30,6 +30,8 @@ constexpr std::int64_t kRestMs = 100;
 constexpr std::int64_t kAgentWindowNs = 3'600'000'000'000;
 constexpr const char* kUsedUp = "the budget of bytes is used up";
 
+}  // namespace
+
 void put_verdict(Json& event, const policy::NetVerdict& verdict) {
     event["allowed"] = verdict.allowed;
     event["policy_id"] = verdict.policy_id;
@@ -38,55 +40,15 @@ void put_verdict(Json& event, const policy::NetVerdict& verdict) {
     put_bytes(event, "reason", verdict.reason);
 }
 
-// A TCP client of the name server: messages with their length in front (RFC 1035 section 4.2.2).
-struct NameClient {
-    sys::UniqueFd socket;
-    std::string received;
-    EventLoop::Timer timer = 0;
-};
-
-}  // namespace
-
-struct Gateway::World {
-    std::string id;
-    AccessRules rules;
-    NameTable names;
-    std::vector<sys::UniqueFd> sockets;
-    Meter meter;
-    ActivityNote activity;
-    std::uint64_t command = 0;  // the last that has begun here, as the page counts them
-    std::string agent;
-    std::optional<std::uint64_t> agent_bytes;
-    bool budget_told = false;
-    std::uint64_t next_connection = 0;
-    std::unordered_map<std::uint64_t, std::unique_ptr<Connection>> connections;
-    std::size_t waiting = 0;  // for their name to be resolved
-    std::unordered_map<int, NameClient> name_clients;
-
-    World(EventLoop& loop, std::string name, AccessRules with, const IpNetwork& network,
-          std::vector<sys::UniqueFd> served, ActivityNote note)
-        : id(std::move(name)),
-          rules(std::move(with)),
-          names(network),
-          sockets(std::move(served)),
-          meter(loop),
-          activity(std::move(note)) {
-        apply_limits();
-    }
-    void apply_limits() {
-        meter.limit_total(rules.total_bytes());
-        meter.limit_rate(rules.bytes_per_sec());
-    }
-};
-
-Gateway::Gateway(EventLoop loop, sys::UniqueFd control, const IpNetwork& named_network)
-    : loop_(std::move(loop)), control_(std::move(control)), named_network_(named_network) {}
+Gateway::Gateway(EventLoop loop, sys::UniqueFd control, const NameTable::Networks& named_networks)
+    : loop_(std::move(loop)), control_(std::move(control)), named_networks_(named_networks) {}
 
 Gateway::~Gateway() = default;
 
-Result<std::unique_ptr<Gateway>> Gateway::make(sys::UniqueFd control, const IpNetwork& named_network) {
+Result<std::unique_ptr<Gateway>> Gateway::make(sys::UniqueFd control,
+                                               const NameTable::Networks& named_networks) {
     SUB_TRY_ASSIGN(EventLoop loop, EventLoop::make());
-    std::unique_ptr<Gateway> gateway(new Gateway(std::move(loop), std::move(control), named_network));
+    std::unique_ptr<Gateway> gateway(new Gateway(std::move(loop), std::move(control), named_networks));
     SUB_TRY_ASSIGN(gateway->names_, NameCache::make(gateway->loop_));
     rlimit files{};
     if (::getrlimit(RLIMIT_NOFILE, &files) == 0)
@@ -150,6 +112,15 @@ Result<> Gateway::take_order(std::string_view text, std::vector<sys::UniqueFd> f
     const bool agent_limited = reader.find("agent_bytes") != nullptr;
     reader.string("agent", agent);
     reader.integer("agent_bytes", agent_bytes);
+    std::optional<KernelPath::Names> sets;
+    bool ipv6 = false;
+    if (reader.find("table") != nullptr) {
+        sets.emplace();
+        reader.string("table", sets->table);
+        reader.bytes("networks", sets->networks);
+        reader.bytes("names", sets->names);
+        reader.boolean("ipv6", ipv6);
+    }
     SUB_TRY(reader.finish());
     if (type == "agent") {
         if (const auto known = worlds_.find(id); known != worlds_.end()) {
@@ -188,20 +159,27 @@ Result<> Gateway::take_order(std::string_view text, std::vector<sys::UniqueFd> f
         if (known != worlds_.end()) apply_rules(*known->second, std::move(rules));
         return {};
     }
-    if (type != "open" || known != worlds_.end() || fds.size() != kSockets + 1)
+    if (type != "open" || known != worlds_.end() || fds.size() < kSockets + 1 ||
+        fds.size() > kMostSockets + 1)
         return fail({Errc::invalid, "an order that makes no sense: '" + printable(type) + "'"});
     SUB_TRY_ASSIGN(ActivityNote activity, ActivityNote::open(fds.back().get()));
     fds.pop_back();
-    return open_world(id, std::move(rules), std::move(fds), std::move(activity));
+    return open_world(id, std::move(rules), std::move(fds), std::move(activity), std::move(sets), ipv6);
 }
 
 Result<> Gateway::open_world(const std::string& id, AccessRules rules, std::vector<sys::UniqueFd> sockets,
-                             ActivityNote activity) {
-    auto world = std::make_shared<World>(loop_, id, std::move(rules), named_network_, std::move(sockets),
+                             ActivityNote activity, std::optional<KernelPath::Names> sets, bool ipv6) {
+    auto world = std::make_shared<World>(loop_, id, std::move(rules), named_networks_, std::move(sockets),
                                          std::move(activity));
     World* served = world.get();
-    SUB_TRY(
-        loop_.watch(served->sockets[0].get(), EPOLLIN, [this, served](std::uint32_t) { accept(*served); }));
+    world->ipv6 = sets ? ipv6 : world->sockets.size() > kSockets;
+    if (sets) SUB_TRY(open_kernel_path(*world, *std::move(sets)));
+    for (const std::size_t place : {std::size_t{0}, kSockets}) {
+        if (sets || place >= served->sockets.size()) continue;
+        const int listener = served->sockets[place].get();
+        SUB_TRY(loop_.watch(listener, EPOLLIN,
+                            [this, served, listener](std::uint32_t) { accept(*served, listener); }));
+    }
     SUB_TRY(loop_.watch(served->sockets[1].get(), EPOLLIN,
                         [this, served](std::uint32_t) { answer_datagram(*served); }));
     SUB_TRY(loop_.watch(served->sockets[2].get(), EPOLLIN,
@@ -213,7 +191,8 @@ Result<> Gateway::open_world(const std::string& id, AccessRules rules, std::vect
 void Gateway::close_world(const std::string& id) {
     const auto known = worlds_.find(id);
     if (known == worlds_.end()) return;
-    for (const sys::UniqueFd& socket : known->second->sockets) loop_.remove(socket.get());
+    for (const sys::UniqueFd& socket : known->second->sockets)
+        if (socket) loop_.remove(socket.get());
     for (const auto& [fd, client] : known->second->name_clients) {
         loop_.remove(fd);
         loop_.cancel(client.timer);
@@ -224,6 +203,9 @@ void Gateway::close_world(const std::string& id) {
 
 void Gateway::apply_rules(World& world, AccessRules rules) {
     world.rules = std::move(rules);
+    if (world.kernel)
+        if (auto done = world.kernel->apply(world.rules); !done)
+            say({{"type", "failed"}, {"world", world.id}, {"error", done.error().message()}});
     world.apply_limits();
     std::vector<std::uint64_t> ended;
     const auto allows = [&](const Connection& connection) {
@@ -258,10 +240,9 @@ void Gateway::send_waiting() {
     (void)loop_.change(control_.get(), unsent_.empty() ? EPOLLIN : EPOLLIN | EPOLLOUT);
 }
 
-void Gateway::accept(World& world) {
+void Gateway::accept(World& world, int listener) {
     if (!stir(world)) return;
     for (int i = 0; i < 64; ++i) {
-        const int listener = world.sockets[0].get();
         auto client = sys::accept_tcp(listener);
         if (!client) {
             // Out of descriptors: whoever waits is served when others have ended.
@@ -552,13 +533,17 @@ void Gateway::answer_address(World& world, DnsQuery query, const policy::DomainN
             verdict.reason = "it leads to " + bad->text() + ", a " + std::string(special_purpose(*bad)) +
                              " address, which has to be allowed as a network";
             answer = held->refused();
-        } else if (held->type() != DnsType::address4 || resolved->addresses.empty()) {
+        } else if (there.kernel) {
+            answer = answer_by_kernel(there, *held, name, *resolved, event);
+        } else if (const bool ipv6 = held->type() == DnsType::address6;
+                   (held->type() != DnsType::address4 && !(ipv6 && there.ipv6)) ||
+                   resolved->addresses.empty()) {
             // Aliases are followed here. A record of a service would name other hosts, addresses and ports
             // than the one that is allowed, or keys to hide them with: a client that gets none connects to
             // the name.
             answer = held->no_data();
-        } else if (const auto address = there.names.address_of(name.text)) {
-            answer = held->address(*address, kTtlSecs);
+        } else if (const auto address = there.names.address_of(name.text, ipv6)) {
+            answer = held->addresses(std::array{*address}, kTtlSecs);
         } else {
             event["error"] = "the world has asked for too many names";
             answer = held->failed();

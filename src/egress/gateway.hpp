@@ -13,6 +13,7 @@
 #include "egress/connection.hpp"
 #include "egress/dns_message.hpp"
 #include "egress/event_loop.hpp"
+#include "egress/kernel_path.hpp"
 #include "egress/meter.hpp"
 #include "egress/name_cache.hpp"
 #include "egress/name_table.hpp"
@@ -24,15 +25,18 @@ namespace substrate::egress {
 // its rules allow. Says everything it decides over its control socket (SOCK_SEQPACKET, JSON):
 //   to it      {"type": "open", "world"} with rules (a memory file), the world's sockets and its
 //   ActivityPage, where
-//              commands are counted; {"type": "rules", "world"} with rules: connections that they no longer
-//              allow end; {"type": "close", "world"}; {"type": "agent", "world", "agent"?, "agent_bytes"?}:
-//              whose the next commands are, and what that agent may move within an hour of its first
+//              commands are counted; of a world with a veth pair also "table", "networks", "names"
+//              (KernelPath::Names) and "ipv6"; {"type": "rules", "world"} with rules: connections that they
+//              no longer allow end; {"type": "close", "world"}; {"type": "agent", "world", "agent"?,
+//              "agent_bytes"?}: whose the next commands are, and what that agent may move within an hour of
+//              its first
 //   from it    {"type": "net_connect", …}, {"type": "dns_query", …}, {"type": "rate_limit", …}, each with
 //   "world"; on {"type": "sync", "world", "number"} {"type": "reached", …} for open connections, and the same
 class Gateway {
   public:
     // `control` is served until its peer closes it; run() then returns.
-    static Result<std::unique_ptr<Gateway>> make(sys::UniqueFd control, const IpNetwork& named_network);
+    static Result<std::unique_ptr<Gateway>> make(sys::UniqueFd control,
+                                                 const NameTable::Networks& named_networks);
     ~Gateway();
     Gateway(const Gateway&) = delete;
     Gateway& operator=(const Gateway&) = delete;
@@ -44,20 +48,20 @@ class Gateway {
 
   private:
     struct World;
-    Gateway(EventLoop loop, sys::UniqueFd control, const IpNetwork& named_network);
+    Gateway(EventLoop loop, sys::UniqueFd control, const NameTable::Networks& named_networks);
 
     void hear();
     // Whether there was an order.
     bool hear_one();
     Result<> take_order(std::string_view text, std::vector<sys::UniqueFd> fds);
     Result<> open_world(const std::string& id, AccessRules rules, std::vector<sys::UniqueFd> sockets,
-                        ActivityNote activity);
+                        ActivityNote activity, std::optional<KernelPath::Names> sets, bool ipv6);
     void apply_rules(World& world, AccessRules rules);
     void close_world(const std::string& id);
     void say(Json event);
     void send_waiting();
 
-    void accept(World& world);
+    void accept(World& world, int listener);
     void connect(World& world, sys::UniqueFd client, const sys::Endpoint& to);
     void connect_named(World& world, sys::UniqueFd client, const policy::DomainName& name,
                        std::uint16_t port);
@@ -77,11 +81,15 @@ class Gateway {
     void read_name_client(World& world, int fd);
     using Reply = std::function<void(std::string)>;
     void answer(World& world, std::string_view message, const Reply& reply);
+    Result<> open_kernel_path(World& world, KernelPath::Names sets);
+    void hear_connections(World& world);
+    std::string answer_by_kernel(World& world, const DnsQuery& query, const policy::DomainName& name,
+                                 const Resolved& resolved, Json& event);
     void answer_address(World& world, DnsQuery query, const policy::DomainName& name, const Reply& reply);
 
     EventLoop loop_;
     sys::UniqueFd control_;
-    IpNetwork named_network_;
+    NameTable::Networks named_networks_;
     std::size_t most_connections_ = kMostConnections;
     std::unique_ptr<NameCache> names_;
     struct AgentAccount {

@@ -19,6 +19,15 @@ const char* to_string(WorldFsIsolation isolation) {
     return isolation == WorldFsIsolation::full ? "full" : "workspace";
 }
 
+const char* to_string(NetPath path) {
+    switch (path) {
+        case NetPath::none: return "none";
+        case NetPath::gateway: return "gateway";
+        case NetPath::veth: return "veth";
+    }
+    return "none";
+}
+
 const char* to_string(DecisionAction action) {
     switch (action) {
         case DecisionAction::allow: return "allow";
@@ -51,6 +60,13 @@ std::optional<WorldFsMode> parse_world_fs_mode(std::string_view text) {
 std::optional<WorldFsIsolation> parse_world_fs_isolation(std::string_view text) {
     if (text == "workspace") return WorldFsIsolation::workspace;
     if (text == "full") return WorldFsIsolation::full;
+    return std::nullopt;
+}
+
+std::optional<NetPath> parse_net_path(std::string_view text) {
+    if (text == "none") return NetPath::none;
+    if (text == "gateway") return NetPath::gateway;
+    if (text == "veth") return NetPath::veth;
     return std::nullopt;
 }
 

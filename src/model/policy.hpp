@@ -31,7 +31,15 @@ struct WorldFsRules {
     bool operator==(const WorldFsRules&) const = default;
 };
 
+// How a world reaches what is allowed; the strictest first.
+enum class NetPath : std::uint8_t {
+    none,     // not at all
+    gateway,  // by name, through a proxy that looks at what each connection is for
+    veth,     // by address, through the kernel; needs root
+};
+
 struct NetRules {
+    std::optional<NetPath> mode;                      // absent: gateway, unless another policy says more
     std::optional<std::vector<std::string>> allowed;  // absent is not the same as empty
     std::vector<std::string> denied;
     bool dns_pinned = false;
@@ -131,10 +139,12 @@ const char* to_string(PolicyMode mode);
 const char* to_string(UnresolvedRule rule);
 const char* to_string(WorldFsMode mode);
 const char* to_string(WorldFsIsolation isolation);
+const char* to_string(NetPath path);
 const char* to_string(DecisionAction action);
 std::optional<PolicyMode> parse_policy_mode(std::string_view text);
 std::optional<UnresolvedRule> parse_unresolved_rule(std::string_view text);
 std::optional<WorldFsMode> parse_world_fs_mode(std::string_view text);
 std::optional<WorldFsIsolation> parse_world_fs_isolation(std::string_view text);
+std::optional<NetPath> parse_net_path(std::string_view text);
 
 }  // namespace substrate

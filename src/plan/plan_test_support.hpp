@@ -36,7 +36,8 @@ inline HostFacts user_facts() {
                           {"var", true, {}}};
     facts.device_nodes = {"full", "null", "random", "tty", "urandom", "zero"};
     facts.user_namespace = facts.net_namespace = facts.proc_mount = facts.overlay = facts.fuse = works();
-    facts.process_count = works();
+    facts.process_count = facts.ipv6 = works();
+    facts.veth = lacks("it needs CAP_NET_ADMIN and CAP_SYS_ADMIN", "run the agent as root");
     facts.fuse_binary = "/usr/bin/fuse-overlayfs";
     return facts;
 }
@@ -45,6 +46,7 @@ inline HostFacts user_facts() {
 inline HostFacts root_facts() {
     HostFacts facts = user_facts();
     facts.process_count = lacks("root is counted nowhere", "");
+    facts.veth = works();
     facts.uid = facts.gid = 0;
     facts.uid_extents = facts.gid_extents = {{0, 65536}, {100000, 65536}};
     facts.home = "/root";

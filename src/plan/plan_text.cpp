@@ -44,10 +44,12 @@ std::string limits_text(const Limits& limits) {
 }
 
 std::string network_text(const WorldPlan& plan) {
-    if (plan.network == NetworkMode::loopback) return "loopback only";
     if (plan.network == NetworkMode::host) return "the host's";
-    std::string text = fmt::format("gateway, table inet {}", plan.uplink.table);
+    std::string text = plan.network == NetworkMode::loopback ? "loopback only" : to_string(plan.network);
+    if (!plan.uplink.table.empty()) text += fmt::format(", table inet {}", plan.uplink.table);
+    if (plan.network != NetworkMode::loopback && !plan.uplink.ipv6) text += ", no IPv6";
     for (const IpNetwork& network : plan.uplink.networks) text += " " + network.text();
+    if (!plan.network_name.empty()) text += fmt::format(", named {}", printable(plan.network_name));
     return text;
 }
 
@@ -57,6 +59,7 @@ const char* to_string(NetworkMode mode) {
     switch (mode) {
         case NetworkMode::loopback: return "loopback";
         case NetworkMode::gateway: return "gateway";
+        case NetworkMode::veth: return "veth";
         case NetworkMode::host: return "host";
     }
     return "?";

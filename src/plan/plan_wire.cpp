@@ -140,6 +140,8 @@ std::string encode_plan(const WorldPlan& plan) {
     out.put(plan.network);
     out.put(plan.uplink.table);
     out.put_list(plan.uplink.networks, [&](const IpNetwork& network) { out.put(network.text()); });
+    out.put(plan.uplink.ipv6);
+    out.put(plan.network_name);
     out.put(plan.seccomp);
     out.put(plan.user_namespaces_inside);
     out.put_list(plan.mounts, [&](const MountOp& op) { put_op(out, op); });
@@ -184,6 +186,8 @@ Result<WorldPlan> decode_plan(std::string_view bytes) {
     plan.network = in.get_enum(NetworkMode::host);
     plan.uplink.table = in.get_string();
     plan.uplink.networks = in.get_list<IpNetwork>([&] { return get_network(in); });
+    plan.uplink.ipv6 = in.get<bool>();
+    plan.network_name = in.get_string();
     plan.seccomp = in.get_enum(SeccompMode::off);
     plan.user_namespaces_inside = in.get<bool>();
     plan.mounts = in.get_list<MountOp>([&] { return get_op(in); });

@@ -19,6 +19,8 @@ WorldPlan full_plan() {
     plan.uid_map = {{0, 1}, {4294967295u, 4294967295u}};
     plan.gid_map = {{7, 8}};
     plan.network = NetworkMode::host;
+    plan.uplink = {.table = "substrate_1", .networks = {*IpNetwork::parse("10.0.0.0/8")}, .ipv6 = true};
+    plan.network_name = "substrate-\xff";
     plan.seccomp = SeccompMode::log;
     plan.user_namespaces_inside = false;
     plan.mounts = {

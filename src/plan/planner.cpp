@@ -99,13 +99,19 @@ void add_proc(std::vector<MountOp>& ops) {
 }
 
 // Names are asked of the gateway; what the host asks is none of the world's business.
-void add_uplink(std::vector<MountOp>& ops, WorldPlan& plan, const WorldSpec& spec) {
+void add_uplink(std::vector<MountOp>& ops, WorldPlan& plan, const WorldSpec& spec, const HostFacts& facts) {
+    // Who looks at a network by its name finds rules there, also where nothing leads out.
+    const bool leads_out = plan.network == NetworkMode::gateway || plan.network == NetworkMode::veth;
+    if (!leads_out && plan.network_name.empty()) return;
     constexpr std::size_t kShortId = 8;
     std::string id;
     for (const char c : spec.world_id)
         if (c != '-' && c != '_') id += c;
     plan.uplink.table = "substrate_" + id.substr(id.size() - std::min(id.size(), kShortId));
-    plan.uplink.networks = spec.networks;
+    if (!leads_out) return;
+    // With a veth pair every address is judged by the sets that the gateway fills.
+    if (plan.network == NetworkMode::gateway) plan.uplink.networks = spec.networks;
+    plan.uplink.ipv6 = facts.ipv6.ok;
     ops.push_back({WorldPath("/etc/resolv.conf"), Text{fmt::format("nameserver {}\n", kNameServerAddress)}});
 }
 
@@ -174,6 +180,10 @@ void add_degradations(WorldPlan& plan, const WorldSpec& spec, const HostFacts& f
     }
     if (spec.network != NetworkMode::host && plan.network == NetworkMode::host)
         plan.degradations.push_back({"network", facts.net_namespace.reason, facts.net_namespace.fix});
+    if (spec.network == NetworkMode::veth && plan.network == NetworkMode::gateway)
+        plan.degradations.push_back(
+            {"network", "net.mode veth is not available, the gateway is used: " + facts.veth.reason,
+             facts.veth.fix});
     if (plan.seccomp != SeccompMode::enforce)
         plan.degradations.push_back(
             {"seccomp", fmt::format("mode '{}' was asked for", to_string(plan.seccomp)), ""});
@@ -203,6 +213,8 @@ Result<WorldPlan> plan_world(const WorldSpec& spec, const HostFacts& facts) {
     plan.uid_map = facts.uid_extents;
     plan.gid_map = facts.gid_extents;
     plan.network = spec.network;
+    if (spec.network == NetworkMode::veth && !facts.veth.ok) plan.network = NetworkMode::gateway;
+    if (facts.veth.ok) plan.network_name = spec.network_name;
     plan.door = WorldPath(kDoorPath);
     plan.seccomp = spec.seccomp;
     // Only in a user namespace of the world's own: else it would be the host's limit.
@@ -224,7 +236,7 @@ Result<WorldPlan> plan_world(const WorldSpec& spec, const HostFacts& facts) {
 
     std::vector<MountOp> ops;
     add_root(ops, spec, facts, plan.limits);
-    if (spec.network == NetworkMode::gateway) add_uplink(ops, plan, spec);
+    if (spec.network != NetworkMode::host) add_uplink(ops, plan, spec, facts);
     add_dev(ops, facts, plan.limits);
     add_proc(ops);
     add_fs_access(ops, plan, spec);

@@ -116,6 +116,49 @@ TEST(Planner, HostNetworkAndALooseFilter) {
     expect_golden_plan("host_network", spec, facts);
 }
 
+TEST(Planner, AVethPairIsForRootAndTheGatewayInItsPlace) {
+    WorldSpec spec = spec_for("/srv/app");
+    spec.network = NetworkMode::veth;
+    spec.networks = {*IpNetwork::parse("192.0.2.0/24")};
+    spec.network_name = "substrate-x";
+    const auto root = plan_world(spec, root_facts());
+    ASSERT_TRUE(root) << root.error().describe();
+    EXPECT_EQ(root->network, NetworkMode::veth);
+    EXPECT_EQ(root->network_name, "substrate-x");
+    EXPECT_TRUE(root->uplink.networks.empty()) << "every address is the sets' business";
+    EXPECT_TRUE(root->degradations.empty());
+    const auto user = plan_world(spec, user_facts());
+    ASSERT_TRUE(user) << user.error().describe();
+    EXPECT_EQ(user->network, NetworkMode::gateway);
+    EXPECT_EQ(user->network_name, "");
+    EXPECT_EQ(user->uplink.networks, spec.networks);
+    ASSERT_EQ(user->degradations.size(), 1U);
+    EXPECT_EQ(user->degradations[0].component, "network");
+    EXPECT_NE(user->degradations[0].reason.find("CAP_NET_ADMIN"), std::string::npos);
+}
+
+TEST(Planner, ANetworkWithANameHasRulesThoughNothingLeadsOut) {
+    WorldSpec spec = spec_for("/srv/app");
+    EXPECT_EQ(plan_world(spec, root_facts())->uplink.table, "");
+    spec.network_name = "substrate-x";
+    const auto plan = plan_world(spec, root_facts());
+    ASSERT_TRUE(plan) << plan.error().describe();
+    EXPECT_EQ(plan->network, NetworkMode::loopback);
+    EXPECT_EQ(plan->uplink.table, "substrate_00000001");
+    EXPECT_FALSE(plan->uplink.ipv6);
+}
+
+TEST(Planner, AKernelWithoutIpv6) {
+    WorldSpec spec = spec_for("/srv/app");
+    spec.network = NetworkMode::gateway;
+    EXPECT_TRUE(plan_world(spec, user_facts())->uplink.ipv6);
+    HostFacts facts = user_facts();
+    facts.ipv6 = lacks("it is off", "");
+    const auto plan = plan_world(spec, facts);
+    EXPECT_FALSE(plan->uplink.ipv6);
+    EXPECT_NE(to_text(*plan).find("no IPv6"), std::string::npos);
+}
+
 TEST(Planner, TheHomeAsProjectHidesItsSecretsOnTheCapture) {
     expect_golden_plan("home_as_project", spec_for("/home/ada"), user_facts());
     const auto plan = plan_world(spec_for("/home/ada"), user_facts());

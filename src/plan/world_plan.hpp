@@ -14,8 +14,9 @@
 
 namespace substrate::plan {
 
-// loopback: nothing but itself. gateway: loopback, and what the gateway lets through. host: the host's own.
-enum class NetworkMode : std::uint8_t { loopback, gateway, host };
+// loopback: nothing but itself. gateway: loopback, and what the gateway lets through. veth: loopback, and
+// a pair of virtual devices whose other end is the host's. host: the host's own.
+enum class NetworkMode : std::uint8_t { loopback, gateway, veth, host };
 const char* to_string(NetworkMode mode);
 
 // What the caller wants of a world.
@@ -30,6 +31,7 @@ struct WorldSpec {
     bool capture_is_required = false;  // asked for by name: no falling back
     NetworkMode network = NetworkMode::loopback;
     std::vector<IpNetwork> networks;  // gateway: those of which every address may be tried
+    std::string network_name;  // of the net namespace among the host's; empty: none. Only where facts.veth
     SeccompMode seccomp = SeccompMode::enforce;
     FsAccess fs;
     std::vector<std::string> sockets;  // of the host, by their real paths
@@ -74,10 +76,11 @@ struct GuardPlan {
     bool operator==(const GuardPlan&) const = default;
 };
 
-// The way out of a world whose network is `gateway`.
+// The way out of a world whose network is `gateway` or `veth`.
 struct UplinkPlan {
-    std::string table;                // of nftables: "substrate_<short id>"
-    std::vector<IpNetwork> networks;  // redirected to the gateway, beside its own addresses
+    std::string table;                // of nftables: "substrate_<short id>"; empty: none is needed
+    std::vector<IpNetwork> networks;  // gateway: redirected to it, beside its own addresses
+    bool ipv6 = false;                // of both kinds of addresses; else of version 4 only
     bool operator==(const UplinkPlan&) const = default;
 };
 
@@ -88,6 +91,9 @@ inline constexpr std::uint16_t kGatewayPort = 1;
 inline constexpr const char* kNameServerAddress = "127.0.0.53";
 inline constexpr std::uint16_t kNameServerPort = 53;
 inline constexpr const char* kNamedNetwork = "198.18.0.0/15";
+// The same for version 6, in networks of our own (RFC 4193).
+inline constexpr const char* kGatewayAddress6 = "fd73:7562:7374:1::54";
+inline constexpr const char* kNamedNetwork6 = "fd73:7562:7374:2::/111";
 
 // Everything that world-init does, as data.
 struct WorldPlan {
@@ -98,6 +104,7 @@ struct WorldPlan {
     std::vector<IdExtent> gid_map;
     NetworkMode network = NetworkMode::loopback;
     UplinkPlan uplink;
+    std::string network_name;  // as in WorldSpec
     SeccompMode seccomp = SeccompMode::enforce;
     // What else holds commands back from making user namespaces: a limit of the world's own.
     bool user_namespaces_inside = true;

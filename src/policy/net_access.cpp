@@ -1,5 +1,6 @@
 #include "policy/net_access.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <unordered_map>
 #include <utility>
@@ -185,6 +186,29 @@ bool NetAccess::says_something() const { return rules_->has_allowed || !rules_->
 bool NetAccess::closed() const { return rules_->allowed.empty() || rules_->denied_unreadable; }
 const std::vector<IpNetwork>& NetAccess::networks() const { return rules_->networks; }
 const std::vector<std::string>& NetAccess::problems() const { return rules_->problems; }
+
+std::vector<std::uint16_t> NetAccess::named_ports() const {
+    std::vector<std::uint16_t> ports;
+    const auto add = [&](const Entry& entry) {
+        if (entry.port != 0) ports.push_back(entry.port);
+    };
+    for (const Entries* entries : {&rules_->allowed, &rules_->denied}) {
+        for (const auto* map : {&entries->names, &entries->below})
+            for (const auto& [name, list] : *map) std::ranges::for_each(list, add);
+        for (const auto& [network, entry] : entries->networks) add(entry);
+        std::ranges::for_each(entries->any, add);
+    }
+    std::ranges::sort(ports);
+    ports.erase(std::ranges::unique(ports).begin(), ports.end());
+    return ports;
+}
+
+std::vector<IpNetwork> NetAccess::named_networks() const {
+    std::vector<IpNetwork> networks;
+    for (const Entries* entries : {&rules_->allowed, &rules_->denied})
+        for (const auto& [network, entry] : entries->networks) networks.push_back(network);
+    return networks;
+}
 
 NetVerdict NetAccess::decide(const Host& host, std::uint16_t port) const {
     if (const auto* name = std::get_if<DomainName>(&host)) {

@@ -57,6 +57,9 @@ class NetAccess {
     NetVerdict decide_resolved(const DomainName& name, const IpAddress& address, std::uint16_t port) const;
     // Networks of which every address may be tried without a name, for the kernel's filter.
     const std::vector<IpNetwork>& networks() const;
+    // Between these decisions are alike: every port and every network that an entry names.
+    std::vector<std::uint16_t> named_ports() const;
+    std::vector<IpNetwork> named_networks() const;
     // Sentences about entries that are not understood.
     const std::vector<std::string>& problems() const;
 

@@ -191,6 +191,8 @@ std::vector<Finding> judge(const plan::HostFacts& facts, const MachineNotes& not
              "sysctl kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile with userns"});
     findings.push_back(of(facts.net_namespace, "network namespace", Verdict::fail));
     findings.push_back(gateway_row(facts, notes));
+    findings.push_back(of(facts.ipv6, "IPv6 in worlds", Verdict::info));
+    findings.push_back(of(facts.veth, "net.mode veth", Verdict::info));
     findings.push_back(of(facts.proc_mount, "fresh /proc", Verdict::fail));
     findings.push_back(of(facts.overlay, "overlay", facts.fuse.ok ? Verdict::warn : Verdict::fail));
     findings.push_back(of(facts.fuse, "fuse-overlayfs", facts.overlay.ok ? Verdict::info : Verdict::fail));
@@ -249,6 +251,8 @@ Json doctor_json(const plan::HostFacts& facts, const MachineNotes& notes,
                     {"works", facts.fuse.ok}};
     json["userns"] = facts.user_namespace.ok ? "enabled" : facts.user_namespace.reason;
     json["netns"] = facts.net_namespace.ok;
+    json["ipv6"] = facts.ipv6.ok;
+    json["veth"] = facts.veth.ok;
     json["nft"] = {{"present", !notes.nft.empty()},
                    {"path", text_or_null(notes.nft)},
                    {"version", text_or_null(notes.nft_version)}};

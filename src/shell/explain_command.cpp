@@ -53,7 +53,7 @@ int explain_command(const Console& console, const ExecRequest& asked) {
         net = supervisor::network_order(*judgement.policies, tools->hosts);
     }
     auto plan = supervisor::plan_project_world(machine, path, scratch,
-                                               supervisor::wanted_for(request, std::move(net)));
+                                               supervisor::wanted_for(machine, request, std::move(net)));
     if (!plan) return console.fail_with(plan.error());
     console.out(fmt::format("command    {}\ndecision   {}\ncommit     {}\n",
                             printable(request.cmd.empty() ? shell_join(request.argv) : request.cmd),

@@ -116,6 +116,9 @@ class Comparison {
             else lines_.emplace_back("net.allowed: no list any more");
         }
         lost("net.denied", before.denied, after.denied);
+        const NetPath path = before.mode.value_or(NetPath::gateway);
+        changed("net.mode", after.mode.value_or(NetPath::gateway) > path, to_string(path),
+                to_string(after.mode.value_or(NetPath::gateway)));
         flag("net.dns.pinned", before.dns_pinned, after.dns_pinned, false);
         limit("net.egress_budget.bytes_per_sec", before.egress_bytes_per_sec, after.egress_bytes_per_sec);
         limit("net.egress_budget.total_bytes", before.egress_total_bytes, after.egress_total_bytes);

@@ -52,6 +52,8 @@ TEST(Loosened, TableOfChanges) {
         {"net: {allowed: []}", "net: {allowed: [h]}", "net.allowed also has: h"},
         {"", "net: {allowed: [h]}", ""},
         {"net: {egress_budget: {total_bytes: 1Ki}}", "", "net.egress_budget.total_bytes: no limit"},
+        {"", "net: {mode: veth}", "net.mode: veth instead of gateway"},
+        {"net: {mode: none}", "", "net.mode: gateway instead of none"},
         {"", "world: {isolate_network: false}", "world.isolate_network: false instead of true"},
         {"", "world: {seccomp: false}", "world.seccomp: off instead of enforce"},
         {"world: {commit: manual}", "", "world.commit: auto instead of manual"},

@@ -19,6 +19,11 @@ policy::NetVerdict verdict_of(const broker::PolicySet& policies, const policy::P
                 .pattern = "false",
                 .policy_id = policies.id(),
                 .reason = "worlds share the host's network"};
+    if (policies.net_path() == NetPath::none)
+        return {.rule = "net.mode",
+                .pattern = "none",
+                .policy_id = policies.id(),
+                .reason = "worlds reach nothing"};
     // As the gateway reads them.
     const auto rules =
         egress::AccessRules::read(egress::AccessRules::write(supervisor::network_layers(policies), presets));

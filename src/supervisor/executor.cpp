@@ -165,12 +165,13 @@ const std::shared_ptr<const NetworkOrder>& Execution::network_order() {
     const bool nothing =
         request_.host_network || passage_.preview || !machine_.network || !passage_.judgement.policies;
     if (!network_order_)
-        network_order_ =
-            nothing ? nullptr : machine_.network->order_for(*passage_.judgement.policies, project_.path());
+        network_order_ = nothing ? nullptr
+                                 : machine_.network->order_for(*passage_.judgement.policies, project_.path(),
+                                                               request_.agent_egress_bytes.has_value());
     return *network_order_;
 }
 
-Project::Wanted Execution::wanted() { return wanted_for(request_, network_order()); }
+Project::Wanted Execution::wanted() { return wanted_for(machine_, request_, network_order()); }
 
 // What holds the shell's world until it ends is the shell.
 Result<std::unique_ptr<LiveShell>> Execution::open_shell(const std::string& span_id) {
@@ -193,7 +194,7 @@ Result<std::unique_ptr<LiveShell>> Execution::open_shell(const std::string& span
     auto shell = std::make_unique<LiveShell>(std::move(lease_.world), wanted(), request_.commit,
                                              std::move(socket.ours));
     socket.theirs.reset();
-    if (auto started = shell->await_start(); !started) {
+    if (auto started = shell->await_start(machine_, result_); !started) {
         shell->end(machine_, trace_, project_);
         return fail(std::move(started).error().during("starting the session's shell"));
     }

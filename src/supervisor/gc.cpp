@@ -11,6 +11,7 @@
 #include "sys/directory.hpp"
 #include "sys/file.hpp"
 #include "world/cgroup.hpp"
+#include "world/host_link.hpp"
 
 namespace substrate::supervisor {
 namespace {
@@ -58,6 +59,10 @@ class Collector {
         const auto slots = names_in(store_.fd(), dir + "/slots");
         if (slots)
             for (const std::string& slot : *slots) SUB_TRY(rescue(world.id, dir + "/slots/" + slot));
+        if (const std::string network = store_.noted_network(world.id); !network.empty()) {
+            report_.removed.push_back("network " + network);
+            if (!dry_run_) SUB_TRY(world::NetworkName::remove(network));
+        }
         report_.removed.push_back(store_.path() + "/" + dir);
         return dry_run_ ? Result<>{} : store_.discard(dir);
     }

@@ -53,7 +53,10 @@ void prepare_standby(const Machine& machine, trace::TraceWriter& trace, Project&
     // The others are made for one command's capture.
     if (!machine.standby || wanted.capture.value_or(CaptureStrategy::overlay) != CaptureStrategy::overlay)
         return;
-    auto made = project.make_standby(machine, wanted);
+    // A name is for one world.
+    Project::Wanted next = wanted;
+    next.network_name.clear();
+    auto made = project.make_standby(machine, next);
     if (made && !*made) return;
     std::unique_ptr<SessionWorld> world = made ? std::move(*made) : nullptr;
     const bool overlay = world && world->plan.capture.strategy == CaptureStrategy::overlay;

@@ -14,6 +14,7 @@
 #include "supervisor/captured.hpp"
 #include "supervisor/idle_worlds.hpp"
 #include "supervisor/span_facts.hpp"
+#include "supervisor/world_network.hpp"
 #include "sys/file.hpp"
 #include "sys/socket.hpp"
 #include "sys/terminal.hpp"
@@ -76,7 +77,7 @@ void LiveShell::fill_order(world::ExecOrder& order, const ExecRequest& request) 
     order.fallback_argv.clear();
 }
 
-Result<> LiveShell::await_start() {
+Result<> LiveShell::await_start(const Machine& machine, ExecResult& result) {
     const timeval most{.tv_sec = kTakeMs / 1000, .tv_usec = 0};
     if (::setsockopt(socket_.get(), SOL_SOCKET, SO_SNDTIMEO, &most, sizeof most) != 0)
         return fail(Error::last_os("setsockopt SO_SNDTIMEO"));
@@ -90,6 +91,9 @@ Result<> LiveShell::await_start() {
         if (polled[0].revents != 0) {
             SUB_TRY_ASSIGN(const bool lives, hear_world());
             if (!lives) return fail({Errc::unavailable, "the session's shell has ended at once"});
+            // With a veth pair the shell waits for its other end.
+            if (world_->world.has_uplink() && world_->plan.network == plan::NetworkMode::veth)
+                open_uplink(machine, *world_, result);
         } else {
             SUB_TRY_ASSIGN(const auto report, receive());
             if (report) break;

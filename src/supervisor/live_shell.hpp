@@ -34,7 +34,7 @@ class LiveShell {
     // Makes an order that starts such a bash on a terminal, with the socket as its input.
     static void fill_order(world::ExecOrder& order, const ExecRequest& request);
     // Until the first line can be given. Must be called first. An error: it has not started.
-    Result<> await_start();
+    Result<> await_start(const Machine& machine, ExecResult& result);
 
     // False: it has ended, and its world has gone another way.
     bool alive() const { return world_ != nullptr; }

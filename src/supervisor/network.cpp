@@ -16,6 +16,7 @@
 #include "sys/file.hpp"
 #include "sys/signals.hpp"
 #include "sys/socket.hpp"
+#include "world/uplink_rules.hpp"
 
 namespace substrate::supervisor {
 namespace {
@@ -27,6 +28,7 @@ constexpr time_t kSendSecs = 1;
 constexpr std::size_t kMostOrders = 64;
 constexpr std::string_view kReached = "reached";  // of the gateway's events
 constexpr std::size_t kMostHosts = 1000, kMostNotices = 5;
+constexpr const char* kCounted = "a budget of bytes is counted by the gateway only";
 constexpr std::size_t kLongestEvent = 64 * 1024;
 
 void add_once(std::vector<std::string>& list, std::string text, std::size_t most) {
@@ -42,6 +44,14 @@ void end(const process::Child& child) {
 
 }  // namespace
 
+namespace {
+
+void open_nothing(std::vector<Policy>& layers) {
+    for (Policy& layer : layers) layer.net.allowed.emplace();
+}
+
+}  // namespace
+
 std::vector<Policy> network_layers(const broker::PolicySet& policies) {
     std::vector<Policy> layers;
     for (const broker::Layer& layer : policies.layers()) {
@@ -50,6 +60,7 @@ std::vector<Policy> network_layers(const broker::PolicySet& policies) {
         auto& allowed = layers.back().net.allowed;
         if (layer.role == broker::LayerRole::managed && !allowed) allowed = std::vector<std::string>{"*"};
     }
+    if (policies.net_path() == NetPath::none) open_nothing(layers);
     return layers;
 }
 
@@ -62,6 +73,10 @@ std::shared_ptr<const NetworkOrder> network_order(const broker::PolicySet& polic
     if (!rules || rules->closed()) return nullptr;
     order->networks = rules->networks();
     order->problems = rules->problems();
+    const bool counted =
+        rules->total_bytes() != 0 || rules->command_bytes() != 0 || rules->bytes_per_sec() != 0;
+    order->veth = policies.net_path() == NetPath::veth && !counted;
+    if (policies.net_path() == NetPath::veth && counted) order->no_veth = kCounted;
     return order;
 }
 
@@ -81,14 +96,22 @@ Network::~Network() {
 }
 
 std::shared_ptr<const NetworkOrder> Network::order_for(const broker::PolicySet& policies,
-                                                       const std::string& project) {
+                                                       const std::string& project, bool counted) {
     const broker::ToolHosts::Read presets = presets_for(policies, project);
-    const std::string key = policies.hash() + presets.fingerprint;
+    const bool by_gateway = counted && policies.net_path() == NetPath::veth;
+    const std::string key = (by_gateway ? "counted " : "") + policies.hash() + presets.fingerprint;
     const std::scoped_lock lock(mutex_);
     const auto known = orders_.find(key);
     if (known != orders_.end()) return known->second;
     if (orders_.size() >= kMostOrders) orders_.clear();
-    return orders_[key] = network_order(policies, presets.hosts);
+    auto order = network_order(policies, presets.hosts);
+    if (order && order->veth && by_gateway) {
+        auto changed = std::make_shared<NetworkOrder>(*order);
+        changed->veth = false;
+        changed->no_veth = kCounted;
+        order = std::move(changed);
+    }
+    return orders_[key] = std::move(order);
 }
 
 Result<> Network::start(std::unique_lock<std::mutex>& lock) {
@@ -149,22 +172,49 @@ Result<> Network::send(const std::string& message, const std::string* rules,
 Result<std::unique_ptr<Network::Served>> Network::serve(std::shared_ptr<Network> network,
                                                         const std::string& world,
                                                         const std::shared_ptr<const NetworkOrder>& order,
-                                                        const std::vector<sys::UniqueFd>& sockets) {
+                                                        const std::vector<sys::UniqueFd>& sockets,
+                                                        const std::optional<Kernel>& kernel) {
     std::uint64_t generation = 0;
     SUB_TRY_ASSIGN(auto activity, egress::ActivityWatch::make(sockets));
     {
         std::unique_lock lock(network->mutex_);
         SUB_TRY(network->start(lock));
-        const Json message{{"type", "open"}, {"world", world}};
+        Json message{{"type", "open"}, {"world", world}};
+        if (kernel) {
+            message["table"] = kernel->table;
+            message["networks"] = {world::kNetworkSets[0], world::kNetworkSets[1]};
+            message["names"] = {world::kNameSets[0], world::kNameSets[1]};
+            message["ipv6"] = kernel->ipv6;
+        }
         SUB_TRY(network->send(dump_json(message), &order->rules, sockets, activity.second.get()));
         generation = network->generation_;
-        Known known{
-            .rules = order->rules, .activity = std::move(activity.first), .agent = {}, .agent_bytes = {}};
+        Known known{.rules = order->rules,
+                    .activity = std::move(activity.first),
+                    .agent = {},
+                    .agent_bytes = {},
+                    .kernel = kernel.has_value()};
         Known& kept = network->known_.insert_or_assign(world, std::move(known)).first->second;
         if (const auto whose = network->attributions_.find(world); whose != network->attributions_.end())
             network->tell_command(world, kept, whose->second.command);
+        if (kernel)
+            if (auto filled = network->await_sets(lock, world); !filled) {
+                network->forget(world);
+                return fail(std::move(filled).error());
+            }
     }
     return std::make_unique<Served>(std::move(network), world, generation);
+}
+
+// The gateway takes one order after the other: what it answers now it has seen after the sets.
+Result<> Network::await_sets(std::unique_lock<std::mutex>& lock, const std::string& world) {
+    const std::uint64_t number = ++asked_;
+    failed_.clear();
+    SUB_TRY(send(dump_json({{"type", "sync"}, {"number", number}, {"world", world}}), nullptr));
+    const bool answered = synced_.wait_for(lock, kPatience, [&] { return answered_ >= number || !running_; });
+    if (!answered || !running_)
+        return fail({Errc::unavailable, "the gateway does not fill the world's sets"});
+    if (!failed_.empty()) return fail({Errc::unavailable, "the gateway: " + failed_});
+    return {};
 }
 
 Network::Served::Served(std::shared_ptr<Network> network, std::string world, std::uint64_t generation)
@@ -173,11 +223,14 @@ Network::Served::Served(std::shared_ptr<Network> network, std::string world, std
 Network::Served::~Served() {
     const std::scoped_lock lock(network_->mutex_);
     network_->attributions_.erase(world_);
-    if (!network_->running_ || network_->generation_ != generation_) return;
-    network_->known_.erase(world_);
-    const Json message{{"type", "close"}, {"world", world_}};
+    if (network_->running_ && network_->generation_ == generation_) network_->forget(world_);
+}
+
+void Network::forget(const std::string& world) {
+    known_.erase(world);
+    const Json message{{"type", "close"}, {"world", world}};
     // A gateway that cannot be told is gone, and so is what it served.
-    (void)network_->send(dump_json(message), nullptr);
+    (void)send(dump_json(message), nullptr);
 }
 
 bool Network::Served::alive() const {
@@ -186,11 +239,14 @@ bool Network::Served::alive() const {
 }
 
 Result<> Network::Served::change(const std::shared_ptr<const NetworkOrder>& order) {
-    const std::scoped_lock lock(network_->mutex_);
+    std::unique_lock lock(network_->mutex_);
     const auto known = network_->known_.find(world_);
     // A gateway that is gone lets nothing pass.
-    if (known == network_->known_.end()) return {};
-    return network_->send_rules(world_, known->second, order->rules);
+    if (known == network_->known_.end() || known->second.rules == order->rules) return {};
+    const bool kernel = known->second.kernel;
+    SUB_TRY(network_->send_rules(world_, known->second, order->rules));
+    // What the gateway holds itself it knows before the next connection.
+    return kernel ? network_->await_sets(lock, world_) : Result<>();
 }
 
 Result<> Network::send_rules(const std::string& world, Known& known, const std::string& rules) {
@@ -214,12 +270,15 @@ void Network::revise(broker::Broker& broker) {
         // A policy that cannot be read changes nothing; one that shares the host's network is for other
         // worlds.
         if (!in_force.set || !in_force.set->isolate_network()) continue;
-        const std::string rules = egress::AccessRules::write(
-            network_layers(*in_force.set), presets_for(*in_force.set, command.project).hosts);
+        std::vector<Policy> layers = network_layers(*in_force.set);
+        const auto presets = presets_for(*in_force.set, command.project).hosts;
         const std::scoped_lock lock(mutex_);
+        const auto known = known_.find(world);
         // A gateway that cannot be told is gone, and nothing passes.
-        if (const auto known = known_.find(world); known != known_.end())
-            (void)send_rules(world, known->second, rules);
+        if (known == known_.end()) continue;
+        // What it has is more than the policies want it to have now; the next command gets another world.
+        if (known->second.kernel && in_force.set->net_path() != NetPath::veth) open_nothing(layers);
+        (void)send_rules(world, known->second, egress::AccessRules::write(layers, presets));
     }
 }
 
@@ -308,6 +367,7 @@ void Network::take_event(std::string_view text) {
             synced_.notify_all();
             return;
         }
+        if (type == "failed") ObjectReader(*parsed).string("error", failed_);
         const auto found = attributions_.find(world);
         if (found != attributions_.end()) {
             event.session_id = found->second.command.session;

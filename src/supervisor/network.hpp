@@ -27,6 +27,8 @@ struct NetworkOrder {
     std::string rules;  // egress::AccessRules::write
     std::vector<IpNetwork> networks;
     std::vector<std::string> problems;  // entries that are not understood
+    bool veth = false;                  // by address, through the kernel
+    std::string no_veth;                // why not, where the policies ask for it
     bool operator==(const NetworkOrder&) const = default;
 };
 
@@ -46,9 +48,10 @@ class Network {
     Network(const Network&) = delete;
     Network& operator=(const Network&) = delete;
 
-    // The order for these policies in this project; computed once for each content.
+    // The order for these policies in this project; computed once for each content. `counted`: what a command
+    // moves has to be counted, whatever the policies say.
     std::shared_ptr<const NetworkOrder> order_for(const broker::PolicySet& policies,
-                                                  const std::string& project);
+                                                  const std::string& project, bool counted = false);
 
     // A world that the gateway serves; no longer, once this is gone.
     class Served {
@@ -69,10 +72,16 @@ class Network {
         std::string world_;
         std::uint64_t generation_;
     };
-    // `sockets` are those of world/uplink.hpp.
+    // Of a world with a veth pair: the table with the sets that the gateway fills.
+    struct Kernel {
+        std::string table;
+        bool ipv6 = false;
+    };
+    // `sockets` are those of world/uplink.hpp. With `kernel` it waits until the sets are filled.
     static Result<std::unique_ptr<Served>> serve(std::shared_ptr<Network> network, const std::string& world,
                                                  const std::shared_ptr<const NetworkOrder>& order,
-                                                 const std::vector<sys::UniqueFd>& sockets);
+                                                 const std::vector<sys::UniqueFd>& sockets,
+                                                 const std::optional<Kernel>& kernel = std::nullopt);
 
     struct Command {
         std::string session, span, agent;
@@ -106,8 +115,11 @@ class Network {
         egress::ActivityWatch activity;
         std::string agent;
         std::optional<std::uint64_t> agent_bytes;
+        bool kernel = false;  // it has a veth pair
     };
     void tell_command(const std::string& world, Known& known, const Command& command);
+    Result<> await_sets(std::unique_lock<std::mutex>& lock, const std::string& world);
+    void forget(const std::string& world);
     Result<> send_rules(const std::string& world, Known& known, const std::string& rules);
     broker::ToolHosts::Read presets_for(const broker::PolicySet& policies, const std::string& project);
     Result<> start(std::unique_lock<std::mutex>& lock);
@@ -131,7 +143,8 @@ class Network {
     std::uint64_t generation_ = 0;
     std::uint64_t asked_ = 0, answered_ = 0;  // syncs
     std::map<std::string, Attribution> attributions_;
-    std::map<std::string, Known> known_;                                 // by world; of the gateway that runs
+    std::map<std::string, Known> known_;  // by world; of the gateway that runs
+    std::string failed_;                  // what the gateway said last that it could not do
     std::map<std::string, std::shared_ptr<const NetworkOrder>> orders_;  // by the policies' hash and presets
 };
 

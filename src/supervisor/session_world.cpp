@@ -14,7 +14,11 @@
 
 namespace substrate::supervisor {
 
-namespace {}  // namespace
+namespace {
+
+const std::string kNetworkPrefix = "substrate-";
+
+}  // namespace
 
 Result<std::string> SessionWorld::prepare_slot(Store& store) {
     if (slot_.empty()) {
@@ -29,10 +33,14 @@ Result<> SessionWorld::retire_slot(Store& store, const std::string& slot) {
     return store.discard(slot);
 }
 
-Project::Wanted wanted_for(const ExecRequest& request, std::shared_ptr<const NetworkOrder> net) {
+Project::Wanted wanted_for(const Machine& machine, const ExecRequest& request,
+                           std::shared_ptr<const NetworkOrder> net) {
+    // Who looks on finds the network of a replay by the span that is replayed.
+    const bool replay = machine.facts.veth.ok && request.as_of_ns != 0 && is_id(request.parent_span, "spn");
     return {.capture = request.capture,
             .host_network = request.host_network,
             .net = std::move(net),
+            .network_name = replay ? kNetworkPrefix + request.parent_span : std::string(),
             .fresh = request.ephemeral || request.commit == CommitMode::discard,
             .fs = request.fs,
             .limits = plan::limits_of(request.limits),
@@ -41,7 +49,8 @@ Project::Wanted wanted_for(const ExecRequest& request, std::shared_ptr<const Net
 
 plan::NetworkMode network_of(const Project::Wanted& wanted) {
     if (wanted.host_network) return plan::NetworkMode::host;
-    return wanted.net ? plan::NetworkMode::gateway : plan::NetworkMode::loopback;
+    if (!wanted.net) return plan::NetworkMode::loopback;
+    return wanted.net->veth ? plan::NetworkMode::veth : plan::NetworkMode::gateway;
 }
 
 std::uint64_t mask_identities(const plan::WorldPlan& plan) {
@@ -72,13 +81,20 @@ Result<plan::WorldPlan> plan_project_world(const Machine& machine, const std::st
     spec.capture_is_required = wanted.capture.has_value();
     spec.network = network_of(wanted);
     if (wanted.net) spec.networks = wanted.net->networks;
+    spec.network_name = wanted.network_name;
+    if (spec.network_name.empty() && spec.network == plan::NetworkMode::veth)
+        spec.network_name = kNetworkPrefix + spec.world_id;
     spec.fs = wanted.fs;
     if (auto sockets = world::host_sockets()) spec.sockets = *std::move(sockets);
     else spec.sockets_unknown = sockets.error().message();
     spec.limits = wanted.limits;
     spec.seccomp = wanted.seccomp;
     spec.single_use = wanted.fresh;
-    return plan::plan_world(spec, machine.facts);
+    SUB_TRY_ASSIGN(plan::WorldPlan plan, plan::plan_world(spec, machine.facts));
+    if (wanted.net && !wanted.net->no_veth.empty())
+        plan.degradations.push_back(
+            {"network", "net.mode veth is not available, the gateway is used: " + wanted.net->no_veth, {}});
+    return plan;
 }
 
 Result<std::shared_ptr<Project>> Project::open(const Machine& machine, const std::string& path) {
@@ -130,11 +146,18 @@ void Project::release_done() {
     released_.notify_all();
 }
 
+bool same_networks(const std::shared_ptr<const NetworkOrder>& a,
+                   const std::shared_ptr<const NetworkOrder>& b) {
+    if (!a || !b) return a == b;
+    // With a veth pair they are the gateway's to change.
+    return a->veth == b->veth && a->no_veth == b->no_veth && (a->veth || a->networks == b->networks);
+}
+
 bool Project::fits(const SessionWorld& world, const Wanted& wanted) {
     const auto strategy = wanted.capture.value_or(CaptureStrategy::overlay);
-    const bool same_networks = !world.net || !wanted.net || world.net->networks == wanted.net->networks;
-    return world.plan.capture_record.primary == strategy && world.plan.network == network_of(wanted) &&
-           same_networks && (!world.served || world.served->alive()) && world.fs == wanted.fs &&
+    return world.plan.capture_record.primary == strategy && world.network == network_of(wanted) &&
+           world.network_name == wanted.network_name && same_networks(world.net, wanted.net) &&
+           (!world.served || world.served->alive()) && world.fs == wanted.fs &&
            world.limits == wanted.limits && world.plan.seccomp == wanted.seccomp;
 }
 
@@ -203,6 +226,7 @@ Result<std::unique_ptr<SessionWorld>> Project::launch(const Machine& machine, co
     SUB_TRY_ASSIGN(plan::WorldPlan plan, plan_world(machine, wanted));
     const bool overlay = plan.capture.strategy == CaptureStrategy::overlay;
     SUB_TRY_ASSIGN(Store::MadeWorld made, store_.make_world(plan.world_id, /*reuse=*/overlay));
+    SUB_TRY(store_.note_network(plan.world_id, plan.network_name));
     // fuse-overlayfs is mounted while the world is set up, on this slot only.
     if (plan.capture.strategy == CaptureStrategy::fuse) {
         SUB_TRY_ASSIGN(made.slot, store_.make_slot(plan.world_id, 0, CaptureStrategy::fuse));
@@ -228,6 +252,8 @@ Result<std::unique_ptr<SessionWorld>> Project::launch(const Machine& machine, co
     world->limits = wanted.limits;
     world->sockets_seen = noted;
     world->net = wanted.net;
+    world->network = network_of(wanted);
+    world->network_name = wanted.network_name;
     if (!made.slot.empty()) world->adopt_slot(std::move(made.slot));
     return world;
 }

@@ -18,6 +18,7 @@
 #include "supervisor/store.hpp"
 #include "sys/unique_fd.hpp"
 #include "world/cgroup.hpp"
+#include "world/host_link.hpp"
 #include "world/world.hpp"
 
 namespace substrate::supervisor {
@@ -49,11 +50,16 @@ class SessionWorld {
           lock_(std::move(lock)) {}
 
     const std::string& id() const { return plan.world_id; }
-    FsAccess fs;                              // what it was made for
-    plan::Limits limits;                      // the same, without defaults
-    std::shared_ptr<const NetworkOrder> net;  // the same; null: loopback only
+    FsAccess fs;                                              // what it was made for
+    plan::Limits limits;                                      // the same, without defaults
+    std::shared_ptr<const NetworkOrder> net;                  // the same; null: loopback only
+    plan::NetworkMode network = plan::NetworkMode::loopback;  // the same; the plan may have less
+    std::string network_name;                                 // the same
     // Once its first command has begun, where there is a way out.
     std::unique_ptr<Network::Served> served;
+    // On the host; outlives the processes in it.
+    std::optional<world::NetworkName> named;
+    std::optional<world::HostLink> link;
     world::Cgroup cgroup;  // outlives the processes in it
     // What the group had counted when the last command ended.
     world::CgroupUsage counted;
@@ -113,6 +119,7 @@ class Project {
         std::optional<CaptureStrategy> capture;
         bool host_network = false;
         std::shared_ptr<const NetworkOrder> net;  // null: nothing can be reached
+        std::string network_name;                 // of the world's network on the host; empty: any
         bool fresh = false;                       // not one that has run a command
         FsAccess fs;
         plan::Limits limits;
@@ -185,7 +192,12 @@ class Project {
 };
 
 // The world that `request` wants; `net` says what the policies let it reach.
-Project::Wanted wanted_for(const ExecRequest& request, std::shared_ptr<const NetworkOrder> net);
+Project::Wanted wanted_for(const Machine& machine, const ExecRequest& request,
+                           std::shared_ptr<const NetworkOrder> net);
+
+// Whether a world that was made for one order can be given another.
+bool same_networks(const std::shared_ptr<const NetworkOrder>& a,
+                   const std::shared_ptr<const NetworkOrder>& b);
 
 // Which objects of the host the plan's masks cover: a secret that appears or is
 // replaced later is not covered, so the world must not be used again.

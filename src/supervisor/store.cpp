@@ -213,6 +213,21 @@ Result<bool> Store::is_spare(const std::string& dir, const std::string& slot) {
     return true;
 }
 
+Result<> Store::note_network(const std::string& world_id, const std::string& name) const {
+    const std::string note = "worlds/" + world_id + "/network";
+    if (::unlinkat(fd_.get(), note.c_str(), 0) != 0 && errno != ENOENT)
+        return fail(Error::last_os("unlink", note));
+    if (name.empty()) return {};
+    SUB_TRY_ASSIGN(const sys::UniqueFd file,
+                   sys::open_at(fd_.get(), note, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
+    return sys::write_all(file.get(), name);
+}
+
+std::string Store::noted_network(const std::string& world_id) const {
+    const auto file = sys::open_at(fd_.get(), "worlds/" + world_id + "/network", O_RDONLY | O_NOFOLLOW);
+    return file ? sys::read_to_end(file->get(), 256).value_or("") : std::string();
+}
+
 Result<std::vector<Store::FoundWorld>> Store::lock_dead_worlds() const {
     SUB_TRY_ASSIGN(const sys::UniqueFd worlds, sys::open_at(fd_.get(), "worlds", kDirectory));
     SUB_TRY_ASSIGN(const sys::FileLock no_new_ones, sys::FileLock::exclusive(worlds.get()));

@@ -72,6 +72,9 @@ class Store {
         bool dead = false;
         sys::UniqueFd lock;
     };
+    // The name that the world's network has on the host, for who finds the world dead; empty: none.
+    Result<> note_network(const std::string& world_id, const std::string& name) const;
+    std::string noted_network(const std::string& world_id) const;
     // Every world there is, the dead ones locked against others. No world that is
     // being made is among them.
     Result<std::vector<FoundWorld>> lock_dead_worlds() const;

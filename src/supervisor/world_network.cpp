@@ -8,9 +8,8 @@ namespace substrate::supervisor {
 Result<> prepare_network(const Machine& machine, SessionWorld& world,
                          const std::shared_ptr<const NetworkOrder>& order, Network::Command command,
                          ExecResult& result) {
-    const bool same = order && world.net ? order->networks == world.net->networks : order == world.net;
     // Only of a session, which keeps its world.
-    if (!same)
+    if (!same_networks(order, world.net))
         return fail(
             Error(Errc::conflict, "the policy wants another network for this command than this session has")
                 .hint("begin another session"));
@@ -21,8 +20,48 @@ Result<> prepare_network(const Machine& machine, SessionWorld& world,
     return world.served ? world.served->change(order) : Result<>();
 }
 
+namespace {
+
+void name_network(SessionWorld& world, int network, ExecResult& result) {
+    auto named = world::NetworkName::give(network, world.plan.network_name);
+    if (named) {
+        world.named = std::move(*named);
+        return;
+    }
+    // Nor is it for gc to take a name from who has it.
+    const auto store = Store::open_existing(world.plan.capture.store.str());
+    if (store) (void)store->note_network(world.id(), {});
+    result.span.degraded.push_back({"netns", named.error().message(), named.error().advice()});
+}
+
+// The other end of the world's pair, and sets that are filled: only then the command may begin.
+Result<> connect_link(const Machine& machine, SessionWorld& world, int network,
+                      const std::vector<sys::UniqueFd>& sockets) {
+    SUB_TRY_ASSIGN(world.link, world::HostLink::make(network, world.plan.uplink));
+    SUB_TRY_ASSIGN(world.served,
+                   Network::serve(machine.network, world.id(), world.net, sockets,
+                                  Network::Kernel{world.plan.uplink.table, world.link->ipv6()}));
+    return world.world.link(world.link->order());
+}
+
+}  // namespace
+
 void open_uplink(const Machine& machine, SessionWorld& world, ExecResult& result) {
-    const std::vector<sys::UniqueFd> sockets = world.world.take_uplink();
+    std::vector<sys::UniqueFd> sockets = world.world.take_uplink();
+    const bool veth = world.plan.network == plan::NetworkMode::veth;
+    sys::UniqueFd network;
+    if (veth || !world.plan.network_name.empty()) {
+        network = std::move(sockets.back());
+        sockets.pop_back();
+    }
+    if (!world.plan.network_name.empty()) name_network(world, network.get(), result);
+    if (world.plan.network == plan::NetworkMode::loopback) return;
+    if (veth) {
+        // The world says why it has not begun.
+        if (auto linked = connect_link(machine, world, network.get(), sockets); !linked)
+            (void)world.world.link({.problem = linked.error().describe()});
+        return;
+    }
     auto served = Network::serve(machine.network, world.id(), world.net, sockets);
     if (served) world.served = std::move(*served);
     else result.notices.push_back("no network: " + served.error().describe());

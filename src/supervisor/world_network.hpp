@@ -17,7 +17,8 @@ Result<> prepare_network(const Machine& machine, SessionWorld& world,
                          ExecResult& result);
 
 // The world has sent its sockets: they go to the gateway. Where that fails nobody listens at them, and the
-// result says so: refused, never open.
+// result says so: refused, never open. With a veth pair the world's first command waits for this. A network
+// that has a name gets it.
 void open_uplink(const Machine& machine, SessionWorld& world, ExecResult& result);
 
 // When a command has ended: asks what it has reached, for note_network(). The gateway looks while the agent

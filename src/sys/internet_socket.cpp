@@ -6,6 +6,7 @@
 
 // Behind <netinet/in.h>, whose names it would define anew.
 #include <linux/netfilter_ipv4.h>
+#include <linux/netfilter_ipv6/ip6_tables.h>
 
 #include <algorithm>
 #include <array>
@@ -71,6 +72,11 @@ Result<UniqueFd> open_socket(const IpAddress& address, int type) {
 
 Result<UniqueFd> bind_socket(const Endpoint& endpoint, int type) {
     SUB_TRY_ASSIGN(UniqueFd socket, open_socket(endpoint.address, type));
+    const int on = 1;
+    // An address that a route alone makes local has no interface (ipv6(7), ip(7): IP_FREEBIND).
+    if (!endpoint.address.is_v4() &&
+        ::setsockopt(socket.get(), IPPROTO_IPV6, IPV6_FREEBIND, &on, sizeof on) != 0)
+        return fail(Error::last_os("IPV6_FREEBIND"));
     Address address = to_os(endpoint);
     if (::bind(socket.get(), address.get(), address.length) != 0)
         return fail(Error::last_os("bind", text(endpoint)));
@@ -118,8 +124,14 @@ Result<> connect_error(int socket) {
 }
 
 Result<Endpoint> original_destination(int socket) {
+    int family = 0;
+    socklen_t length = sizeof family;
+    if (::getsockopt(socket, SOL_SOCKET, SO_DOMAIN, &family, &length) != 0)
+        return fail(Error::last_os("SO_DOMAIN"));
+    const bool v4 = family == AF_INET;
     Address address;
-    if (::getsockopt(socket, IPPROTO_IP, SO_ORIGINAL_DST, address.get(), &address.length) != 0)
+    if (::getsockopt(socket, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? SO_ORIGINAL_DST : IP6T_SO_ORIGINAL_DST,
+                     address.get(), &address.length) != 0)
         return fail(Error::last_os("SO_ORIGINAL_DST"));
     return from_os(address);
 }

@@ -1,6 +1,7 @@
 #include "sys/namespace.hpp"
 
 #include <fcntl.h>
+#include <linux/nsfs.h>
 #include <net/if.h>
 #include <sched.h>
 #include <sys/ioctl.h>
@@ -68,6 +69,17 @@ std::uint32_t unmapped_uid() {
     std::uint32_t uid = 65534;
     if (text) std::from_chars(text->data(), text->data() + text->size(), uid);
     return uid;
+}
+
+bool owns_namespace(const char* type) {
+    const auto ours = open_path(std::string("/proc/self/ns/") + type, O_RDONLY);
+    if (!ours) return false;
+    const UniqueFd owner(::ioctl(ours->get(), NS_GET_USERNS));
+    if (!owner) return false;
+    const auto user = open_path("/proc/self/ns/user", O_RDONLY);
+    const auto own = user ? stat_fd(user->get()) : fail(user.error());
+    const auto found = stat_fd(owner.get());
+    return own && found && own->stx_ino == found->stx_ino;
 }
 
 Result<> raise_loopback() {

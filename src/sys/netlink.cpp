@@ -47,6 +47,11 @@ void NetlinkBatch::put(std::uint16_t type, std::string_view bytes) {
     pad(bytes_);
 }
 
+void NetlinkBatch::put_raw(std::string_view bytes) {
+    bytes_ += bytes;
+    pad(bytes_);
+}
+
 void NetlinkBatch::put_text(std::uint16_t type, std::string_view text) {
     put(type, std::string(text) + '\0');
 }
@@ -80,19 +85,40 @@ std::string_view NetlinkBatch::bytes() {
     return bytes_;
 }
 
-Result<> netlink_transact(int family, NetlinkBatch& batch) {
-    const UniqueFd socket(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, family));
+Result<UniqueFd> open_netlink(int family, unsigned group) {
+    UniqueFd socket(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | (group != 0 ? SOCK_NONBLOCK : 0), family));
     if (!socket) return fail(Error::last_os("socket", "AF_NETLINK"));
+    if (group != 0) {
+        // One that has no address is taken for the kernel, which does not hear itself. An address comes
+        // first: it would end memberships.
+        const sockaddr_nl any{.nl_family = AF_NETLINK, .nl_pad = 0, .nl_pid = 0, .nl_groups = 0};
+        if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&any), sizeof any) != 0)
+            return fail(Error::last_os("bind", "AF_NETLINK"));
+        if (::setsockopt(socket.get(), SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof group) != 0)
+            return fail(Error::last_os("NETLINK_ADD_MEMBERSHIP"));
+        return socket;
+    }
     // The kernel answers within the call; what never comes must not be waited for.
     const timeval patience{.tv_sec = 5, .tv_usec = 0};
     if (::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) != 0)
         return fail(Error::last_os("setsockopt", "AF_NETLINK"));
-    const std::string_view bytes = batch.bytes();
-    if (::send(socket.get(), bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()))
-        return fail(Error::last_os("send", "AF_NETLINK"));
+    return socket;
+}
+
+Result<> netlink_transact_once(int family, NetlinkBatch& batch) {
+    SUB_TRY_ASSIGN(const UniqueFd socket, open_netlink(family));
+    return netlink_transact(socket.get(), batch);
+}
+
+Result<> netlink_transact(int socket, NetlinkBatch& batch) {
     std::array<char, 16 * 1024> buffer{};
+    // Behind an error there may be more of the same batch.
+    while (::recv(socket, buffer.data(), buffer.size(), MSG_DONTWAIT) > 0) continue;
+    const std::string_view bytes = batch.bytes();
+    if (::send(socket, bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()))
+        return fail(Error::last_os("send", "AF_NETLINK"));
     for (std::size_t answers = 0; answers < batch.acknowledgements();) {
-        const ssize_t got = ::recv(socket.get(), buffer.data(), buffer.size(), 0);
+        const ssize_t got = ::recv(socket, buffer.data(), buffer.size(), 0);
         if (got < 0) return fail(Error::last_os("recv", "AF_NETLINK"));
         std::size_t at = 0;
         while (at + sizeof(nlmsghdr) <= static_cast<std::size_t>(got)) {

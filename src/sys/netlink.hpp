@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "base/result.hpp"
+#include "sys/unique_fd.hpp"
 
 // Netlink messages (netlink(7)): built first, sent at once.
 namespace substrate::sys {
@@ -18,6 +19,7 @@ class NetlinkBatch {
     void message(std::uint16_t type, std::uint16_t flags, std::string_view header, bool acknowledged = true);
     // An attribute of the last message, or of its innermost open nest.
     void put(std::uint16_t type, std::string_view bytes);
+    void put_raw(std::string_view bytes);                      // what stands before attributes in a nest
     void put_text(std::uint16_t type, std::string_view text);  // with the NUL that the kernel wants
     void put_u32(std::uint16_t type, std::uint32_t value);     // in the machine's order
     void put_be32(std::uint16_t type, std::uint32_t value);    // in the network's order
@@ -39,8 +41,14 @@ class NetlinkBatch {
     std::uint32_t sequence_ = 0;
 };
 
-// Sends the batch to a family of the current net namespace (NETLINK_ROUTE, NETLINK_NETFILTER) and takes the
-// kernel's answers; the first that is an error is ours, with the number of its message from 1.
-Result<> netlink_transact(int family, NetlinkBatch& batch);
+// A socket for a family (NETLINK_ROUTE, NETLINK_NETFILTER) of the current net namespace, for which it
+// remains; with `group`, one that hears what the kernel tells that group, and does not block.
+Result<UniqueFd> open_netlink(int family, unsigned group = 0);
+
+// Sends the batch and takes the kernel's answers; the first that is an error is ours, with the number of its
+// message from 1.
+Result<> netlink_transact(int socket, NetlinkBatch& batch);
+// The same with a socket for this batch alone.
+Result<> netlink_transact_once(int family, NetlinkBatch& batch);
 
 }  // namespace substrate::sys

@@ -84,6 +84,7 @@ class InitLoop {
     Result<> park();
     Result<> complete_world();
     Result<> open_uplink();
+    Result<> await_link();
     Result<> reap();
     Result<> finish(const sys::Reaped& command);
     std::vector<std::string> full_places() const;
@@ -143,6 +144,8 @@ Result<bool> InitLoop::take_order() {
         SUB_TRY(exec(std::move(*exec_order), std::move(packet.fds)));
     } else if (const auto* coming = std::get_if<PrepareOrder>(&order)) {
         if (command_ < 0 && !background_) prepare(*coming);
+    } else if (std::holds_alternative<LinkOrder>(order)) {
+        return fail({Errc::internal, "an order out of turn"});
     } else {
         const auto& signal = std::get<SignalOrder>(order);
         if (signal.everything) {
@@ -246,18 +249,37 @@ Result<> InitLoop::complete_world() {
     SUB_TRY(child_->await_confined());
     if (plan_.network != plan::NetworkMode::host)
         SUB_TRY_DURING(child_->join_network(), "joining the world's network");
-    if (plan_.network == plan::NetworkMode::gateway) SUB_TRY(open_uplink());
+    if (!plan_.uplink.table.empty()) SUB_TRY(open_uplink());
     complete_ = true;
     return {};
 }
 
 // Only the supervisor keeps the sockets: when who serves them is gone, nothing listens.
 Result<> InitLoop::open_uplink() {
-    auto sockets = raise_uplink(plan_.uplink);
-    if (!sockets) return fail(std::move(sockets).error().during("making the world's way out"));
-    const std::array fds = {(*sockets)[0].get(), (*sockets)[1].get(), (*sockets)[2].get()};
-    static_assert(fds.size() == kUplinkSockets);
-    return send_packet(control_, encode(Event(Uplink{})), fds);
+    auto made = raise_uplink(plan_);
+    if (!made) return fail(std::move(made).error().during("making the world's way out"));
+    std::vector<sys::UniqueFd> passed = *std::move(made);
+    if (!plan_.network_name.empty() || plan_.network == plan::NetworkMode::veth) {
+        SUB_TRY_ASSIGN(sys::UniqueFd network, sys::open_path("/proc/self/ns/net", O_RDONLY));
+        passed.push_back(std::move(network));
+    }
+    std::vector<int> fds;
+    for (const sys::UniqueFd& fd : passed) fds.push_back(fd.get());
+    SUB_TRY(send_packet(control_, encode(Event(Uplink{})), fds));
+    return plan_.network == plan::NetworkMode::veth ? await_link() : Result<>();
+}
+
+// The command does not begin before there is a way for it.
+Result<> InitLoop::await_link() {
+    SUB_TRY_ASSIGN(const Packet packet, receive_packet(control_));
+    if (packet.closed) return fail({Errc::unavailable, "the agent has gone"});
+    SUB_TRY_ASSIGN(const Order order, decode_order(packet.payload));
+    // Somebody does not want the command any more.
+    if (std::holds_alternative<SignalOrder>(order)) return fail({Errc::unavailable, "ended before it began"});
+    const auto* link = std::get_if<LinkOrder>(&order);
+    if (link == nullptr) return fail({Errc::internal, "an order out of turn"});
+    if (!link->problem.empty()) return fail({Errc::unavailable, link->problem});
+    return raise_link(*link, plan_.uplink.ipv6);
 }
 
 // What fails here fails again, and is reported, when it is needed.

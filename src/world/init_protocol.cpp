@@ -8,7 +8,7 @@ namespace {
 using plan::WireReader;
 using plan::WireWriter;
 
-enum class OrderTag : std::uint8_t { exec, signal, prepare };
+enum class OrderTag : std::uint8_t { exec, signal, prepare, link };
 enum class EventTag : std::uint8_t { ready, failed, exited, quiet, uplink, terminal };
 
 void put_slot(WireWriter& out, const CaptureSlot& slot) {
@@ -65,6 +65,10 @@ std::string encode(const Order& order) {
         out.put(signal->everything);
     } else if (const auto* prepare = std::get_if<PrepareOrder>(&order)) {
         put_slot(out, prepare->slot);
+    } else if (const auto* link = std::get_if<LinkOrder>(&order)) {
+        out.put_strings(link->addresses);
+        for (const std::uint8_t byte : link->gateway_hardware) out.put(byte);
+        out.put(link->problem);
     }
     return out.take();
 }
@@ -72,7 +76,7 @@ std::string encode(const Order& order) {
 Result<Order> decode_order(std::string_view bytes) {
     WireReader in(bytes);
     Order order;
-    switch (in.get_enum(OrderTag::prepare)) {
+    switch (in.get_enum(OrderTag::link)) {
         case OrderTag::exec: order = get_exec(in); break;
         case OrderTag::signal: {
             SignalOrder signal;
@@ -82,6 +86,14 @@ Result<Order> decode_order(std::string_view bytes) {
             break;
         }
         case OrderTag::prepare: order = PrepareOrder{get_slot(in)}; break;
+        case OrderTag::link: {
+            LinkOrder link;
+            link.addresses = in.get_strings();
+            for (std::uint8_t& byte : link.gateway_hardware) byte = in.get<std::uint8_t>();
+            link.problem = in.get_string();
+            order = std::move(link);
+            break;
+        }
     }
     SUB_TRY(in.finish("order"));
     return order;

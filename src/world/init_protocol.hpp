@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -60,7 +61,15 @@ struct PrepareOrder {
     CaptureSlot slot;
     bool operator==(const PrepareOrder&) const = default;
 };
-using Order = std::variant<ExecOrder, SignalOrder, PrepareOrder>;
+// The other end of the world's veth pair is made (or `problem` says why not), after Uplink: the first command
+// waits for it.
+struct LinkOrder {
+    std::vector<std::string> addresses;  // of the world's end: one of version 4, perhaps one of version 6
+    std::array<std::uint8_t, 6> gateway_hardware{};
+    std::string problem;
+    bool operator==(const LinkOrder&) const = default;
+};
+using Order = std::variant<ExecOrder, SignalOrder, PrepareOrder, LinkOrder>;
 
 // With it comes the listening socket at the plan's door, where there is one.
 struct Ready {
@@ -86,7 +95,8 @@ struct Exited {
 struct Quiet {
     bool operator==(const Quiet&) const = default;
 };
-// The way out is made, before the first command: its sockets travel with the message (world/uplink.hpp).
+// The network is made, before the first command: the sockets of its way out travel with the message
+// (world/uplink.hpp), and behind them, where the plan names it, the network itself.
 struct Uplink {
     bool operator==(const Uplink&) const = default;
 };

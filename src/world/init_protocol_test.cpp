@@ -25,7 +25,14 @@ ExecOrder full_order() {
 }
 
 std::vector<Order> orders() {
-    return {full_order(), ExecOrder{}, SignalOrder{.signal = -1, .everything = true}, SignalOrder{}};
+    return {full_order(),
+            ExecOrder{},
+            SignalOrder{.signal = -1, .everything = true},
+            SignalOrder{},
+            LinkOrder{.addresses = {"198.19.0.1", "fd00::1"},
+                      .gateway_hardware = {2, 0, 1, 2, 3, 255},
+                      .problem = "none"},
+            LinkOrder{}};
 }
 std::vector<Event> events() {
     return {Ready{},

@@ -67,8 +67,7 @@ std::vector<std::string> existing_device_nodes() {
     return nodes;
 }
 
-// Whether we may map more ids than our own: CAP_SETUID in our user namespace.
-bool may_map_all_ids() {
+bool has_capabilities(std::initializer_list<int> wanted) {
     const auto status = sys::read_file("/proc/self/status");
     if (!status) return false;
     const auto at = status->find("CapEff:\t");
@@ -76,8 +75,23 @@ bool may_map_all_ids() {
     unsigned long long effective = 0;
     const char* begin = status->data() + at + 8;
     std::from_chars(begin, begin + 16, effective, 16);
-    constexpr auto bit = [](int capability) { return 1ull << capability; };
-    return (effective & bit(CAP_SETUID)) != 0 && (effective & bit(CAP_SETGID)) != 0;
+    return std::ranges::all_of(wanted, [&](int capability) { return (effective & 1ull << capability) != 0; });
+}
+
+// Whether we may map more ids than our own: CAP_SETUID in our user namespace.
+bool may_map_all_ids() { return has_capabilities({CAP_SETUID, CAP_SETGID}); }
+
+// Devices, routes and rules of the network that we are in, and mounts that others see.
+plan::Capability veth() {
+    constexpr const char* kFix = "run the agent as root, or leave net.mode at gateway";
+    if (!has_capabilities({CAP_NET_ADMIN, CAP_SYS_ADMIN}))
+        return {.ok = false, .reason = "it needs CAP_NET_ADMIN and CAP_SYS_ADMIN", .fix = kFix};
+    for (const char* type : {"net", "mnt"})
+        if (!sys::owns_namespace(type))
+            return {.ok = false,
+                    .reason = std::string("our ") + type + " namespace belongs to another user namespace",
+                    .fix = kFix};
+    return {.ok = true, .reason = {}, .fix = {}};
 }
 
 Result<std::vector<plan::IdExtent>> id_extents(bool all, const char* map_file, std::uint32_t own) {
@@ -145,6 +159,7 @@ plan::Capability from(const std::string& failure, std::string fix) {
 }
 
 void take_answer(plan::HostFacts& facts, const ProbeAnswer& answer) {
+    facts.ipv6 = from(answer.ipv6, "boot without ipv6.disable=1");
     facts.proc_mount = from(answer.proc,
                             "run outside a container that masks /proc, or unmask it (docker: --security-opt "
                             "systempaths=unconfined)");
@@ -279,6 +294,7 @@ Result<plan::HostFacts> probe_host(const Env& env, const ProbeOptions& options) 
     SUB_TRY_ASSIGN(facts.gid_extents, id_extents(all_ids, "gid_map", facts.gid));
     facts.fuse_binary = find_program(env, "fuse-overlayfs");
     facts.path_guard = path_guard();
+    facts.veth = veth();
     const MachineSize size = machine_size();
     facts.memory_bytes = size.memory_bytes;
     facts.most_processes = size.most_processes;

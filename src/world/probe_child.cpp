@@ -1,6 +1,7 @@
 #include "world/probe_child.hpp"
 
 #include <fcntl.h>
+#include <linux/netlink.h>
 #include <unistd.h>
 
 #include <array>
@@ -11,6 +12,7 @@
 #include "sys/mount.hpp"
 #include "sys/namespace.hpp"
 #include "world/fuse_capture.hpp"
+#include "world/uplink_rules.hpp"
 
 namespace substrate::world {
 namespace {
@@ -103,7 +105,7 @@ Result<ProbeQuestion> decode_probe_question(std::string_view bytes) {
 
 std::string encode(const ProbeAnswer& answer) {
     plan::WireWriter out;
-    for (const std::string& field : {answer.proc, answer.network, answer.overlay, answer.fuse})
+    for (const std::string& field : {answer.proc, answer.network, answer.ipv6, answer.overlay, answer.fuse})
         out.put(field);
     return out.take();
 }
@@ -111,7 +113,7 @@ std::string encode(const ProbeAnswer& answer) {
 Result<ProbeAnswer> decode_probe_answer(std::string_view bytes) {
     plan::WireReader in(bytes);
     ProbeAnswer answer;
-    for (std::string* field : {&answer.proc, &answer.network, &answer.overlay, &answer.fuse})
+    for (std::string* field : {&answer.proc, &answer.network, &answer.ipv6, &answer.overlay, &answer.fuse})
         *field = in.get_string();
     SUB_TRY(in.finish("probe answer"));
     return answer;
@@ -126,7 +128,11 @@ ProbeAnswer try_everything(const ProbeQuestion& question) {
     }
     answer.overlay = outcome(try_overlay(question));
     answer.proc = outcome(try_proc(question.scratch));
-    if (question.own_network) answer.network = outcome(sys::raise_loopback());
+    if (question.own_network) {
+        answer.network = outcome(sys::raise_loopback());
+        sys::NetlinkBatch route = uplink_route(/*ipv6=*/true);
+        answer.ipv6 = outcome(sys::netlink_transact_once(NETLINK_ROUTE, route));
+    }
     if (!question.fuse_program.empty()) answer.fuse = outcome(try_fuse(question));
     return answer;
 }

@@ -19,6 +19,7 @@ struct ProbeQuestion {
 struct ProbeAnswer {
     std::string proc;
     std::string network;
+    std::string ipv6;
     std::string overlay;
     std::string fuse;
 };

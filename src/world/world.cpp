@@ -129,6 +129,8 @@ Result<> World::signal(int number, bool everything) {
     return send_packet(control_.get(), encode(Order(SignalOrder{number, everything})), {});
 }
 
+Result<> World::link(const LinkOrder& link) { return send_packet(control_.get(), encode(Order(link)), {}); }
+
 Result<Event> World::receive() {
     SUB_TRY_ASSIGN(Packet packet, receive_packet(control_.get()));
     if (packet.closed) return fail({Errc::unavailable, "the world has ended"});

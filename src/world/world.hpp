@@ -53,10 +53,11 @@ class World {
     Result<> exec_on_terminal(const ExecOrder& order, int input = -1);
     Result<> prepare(const CaptureSlot& slot);
     Result<> signal(int number, bool everything);
+    Result<> link(const LinkOrder& link);
     // The next event; of a new world, the first is Ready. Errc::unavailable when the
     // init is gone.
     Result<Event> receive();
-    // After Uplink was received: its sockets (world/uplink.hpp), once.
+    // After Uplink was received: what came with it, once.
     bool has_uplink() const { return !uplink_.empty(); }
     std::vector<sys::UniqueFd> take_uplink() { return std::move(uplink_); }
     // The listening socket of the world's door, which comes with Ready: once. May be none.

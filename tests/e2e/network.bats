@@ -115,6 +115,24 @@ substrate -c 'head -c 3000000 /dev/urandom >up; curl -sS -H "Transfer-Encoding: 
 E
 }
 
+@test "a program that insists on IPv6 works by name, and reaches no other address" {
+    policy enforce 'allowed: [pypi.test, "[2001:db8::]:80"]'
+    in_internet <<'E'
+[[ -e /proc/net/if_inet6 ]] || exit 0
+[[ $(substrate -c 'curl -6 -sS http://pypi.test/x') == '44.128.0.10 pypi.test /x' ]]
+[[ $(substrate -c 'curl -6 -sS --cacert ca.pem https://pypi.test/y') == '44.128.0.10 pypi.test /y' ]]
+address=$(substrate -c 'getent ahostsv6 pypi.test')
+[[ $address == fd73:7562:7374:2::* ]]
+[[ $(substrate -c "exec 3<>/dev/tcp/${address%% *}/7; head -1 <&3") == hello ]]
+! substrate -c 'getent ahostsv6 evil.test' 2>/dev/null
+for to in 2001:db8::1/80 fd73:7562:7374:2::99/80 fd73:7562:7374:1::54/1 ::ffff:44.128.0.10/80 fe80::1/80; do
+    out=$(substrate -c "exec 3<>/dev/tcp/$to && head -c1 <&3 | grep ." 2>&1) && { echo "$to: $out"; exit 1; }
+done
+out=$(substrate -c 'curl -6 -sSk --connect-to evil.test:443:pypi.test:443 https://evil.test/' 2>&1) && exit 1
+grep -q 'pypi.test:443 refused: its TLS is for evil.test' <<<"$out" || { echo "$out"; exit 1; }
+E
+}
+
 @test "a changed policy holds for the next command of the same world" {
     policy enforce 'allowed: [pypi.test]'
     in_internet <<'E'

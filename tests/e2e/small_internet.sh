@@ -5,6 +5,7 @@
 #   44.128.0.1    the name server (dnsmasq), which /etc/resolv.conf names
 #   44.128.0.10   pypi.test and registry.test: web servers, HTTP on 80 and TLS on 443
 #   44.128.0.66   evil.test: the same
+#   far.test leads to 44.129.0.2, which a test may make
 #   rebind.test leads to 169.254.169.254, local.test to 127.0.0.1, private.test to 10.0.0.5
 #   what lies below moving.test is what the test writes to DIRECTORY/zone (name_server.py, at 44.128.0.2)
 #   alias.test is an alias of pypi.test; late.test is refused by the server, slow.test is nobody's address
@@ -29,7 +30,7 @@ mount --bind "$dir/resolv.conf" /etc/resolv.conf
 dnsmasq --conf-file=/dev/null --no-hosts --no-resolv --no-daemon --bind-interfaces --listen-address=44.128.0.1 \
     --pid-file= --log-facility="$dir/dns.log" --log-queries --local-ttl=60 --cache-size=0 \
     --address=/pypi.test/44.128.0.10 --address=/registry.test/44.128.0.10 --address=/late.test/44.128.0.10 \
-    --address=/evil.test/44.128.0.66 --address=/rebind.test/169.254.169.254 --address=/local.test/127.0.0.1 \
+    --address=/evil.test/44.128.0.66 --address=/far.test/44.129.0.2 --address=/rebind.test/169.254.169.254 --address=/local.test/127.0.0.1 \
     --address=/private.test/10.0.0.5 --cname=alias.test,real.test --host-record=real.test,44.128.0.10 \
     --server=/moving.test/44.128.0.2 --address=/test/ </dev/null >"$dir/dnsmasq.log" 2>&1 &
 servers=$!
