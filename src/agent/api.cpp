@@ -27,7 +27,7 @@ bool is_json(std::string_view content_type) {
 
 }  // namespace
 
-const std::array<Api::Handler, 18> Api::kHandlers = {{
+const std::array<Api::Handler, 19> Api::kHandlers = {{
     {"health", Lane::at_once, &Api::health},
     {"metrics", Lane::query, &Api::metrics},
     {"openapi", Lane::at_once, &Api::openapi},
@@ -45,6 +45,7 @@ const std::array<Api::Handler, 18> Api::kHandlers = {{
     {"cancel", Lane::at_once, &Api::cancel},
     {"approvals", Lane::at_once, &Api::list_approvals},
     {"decide_approval", Lane::at_once, &Api::decide_approval},
+    {"request_scopes", Lane::query, &Api::request_scopes},
     {"stream", Lane::at_once, &Api::stream},
 }};
 
@@ -52,6 +53,7 @@ Api::Api(supervisor::Agent& agent, std::string approval_secret)
     : agent_(agent),
       budgets_(agent.machine().env),
       approvals_(agent.machine().env, std::move(approval_secret)),
+      scope_requests_(agent.machine().env, approvals_),
       commands_(kCommands, kWaiting),
       queries_(kQueries, kWaiting),
       terminals_(kTerminals, 0) {
@@ -151,7 +153,7 @@ std::optional<HttpResponse> Api::check(const Document::Operation& operation, con
     auto parsed = parse_json(request.body);
     if (!parsed) return problem(400, "invalid", parsed.error().message(), {{"pointer", ""}});
     body = std::move(*parsed);
-    if (operation.id == "execute" || operation.id == "execute_stream")
+    if (operation.id == "execute" || operation.id == "execute_stream" || operation.id == "request_scopes")
         if (auto refusal = check_agent_id(body)) return refusal;
     const auto breach = check_schema(document_->json(), *operation.body, body);
     if (!breach) return problem(breach.error());

@@ -14,6 +14,7 @@
 #include "agent/document.hpp"
 #include "agent/execute_request.hpp"
 #include "agent/http_server.hpp"
+#include "agent/scope_requests.hpp"
 #include "agent/terminal_stream.hpp"
 #include "agent/worker_pool.hpp"
 #include "base/result.hpp"
@@ -27,11 +28,8 @@ class Api final : public supervisor::Door {
     // `agent` must outlive it, and run() with it attached. `listener`: where somebody else has made
     // agent.sock and keeps it.
     static Result<std::unique_ptr<Api>> start(supervisor::Agent& agent, sys::UniqueFd listener = {});
-    Json approvals() const override { return approvals_.list(); }
-    Result<> decide(const std::string& approval_id, broker::Answer answer,
-                    const std::string& token) override {
-        return approvals_.decide(approval_id, answer, token);
-    }
+    Json approvals() override;
+    Result<> decide(const std::string& approval_id, broker::Answer answer, const std::string& token) override;
     void close() override;
     void end_threads() override;
 
@@ -51,7 +49,7 @@ class Api final : public supervisor::Door {
         Lane lane;
         void (Api::*run)(Call&);
     };
-    static const std::array<Handler, 18> kHandlers;
+    static const std::array<Handler, 19> kHandlers;
 
     void begin_stream(std::shared_ptr<StreamLink> link, const StreamMessage& message, const Peer& peer);
     void open_terminal(const std::shared_ptr<TerminalStream>& terminal, const Json& start, const Peer& peer);
@@ -89,9 +87,18 @@ class Api final : public supervisor::Door {
     void cancel(Call& call);
     void list_approvals(Call& call);
     void decide_approval(Call& call);
+    void request_scopes(Call& call);
+    Result<Json> request_scope(const supervisor::Project& project, const supervisor::ScopeQuestion& question,
+                               const Json& body);
     void run(Call& call, ApiCaller::Answer answer);
     Result<> run_command(ExecuteRequest request, ApiCaller& caller, const std::string& span_id,
                          const std::shared_ptr<Exchange>& exchange);
+    // Whether what the request names of policies and worlds is there. The problem, where it is not.
+    std::optional<HttpResponse> check_named(const ExecRequest& exec, supervisor::Project& project);
+    // For a command that has passed the gate: what it may use, for itself to see. Good as long as it lives.
+    std::unique_ptr<supervisor::ScopeTokens::Live> issue_token(supervisor::Passage& passage,
+                                                               const supervisor::Project& project,
+                                                               const std::string& span_id);
     // What counts commands from inside the worlds of a call.
     class Within;
     std::shared_ptr<supervisor::NestedAllowance> allowance_for(const ExecuteRequest& request);
@@ -102,6 +109,7 @@ class Api final : public supervisor::Door {
     std::map<std::string, std::string> base_environment_;
     Budgets budgets_;
     Approvals approvals_;
+    ScopeRequests scope_requests_;
     std::optional<Document> document_;  // read when the first request comes
     WorkerPool commands_;
     WorkerPool queries_;

@@ -5,6 +5,7 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/timerfd.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -15,6 +16,7 @@
 #include "codec/base64.hpp"
 #include "sys/file.hpp"
 #include "sys/socket.hpp"
+#include "sys/terminal.hpp"
 
 namespace substrate::agent {
 namespace {
@@ -23,6 +25,8 @@ constexpr std::size_t kReadSize = 64 * 1024;
 // Larger than usual, so that fewer and larger pieces travel; small enough that many commands stay
 // below what an account's pipes may hold before the kernel shrinks them (pipe(7)).
 constexpr int kPipeSize = 256 * 1024;
+// More than a terminal holds for its master (drivers/tty/tty_buffer.c).
+constexpr std::size_t kLastOfTerminal = 256 * 1024;
 
 }  // namespace
 
@@ -64,15 +68,51 @@ Result<> ApiCaller::open_tap(Tap& tap, const char* name) {
 }
 
 Result<> ApiCaller::listen(bool to_output) {
-    if (listens_ == to_output) return {};
+    if (listens_ == to_output || hung_up_) return {};
     listens_ = to_output;
-    for (const Tap& tap : taps_) {
-        epoll_event event{.events = EPOLLIN, .data = {}};
-        if (::epoll_ctl(epoll_.get(), to_output ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, tap.pipe.read.get(),
-                        &event) != 0)
-            return fail(Error::last_os("epoll_ctl"));
-    }
+    for (const Tap& tap : taps_) SUB_TRY(watch(tap, to_output ? EPOLL_CTL_ADD : EPOLL_CTL_DEL));
     return {};
+}
+
+Result<> ApiCaller::watch(const Tap& tap, int change) {
+    if (!tap.pipe.read) return {};
+    epoll_event event{.events = EPOLLIN, .data = {}};
+    if (!typed_.empty()) event.events |= EPOLLOUT;
+    if (::epoll_ctl(epoll_.get(), change, tap.pipe.read.get(), &event) != 0)
+        return fail(Error::last_os("epoll_ctl"));
+    return {};
+}
+
+void ApiCaller::use_terminal(std::string input) {
+    (void)listen(/*to_output=*/false);
+    for (Tap& tap : taps_) tap.pipe = {};
+    terminal_ = true;
+    typed_ = std::move(input);
+    // Once behind a whole line; a line without an end is handed over by the first.
+    typed_ += typed_.empty() || typed_.ends_with('\n') ? "\4" : "\4\4";
+}
+
+void ApiCaller::take_terminal(sys::UniqueFd master) {
+    (void)::fcntl(master.get(), F_SETFL, O_RDWR | O_NONBLOCK);
+    taps_[0].pipe.read = std::move(master);
+    // What is wrong with it is found by the command's end.
+    if (listens_) (void)watch(taps_[0], EPOLL_CTL_ADD);
+    exchange_->wake();
+}
+
+// As much as the terminal takes now.
+Result<> ApiCaller::type() {
+    if (typed_.empty() || hung_up_ || !taps_[0].pipe.read) return {};
+    std::size_t written = 0;
+    while (written < typed_.size()) {
+        const ::ssize_t n =
+            ::write(taps_[0].pipe.read.get(), typed_.data() + written, typed_.size() - written);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) break;
+        written += static_cast<std::size_t>(n);
+    }
+    typed_.erase(0, written);
+    return typed_.empty() && listens_ ? watch(taps_[0], EPOLL_CTL_MOD) : Result<>();
 }
 
 Result<> ApiCaller::use_ticket(std::unique_ptr<Budgets::Ticket> ticket) {
@@ -129,6 +169,7 @@ Result<supervisor::Caller::Word> ApiCaller::hear() {
 
 // Only as much as the client takes: when it does not, the pipe fills, and the command waits.
 Result<> ApiCaller::move_output() {
+    SUB_TRY(type());
     for (Tap& tap : taps_) {
         if (answer_ == Answer::pieces && !exchange_->has_room()) return listen(/*to_output=*/false);
         SUB_TRY(listen(/*to_output=*/true));
@@ -139,13 +180,26 @@ Result<> ApiCaller::move_output() {
 
 // How many bytes it has taken; 0: there are none now.
 Result<std::size_t> ApiCaller::move_some(Tap& tap) {
+    if (!tap.pipe.read || hung_up_) return std::size_t{0};
+    if (terminal_) {
+        const sys::TerminalOutput output = sys::read_output(tap.pipe.read.get(), buffer_);
+        take(tap, {buffer_.data(), output.size});
+        // Its hang-up would be reported for ever.
+        if (output.hung_up && listens_) SUB_TRY(watch(tap, EPOLL_CTL_DEL));
+        hung_up_ = output.hung_up;
+        return output.size;
+    }
     const auto n = sys::read_some(tap.pipe.read.get(), buffer_);
     if (!n && n.error().os_errno() == EAGAIN) return std::size_t{0};
     SUB_TRY(n);
-    const std::string_view bytes(buffer_.data(), *n);
+    take(tap, {buffer_.data(), *n});
+    return *n;
+}
+
+void ApiCaller::take(Tap& tap, std::string_view bytes) {
+    if (bytes.empty()) return;
     XXH3_128bits_update(tap.hash.get(), bytes.data(), bytes.size());
     tap.bytes += bytes.size();
-    if (bytes.empty()) return std::size_t{0};
     if (answer_ == Answer::pieces) {
         frame_.assign("{\"type\":\"").append(tap.name).append("\",\"chunk_b64\":\"");
         append_base64(frame_, bytes);
@@ -156,12 +210,20 @@ Result<std::size_t> ApiCaller::move_some(Tap& tap) {
         tap.kept += bytes.substr(0, room);
         if (bytes.size() > room) tap.truncated = true;
     }
-    return bytes.size();
 }
 
 Result<> ApiCaller::tell_ended(int) {
     begin();
     return {};
+}
+
+Result<std::size_t> ApiCaller::left_in(const Tap& tap) const {
+    if (!tap.pipe.read) return std::size_t{0};
+    // n_tty(4) hands over what was written before when it is asked, and cannot say how much that is.
+    if (terminal_) return kLastOfTerminal;
+    int waiting = 0;
+    if (::ioctl(tap.pipe.read.get(), FIONREAD, &waiting) != 0) return fail(Error::last_os("ioctl FIONREAD"));
+    return static_cast<std::size_t>(waiting);
 }
 
 // What the command wrote is in the pipes by now. Background processes may go on writing: what
@@ -170,10 +232,8 @@ Result<OutputRecord> ApiCaller::take_output() {
     taken_ = true;
     OutputRecord record;
     for (Tap& tap : taps_) {
-        int waiting = 0;
-        if (::ioctl(tap.pipe.read.get(), FIONREAD, &waiting) != 0)
-            return fail(Error::last_os("ioctl FIONREAD"));
-        for (std::size_t left = static_cast<std::size_t>(waiting); left > 0;) {
+        SUB_TRY_ASSIGN(std::size_t left, left_in(tap));
+        while (left > 0) {
             SUB_TRY_ASSIGN(const std::size_t moved, move_some(tap));
             if (moved == 0) break;
             left -= std::min(left, moved);
@@ -183,8 +243,9 @@ Result<OutputRecord> ApiCaller::take_output() {
         const XXH128_hash_t value = XXH3_128bits_digest(tap.hash.get());
         return fmt::format("xxh3:{:016x}{:016x}", value.high64, value.low64);
     };
+    record.merged = terminal_;
     record.stdout_hash = digest(taps_[0]);
-    record.stderr_hash = digest(taps_[1]);
+    if (!terminal_) record.stderr_hash = digest(taps_[1]);
     record.stdout_bytes = taps_[0].bytes;
     record.stderr_bytes = taps_[1].bytes;
     return record;
@@ -205,6 +266,7 @@ void ApiCaller::conclude(const ExecResult& result) {
     if (!taken_) (void)take_output();
     // Before the client can know and ask again.
     ticket_.reset();
+    token_.reset();
     timer_.reset();
     if (on_end_) on_end_(result);
     Json json = result_json(result);
@@ -251,6 +313,8 @@ void ApiCaller::refuse(HttpResponse refusal) {
     if (const auto problem = parse_json(refusal.body); problem && problem->is_object()) {
         frame["error"] = problem->value("error", "denied");
         frame["message"] = problem->value("detail", "");
+        for (const char* member : {"rule", "pattern", "reason", "alternative", "advice", "pointer"})
+            if (const auto it = problem->find(member); it != problem->end()) frame[member] = *it;
     }
     frame["span_id"] = span_id_;
     send_frame(frame);
@@ -259,9 +323,12 @@ void ApiCaller::refuse(HttpResponse refusal) {
 
 void ApiCaller::fail_with(const Error& error) {
     if (begun_) {
-        send_frame({{"type", "error"},
-                    {"error", to_string(error.code())},
-                    {"message", printable(error.describe())}});
+        Json frame = {{"type", "error"},
+                      {"error", to_string(error.code())},
+                      {"message", printable(error.describe())},
+                      {"span_id", span_id_}};
+        if (!error.advice().empty()) frame["advice"] = printable(error.advice());
+        send_frame(frame);
         exchange_->finish();
         return;
     }

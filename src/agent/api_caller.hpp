@@ -31,9 +31,14 @@ class ApiCaller final : public supervisor::Caller {
     // What the command gets as its outputs.
     int stdout_fd() const { return taps_[0].pipe.write.get(); }
     int stderr_fd() const { return taps_[1].pipe.write.get(); }
+    // Before it starts, of a request for a terminal: what is written there is the only output. `input` is
+    // typed, and then the end of the file.
+    void use_terminal(std::string input);
     // The command ends when its runtime budget does.
     Result<> use_ticket(std::unique_ptr<Budgets::Ticket> ticket);
     Budgets::Ticket* ticket() { return ticket_.get(); }
+    // Good until the result is told.
+    void use_token(std::unique_ptr<supervisor::ScopeTokens::Live> token) { token_ = std::move(token); }
     // Whom a question goes to, and in whose name; until then nobody can be asked.
     void use_approvals(Approvals& approvals, std::string agent_id) {
         approvals_ = &approvals;
@@ -54,6 +59,7 @@ class ApiCaller final : public supervisor::Caller {
 
     int fd() const override { return epoll_.get(); }
     Result<Word> hear() override;
+    void take_terminal(sys::UniqueFd master) override;
     Result<> tell_ended(int exit) override;
     Result<OutputRecord> take_output() override;
     // Nobody sits at the other end; a person may come to the list of what waits.
@@ -69,7 +75,7 @@ class ApiCaller final : public supervisor::Caller {
     };
     struct Tap {
         const char* name = "";
-        sys::Pipe pipe;
+        sys::Pipe pipe;  // of a terminal, the reading end is its master
         std::unique_ptr<XXH3_state_t, FreeHash> hash;
         std::uint64_t bytes = 0;
         std::string kept;
@@ -79,8 +85,12 @@ class ApiCaller final : public supervisor::Caller {
     Result<> open();
     Result<> open_tap(Tap& tap, const char* name);
     Result<> listen(bool to_output);
+    Result<> watch(const Tap& tap, int change);
     Result<std::size_t> move_some(Tap& tap);
     Result<> move_output();
+    void take(Tap& tap, std::string_view bytes);
+    Result<> type();
+    Result<std::size_t> left_in(const Tap& tap) const;
     Result<> arm_timer(std::int64_t left_ns);
     void begin();
     void send_frame(const Json& frame);
@@ -96,7 +106,11 @@ class ApiCaller final : public supervisor::Caller {
     bool begun_ = false;
     bool taken_ = false;    // the rest of the output
     bool listens_ = false;  // to the pipes
+    bool terminal_ = false;
+    bool hung_up_ = false;  // nobody has the terminal any more
+    std::string typed_;     // what it has yet to take
     std::unique_ptr<Budgets::Ticket> ticket_;
+    std::unique_ptr<supervisor::ScopeTokens::Live> token_;
     std::shared_ptr<supervisor::NestedAllowance> allowance_;
     Approvals* approvals_ = nullptr;
     std::string agent_id_;

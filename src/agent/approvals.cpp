@@ -9,6 +9,7 @@
 
 #include "base/ids.hpp"
 #include "base/text.hpp"
+#include "codec/digest.hpp"
 #include "codec/time_text.hpp"
 #include "sys/file.hpp"
 
@@ -16,16 +17,6 @@ namespace substrate::agent {
 namespace {
 
 constexpr std::int64_t kDecisionMs = 300'000;  // where the policy sets no limit
-
-// Takes the same time wherever they differ.
-bool same_secret(std::string_view a, std::string_view b) {
-    if (a.size() != b.size() || a.empty()) return false;
-    unsigned char differs = 0;
-    for (std::size_t i = 0; i < a.size(); ++i)
-        differs = static_cast<unsigned char>(
-            differs | (static_cast<unsigned char>(a[i]) ^ static_cast<unsigned char>(b[i])));
-    return differs == 0;
-}
 
 }  // namespace
 

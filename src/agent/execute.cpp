@@ -1,6 +1,8 @@
 // What the API does to run a command: through the same gate and executor as control.sock.
 #include <fcntl.h>
 
+#include <algorithm>
+
 #include "agent/api.hpp"
 #include "agent/execute_answers.hpp"
 #include "agent/problem.hpp"
@@ -8,10 +10,15 @@
 #include "base/text.hpp"
 #include "codec/event_json.hpp"
 #include "supervisor/gate.hpp"
+#include "supervisor/granted_scopes.hpp"
 #include "sys/file.hpp"
 
 namespace substrate::agent {
 namespace {
+
+// Of a scope token: a command that was told to end may need it until it has.
+constexpr std::int64_t kGraceNs = 10'000'000'000;
+constexpr std::int64_t kLongestNs = 24 * 3'600'000'000'000;
 
 Result<sys::UniqueFd> open_input(const std::string& bytes) {
     if (bytes.empty()) return sys::open_path("/dev/null", O_RDONLY);
@@ -74,7 +81,16 @@ Result<> Api::run_command(ExecuteRequest request, ApiCaller& caller, const std::
     SUB_TRY_ASSIGN(exec.cwd, real_directory(exec.cwd));
     SUB_TRY_ASSIGN(const auto project,
                    agent_.project(supervisor::find_project(exec.cwd, machine.facts.home)));
-    SUB_TRY_ASSIGN(const sys::UniqueFd input, open_input(request.stdin_bytes));
+    if (auto refusal = check_named(exec, *project)) {
+        exchange->respond(std::move(*refusal));
+        return {};
+    }
+    sys::UniqueFd input;
+    if (exec.terminal) {
+        caller.use_terminal(std::move(request.stdin_bytes));
+    } else {
+        SUB_TRY_ASSIGN(input, open_input(request.stdin_bytes));
+    }
     Budgets::Entry entry = budgets_.enter(exec.agent_id, request.budget, [exchange] { exchange->wake(); });
     if (!entry.ticket) {
         exchange->respond(over_budget(exec.agent_id, entry.refusal, span_id));
@@ -84,7 +100,7 @@ Result<> Api::run_command(ExecuteRequest request, ApiCaller& caller, const std::
     caller.use_approvals(approvals_, exec.agent_id);
     caller.use_allowance(allowance_for(request));
     SUB_TRY_ASSIGN(
-        const supervisor::Passage passage,
+        supervisor::Passage passage,
         supervisor::pass_gate(machine, agent_.trace(), agent_.broker(), project->path(),
                               project->session_id(), exec, supervisor::Where::world, span_id, caller));
     if (passage.denied) {
@@ -93,12 +109,54 @@ Result<> Api::run_command(ExecuteRequest request, ApiCaller& caller, const std::
                                                                 project->session_id(), passage, span_id)));
         return {};
     }
+    caller.use_token(issue_token(passage, *project, span_id));
     {
         const std::scoped_lock lock(mutex_);
         running_.emplace(span_id, &caller);
     }
-    return supervisor::execute(machine, agent_.trace(), agent_.broker(), *project, passage, span_id,
-                               {input.get(), caller.stdout_fd(), caller.stderr_fd()}, caller);
+    auto done = supervisor::execute(machine, agent_.trace(), agent_.broker(), *project, passage, span_id,
+                                    {input.get(), caller.stdout_fd(), caller.stderr_fd()}, caller);
+    supervisor::scrub(passage.request.scope_token);
+    // It has not started.
+    if (!done && caller.ticket() != nullptr) caller.ticket()->refund();
+    return done;
+}
+
+std::unique_ptr<supervisor::ScopeTokens::Live> Api::issue_token(supervisor::Passage& passage,
+                                                                const supervisor::Project& project,
+                                                                const std::string& span_id) {
+    const supervisor::Machine& machine = agent_.machine();
+    if (!machine.scope_tokens) return nullptr;
+    ExecRequest& exec = passage.request;
+    const std::int64_t longest_ns = exec.timeout_ms > 0 ? exec.timeout_ms * 1'000'000 + kGraceNs : kLongestNs;
+    auto token = machine.scope_tokens->issue(
+        {.span_id = span_id,
+         .session = exec.session_id.empty() ? project.session_id() : exec.session_id,
+         .agent_id = exec.agent_id,
+         .scopes = supervisor::granted_scopes(passage, project.path()),
+         .expires_ns = machine.env.realtime_ns() + std::min(longest_ns, kLongestNs),
+         .mac = {}});
+    exec.scope_token = token->text();
+    return token;
+}
+
+std::optional<HttpResponse> Api::check_named(const ExecRequest& exec, supervisor::Project& project) {
+    if (!exec.profile.empty()) {
+        const broker::Loaded loaded = agent_.broker().in_force(exec.cwd, project.path(), exec.profile);
+        if (std::ranges::find(loaded.unknown, exec.profile) != loaded.unknown.end())
+            return problem(
+                404, "not_found", "there is no policy '" + exec.profile + "'",
+                {{"pointer", "/profile"}, {"advice", "substrate policy validate lists those there are"}});
+    }
+    if (exec.world_id.empty() || project.has_world(exec.world_id)) return std::nullopt;
+    const Json more = {{"pointer", "/world_id"}};
+    for (const auto& other : agent_.projects())
+        if (other->path() != project.path() && other->has_world(exec.world_id))
+            return problem(
+                409, "conflict",
+                "the world " + exec.world_id + " is not of the project " + printable(project.path()), more);
+    return problem(404, "not_found",
+                   "there is no session world " + exec.world_id + ": GET /v1/worlds lists them", more);
 }
 
 HttpResponse Api::over_budget(const std::string& agent_id, const Budgets::Refusal& refusal,
@@ -122,13 +180,13 @@ HttpResponse Api::over_budget(const std::string& agent_id, const Budgets::Refusa
     return answer;
 }
 
-void Api::list_approvals(Call& call) { call.exchange->respond(json_response(approvals_.list())); }
+void Api::list_approvals(Call& call) { call.exchange->respond(json_response(approvals())); }
 
 void Api::decide_approval(Call& call) {
     const auto id = call.body.at("approval_id").get<std::string>();
     const auto answer = broker::parse_answer(call.body.at("decision").get<std::string>());
     if (!answer) return call.exchange->respond(problem(400, "invalid", "that is no decision"));
-    if (auto decided = approvals_.decide(id, *answer, call.body.at("token").get<std::string>()); !decided)
+    if (auto decided = decide(id, *answer, call.body.at("token").get<std::string>()); !decided)
         return call.exchange->respond(problem(decided.error()));
     call.exchange->respond(json_response({{"approval_id", id}, {"decision", broker::to_string(*answer)}}));
 }

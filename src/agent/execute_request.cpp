@@ -1,7 +1,9 @@
 #include "agent/execute_request.hpp"
 
 #include "agent/problem.hpp"
+#include "base/id_form.hpp"
 #include "base/text.hpp"
+#include "base/trace_context.hpp"
 #include "codec/base64.hpp"
 
 namespace substrate::agent {
@@ -12,6 +14,11 @@ std::unexpected<HttpResponse> invalid(const std::string& pointer, const std::str
 }
 
 bool has_nul(const std::string& text) { return text.contains('\0'); }
+
+bool is_policy_id(const std::string& text) {
+    return !text.empty() &&
+           text.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == std::string::npos;
+}
 
 std::optional<std::int64_t> number_in(const Json& object, const char* key) {
     const auto it = object.find(key);
@@ -60,6 +67,20 @@ std::expected<ExecuteRequest, HttpResponse> read_execute(const Json& body, const
         if (!bytes) return invalid("/stdin_b64", bytes.error().message());
         request.stdin_bytes = std::move(*bytes);
     }
+    if (const auto given = body.find("traceparent"); given != body.end()) {
+        auto traceparent = read_traceparent(given->get_ref<const std::string&>());
+        if (!traceparent) return invalid("/traceparent", "is not of the form of W3C Trace Context");
+        exec.traceparent = std::move(*traceparent);
+    }
+    exec.profile = body.value("profile", "");
+    if (body.contains("profile") && !is_policy_id(exec.profile))
+        return invalid("/profile", "is no policy's id: small letters, digits and hyphens");
+    exec.world_id = body.value("world_id", "");
+    if (body.contains("world_id") && !is_id(exec.world_id, "wld"))
+        return invalid("/world_id", "is no world's id: wld_ and a UUID");
+    if (!exec.world_id.empty() && body.value("isolate", false))
+        return invalid("/world_id", "does not go with isolate, which is a world of its own");
+    if (body.value("pty", false)) exec.terminal.emplace();
     exec.timeout_ms = number_in(body, "timeout_ms").value_or(0);
     // As a policy's `isolated`: nobody is here to be asked, so its changes are kept.
     if (body.value("isolate", false)) {

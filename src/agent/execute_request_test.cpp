@@ -13,6 +13,8 @@ std::expected<ExecuteRequest, HttpResponse> read(Json body) {
     return read_execute(body, {.pid = 1, .cwd = "/somewhere"}, {{"PATH", "/bin"}, {"HOME", "/root"}});
 }
 
+constexpr const char* kWorld = "wld_01a205be-4245-7085-bc9d-4d2b227e6740";
+
 std::string error_of(const std::optional<HttpResponse>& response) {
     return response ? Json::parse(response->body).value("error", "") : "";
 }
@@ -41,6 +43,22 @@ TEST(ExecuteRequest, TakesWhatIsAskedFor) {
     EXPECT_FALSE(request->exec.ephemeral);
 }
 
+TEST(ExecuteRequest, NamesAProfileAndAWorldAndWantsATerminal) {
+    const auto request = read({{"profile", "ci-2"}, {"world_id", kWorld}, {"pty", true}});
+    ASSERT_TRUE(request);
+    EXPECT_EQ(request->exec.profile, "ci-2");
+    EXPECT_EQ(request->exec.world_id, kWorld);
+    EXPECT_EQ(request->exec.terminal, TerminalSize{});
+    EXPECT_FALSE(read({{"pty", false}})->exec.terminal);
+}
+
+TEST(ExecuteRequest, StandsInItsCallersTrace) {
+    const std::string later = "cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-09-more";
+    EXPECT_EQ(read({{"traceparent", later}})->exec.traceparent,
+              "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+    EXPECT_EQ(read(Json::object())->exec.traceparent, "");
+}
+
 TEST(ExecuteRequest, WithoutADirectoryTheClientsOwn) {
     EXPECT_EQ(read(Json::object())->exec.cwd, "/somewhere");
     const auto nowhere = read_execute({{"agent_id", "a"}, {"cmd", "x"}}, {}, {});
@@ -63,6 +81,11 @@ TEST(ExecuteRequest, WhatNoProgramCouldGetIsRefused) {
     EXPECT_EQ(pointer_of({{"env", {{"A=B", "x"}}}}), "/env");
     EXPECT_EQ(pointer_of({{"env", {{"A", "x\0y"s}}}}), "/env");
     EXPECT_EQ(pointer_of({{"stdin_b64", "Zm9"}}), "/stdin_b64");
+    EXPECT_EQ(pointer_of({{"traceparent", "00-0-0-00"}}), "/traceparent");
+    for (const char* profile : {"", "../x", "A", "a b"})
+        EXPECT_EQ(pointer_of({{"profile", profile}}), "/profile") << profile;
+    EXPECT_EQ(pointer_of({{"world_id", "wld_1"}}), "/world_id");
+    EXPECT_EQ(pointer_of({{"world_id", kWorld}, {"isolate", true}}), "/world_id");
 }
 
 TEST(ExecuteRequest, WhoAsksIsSaid) {

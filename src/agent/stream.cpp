@@ -25,7 +25,8 @@ void refuse(StreamLink& link, const Json& frame, std::uint16_t code = 1008) {
 std::expected<ExecuteRequest, HttpResponse> read_start(const Json& start, const Peer& peer,
                                                        const std::map<std::string, std::string>& base) {
     Json body = Json::object();
-    for (const char* member : {"agent_id", "cmd", "cwd", "env", "timeout_ms", "isolate", "budget"})
+    for (const char* member : {"agent_id", "cmd", "cwd", "env", "timeout_ms", "isolate", "budget",
+                               "traceparent", "profile", "world_id"})
         if (const auto it = start.find(member); it != start.end()) body[member] = *it;
     // What judges the place where a session's lines will run.
     if (!body.contains("cmd")) body["cmd"] = ":";
@@ -157,6 +158,11 @@ Result<> Api::run_terminal(TerminalStream& terminal, ExecuteRequest& request) {
     SUB_TRY_ASSIGN(exec.cwd, real_directory(exec.cwd));
     SUB_TRY_ASSIGN(const auto project,
                    agent_.project(supervisor::find_project(exec.cwd, machine.facts.home)));
+    if (auto refusal = check_named(exec, *project)) {
+        terminal.send_error(error_frame(*refusal));
+        terminal.close({1008, "refused"});
+        return {};
+    }
     const std::string span_id = make_span_id(machine.env);
     Budgets::Entry entry = budgets_.enter(exec.agent_id, request.budget, [&terminal] { terminal.wake(); });
     if (!entry.ticket) {
@@ -165,7 +171,7 @@ Result<> Api::run_terminal(TerminalStream& terminal, ExecuteRequest& request) {
     }
     terminal.begin_command(span_id, {}, std::move(entry.ticket));
     SUB_TRY_ASSIGN(
-        const supervisor::Passage passage,
+        supervisor::Passage passage,
         supervisor::pass_gate(machine, agent_.trace(), agent_.broker(), project->path(),
                               project->session_id(), exec, supervisor::Where::world, span_id, terminal));
     if (passage.denied) {
@@ -175,8 +181,10 @@ Result<> Api::run_terminal(TerminalStream& terminal, ExecuteRequest& request) {
         terminal.close({1008, "denied"});
         return {};
     }
+    terminal.use_token(issue_token(passage, *project, span_id));
     auto done = supervisor::execute(machine, agent_.trace(), agent_.broker(), *project, passage, span_id,
                                     {-1, -1, -1}, terminal);
+    supervisor::scrub(passage.request.scope_token);
     terminal.end_command();
     return done;
 }
@@ -189,6 +197,11 @@ Result<> Api::run_session(TerminalStream& terminal, const ExecuteRequest& start)
     exec.session_id = terminal.options().id;
     SUB_TRY_ASSIGN(const auto project,
                    agent_.project(supervisor::find_project(exec.cwd, machine.facts.home)));
+    if (auto refusal = check_named(exec, *project)) {
+        terminal.send_error(error_frame(*refusal));
+        terminal.close({1008, "refused"});
+        return {};
+    }
     const std::string span_id = make_span_id(machine.env);
     SUB_TRY_ASSIGN(const supervisor::Passage passage,
                    supervisor::pass_gate(machine, agent_.trace(), agent_.broker(), project->path(),

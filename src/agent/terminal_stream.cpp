@@ -161,6 +161,7 @@ void TerminalStream::end_command() {
     running_ = false;
     seq_.reset();
     ticket_.reset();
+    token_.reset();
     idle_since_ns_ = env_.monotonic_ns();
     const std::scoped_lock lock(mutex_);
     span_id_.clear();

@@ -72,6 +72,8 @@ class TerminalStream final : public supervisor::Caller {
     void end_command();
     // It must not run: it counts as no command, and the client gets the frame.
     void refuse_command(Json frame);
+    // Good until then.
+    void use_token(std::unique_ptr<supervisor::ScopeTokens::Live> token) { token_ = std::move(token); }
     // With the seq of the line, if one is at hand.
     void send_error(Json frame, std::optional<std::uint64_t> seq = {});
     void send_frame(const Json& frame);
@@ -138,6 +140,7 @@ class TerminalStream final : public supervisor::Caller {
     std::unique_ptr<XXH3_state_t, FreeHash> hash_;
     std::uint64_t hashed_ = 0;
     std::unique_ptr<Budgets::Ticket> ticket_;
+    std::unique_ptr<supervisor::ScopeTokens::Live> token_;
     std::shared_ptr<supervisor::NestedAllowance> allowance_;
     Approvals* approvals_ = nullptr;
     Json question_;  // the frame of what waits for a decision; null: nothing does

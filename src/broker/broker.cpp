@@ -63,14 +63,17 @@ std::string pattern_of(const Question& question, const policy::ParsedLine& line)
 }  // namespace
 
 Broker::Broker(const Env& env, Places places)
-    : env_(env), files_(std::move(places)), approvals_(env, files_.places.approvals_file) {}
+    : env_(env),
+      files_(std::move(places)),
+      approvals_(env, files_.places.approvals_file),
+      grants_(env, files_.places.home) {}
 
 Broker::Known& Broker::current(const Key& key) {
     auto it = known_.find(key);
     if (it != known_.end() && unchanged(it->second.loaded)) return it->second;
     // What is good stays in files_, so that this forgets nothing that matters.
     if (it == known_.end() && known_.size() >= kMaxKnown) known_.clear();
-    Loaded now = load_policies(files_, key.cwd, key.project, env_.monotonic_ns());
+    Loaded now = load_policies(files_, key.cwd, key.project, env_.monotonic_ns(), key.profile);
     if (it == known_.end()) return known_[key] = {.loaded = std::move(now), .told = {}};
     note_reload(key, it->second.loaded, now);
     it->second.loaded = std::move(now);
@@ -96,7 +99,7 @@ Judgement Broker::judge(const Question& question) {
     const std::string& ground = question.governed_by.empty() ? question.cwd : question.governed_by;
     {
         const std::scoped_lock lock(mutex_);
-        Known& known = current({ground, question.project});
+        Known& known = current({ground, question.project, question.profile});
         made.policies = known.loaded.set;
         std::string notices;
         for (const std::string& notice : known.loaded.notices) notices += notice + '\n';
@@ -110,12 +113,13 @@ Judgement Broker::judge(const Question& question) {
             return made;
         }
     }
+    made.grants = grants_.of(question.agent_id, question.project, made.policies->hash());
     const std::string& home = files_.places.home;
     const policy::ParseOptions options{.dialect = question.dialect, .home = home};
     const policy::ParsedLine line = question.argv.empty() ? policy::parse_command_line(question.line, options)
                                                           : policy::parse_arguments(question.argv, options);
-    made.verdict =
-        broker::judge(*made.policies, line, {.cwd = question.cwd, .home = home, .dialect = question.dialect});
+    const policy::EvaluationContext context{.cwd = question.cwd, .home = home, .dialect = question.dialect};
+    made.verdict = broker::judge(*made.policies, line, context);
     if (made.verdict.denied || !made.verdict.asks) return made;
     made.scope = {.policy_id = made.policies->id(),
                   .policy_hash = made.policies->hash(),
@@ -132,6 +136,8 @@ Judgement Broker::judge(const Question& question) {
         made.approved = approvals_.covers(asked, question.session, problem);
     }
     if (!problem.empty()) made.notices.push_back(std::move(problem));
+    for (const ScopeGrantPtr& grant : made.grants)
+        made.approved = made.approved || covers_line(*grant, line, context);
     return made;
 }
 
@@ -139,9 +145,9 @@ Result<> Broker::answer(const Judgement& judgement, Answer answer, const std::st
     return approvals_.keep(judgement.scope, answer, session);
 }
 
-Loaded Broker::in_force(const std::string& cwd, const std::string& project) {
+Loaded Broker::in_force(const std::string& cwd, const std::string& project, const std::string& profile) {
     const std::scoped_lock lock(mutex_);
-    return current({cwd, project}).loaded;
+    return current({cwd, project, profile}).loaded;
 }
 
 void Broker::refresh() {

@@ -11,6 +11,7 @@
 #include "broker/approvals.hpp"
 #include "broker/loader.hpp"
 #include "broker/policy_set.hpp"
+#include "broker/scope_grants.hpp"
 #include "policy/command_line.hpp"
 
 namespace substrate::broker {
@@ -25,14 +26,17 @@ struct Question {
     std::string governed_by;
     std::string project;  // what $PROJECT means
     std::string session;
+    std::string profile;   // a policy that must agree besides; empty: none
+    std::string agent_id;  // whose grants hold
 };
 
 // What the policies in force say about it.
 struct Judgement {
     Verdict verdict;
-    bool approved = false;           // an earlier answer covers what is asked
-    ApprovalScope scope;             // of an answer, where something is asked
-    std::vector<std::string> parts;  // the commands that the line was read as, where something is asked
+    bool approved = false;              // an earlier answer or a grant covers what is asked
+    std::vector<ScopeGrantPtr> grants;  // that hold for who asks
+    ApprovalScope scope;                // of an answer, where something is asked
+    std::vector<std::string> parts;     // the commands that the line was read as, where something is asked
     // What decided; null when no policy could be read: then the verdict is a denial.
     std::shared_ptr<const PolicySet> policies;
     std::vector<std::string> notices;  // one line each, not yet told
@@ -58,7 +62,7 @@ class Broker {
     // Keeps the answer to what was asked.
     Result<> answer(const Judgement& judgement, Answer answer, const std::string& session);
     // What governs a directory, read again where its files have changed.
-    Loaded in_force(const std::string& cwd, const std::string& project);
+    Loaded in_force(const std::string& cwd, const std::string& project, const std::string& profile = {});
     // Looks at every directory that was asked about.
     void refresh();
     // What has changed since the last call, in order.
@@ -66,10 +70,11 @@ class Broker {
 
     const Places& places() const { return files_.places; }
     Approvals& approvals() { return approvals_; }
+    ScopeGrants& grants() { return grants_; }
 
   private:
     struct Key {
-        std::string cwd, project;
+        std::string cwd, project, profile;
         auto operator<=>(const Key&) const = default;
     };
     struct Known {
@@ -85,6 +90,7 @@ class Broker {
     std::map<Key, Known> known_;
     std::vector<Reload> reloads_;
     Approvals approvals_;
+    ScopeGrants grants_;
 };
 
 }  // namespace substrate::broker

@@ -182,6 +182,56 @@ TEST_F(JudgeTest, AProfileThatNobodyTrustsOnlyTightens) {
     }
 }
 
+TEST_F(JudgeTest, AProfileThatIsAskedForOnlyTightens) {
+    write_user("default", kDenySudo + "approval:\n  require: [git push *]\n");
+    write_user("loose", "mode: observe\n");
+    write_user("strict", kDenyRm + "world:\n  commit: manual\n");
+    Broker broker(env_, places_);
+    const auto judge = [&](const std::string& line, const std::string& profile) {
+        return broker.judge({.line = line,
+                             .cwd = project_,
+                             .governed_by = {},
+                             .project = project_,
+                             .session = "ses_1",
+                             .profile = profile});
+    };
+    EXPECT_TRUE(judge("sudo x", "loose").verdict.denied);
+    EXPECT_FALSE(judge("rm x", "loose").verdict.denied);
+    EXPECT_TRUE(judge("rm x", "strict").verdict.denied);
+    EXPECT_TRUE(judge("sudo x", "strict").verdict.denied);
+    EXPECT_FALSE(judge("rm x", "").verdict.denied) << "only for who asks for it";
+    const Judgement both = judge("ls", "strict");
+    EXPECT_EQ(both.policies->id(), "default+strict");
+    EXPECT_EQ(both.policies->commit(), CommitMode::manual);
+    EXPECT_NE(both.policies->hash(), judge("ls", "").policies->hash());
+    EXPECT_EQ(judge("ls", "default").policies->id(), "default") << "it governs already";
+    // What was approved under one is not approved under the other, and an edit of one drops its own.
+    ASSERT_TRUE(broker.answer(judge("git push a", ""), Answer::always, "ses_1"));
+    EXPECT_TRUE(judge("git push a", "").approved);
+    EXPECT_FALSE(judge("git push a", "loose").approved);
+    write_user("loose", "mode: observe\nname: edited\n");
+    EXPECT_FALSE(judge("git push a", "loose").approved);
+    EXPECT_TRUE(judge("git push a", "").approved);
+}
+
+TEST_F(JudgeTest, AProfileThatIsAskedForMustBeThere) {
+    write_user("broken", "mode: [\n");
+    Broker broker(env_, places_);
+    EXPECT_EQ(broker.in_force(project_, project_, "nothing").unknown, std::vector<std::string>{"nothing"});
+    EXPECT_TRUE(broker.in_force(project_, project_, "broken").unknown.empty());
+    for (const char* profile : {"nothing", "broken"})
+        EXPECT_TRUE(broker
+                        .judge({.line = "true",
+                                .cwd = project_,
+                                .governed_by = {},
+                                .project = project_,
+                                .session = {},
+                                .profile = profile})
+                        .verdict.denied)
+            << profile;
+    EXPECT_TRUE(broker.in_force(project_, project_).set);
+}
+
 TEST_F(JudgeTest, WhatIsTrustedMayLoosen) {
     write_user("default", kDenySudo);
     write_user("loose", "mode: observe\n");

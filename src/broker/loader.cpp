@@ -13,11 +13,13 @@ using LayerPtr = std::shared_ptr<const Layer>;
 // One load from the files to the set.
 class Loading {
   public:
-    Loading(PolicyFiles& files, std::string cwd, std::string project, std::int64_t now_ns)
+    Loading(PolicyFiles& files, std::string cwd, std::string project, std::int64_t now_ns,
+            std::string profile)
         : files_(files),
           places_(files.places),
           cwd_(std::move(cwd)),
           project_(std::move(project)),
+          profile_(std::move(profile)),
           now_ns_(now_ns) {}
 
     Loaded run();
@@ -36,7 +38,7 @@ class Loading {
 
     PolicyFiles& files_;
     const Places& places_;
-    std::string cwd_, project_;
+    std::string cwd_, project_, profile_;
     std::int64_t now_ns_;
     Loaded made_;
     std::vector<Layer> layers_;
@@ -99,6 +101,7 @@ LayerPtr Loading::named(const std::string& id) {
         made_.problems.push_back({shipped_name(id), layer.error().message(), {}});
         return nullptr;
     }
+    made_.unknown.push_back(id);
     made_.problems.push_back({places_.user_policies + "/" + id + ".yaml", "there is no policy '" + id + "'",
                               "substrate policy validate lists those there are"});
     return nullptr;
@@ -205,6 +208,7 @@ Loaded Loading::run() {
         else add(named("default"), under);
         if (chooses) stand_on(choice.texts, choice.directory, LayerRole::chosen, /*alone=*/false);
     }
+    if (!profile_.empty()) add(named(profile_), LayerRole::requested);
     compile();
     if (made_.set) made_.choice.profile = made_.set->id();
     return std::move(made_);
@@ -213,8 +217,8 @@ Loaded Loading::run() {
 }  // namespace
 
 Loaded load_policies(PolicyFiles& files, const std::string& cwd, const std::string& project,
-                     std::int64_t now_ns) {
-    return Loading(files, cwd, project, now_ns).run();
+                     std::int64_t now_ns, const std::string& profile) {
+    return Loading(files, cwd, project, now_ns, profile).run();
 }
 
 Loaded load_policies(const Places& places, const std::string& cwd, const std::string& project) {

@@ -55,6 +55,7 @@ struct Loaded {
     Choice choice;
     std::vector<LoadProblem> problems;
     std::vector<std::string> notices;  // one line each: what may not be as a person thinks
+    std::vector<std::string> unknown;  // ids that were named and that no policy has
     // Every file that was looked for, as it was: a difference means to load again.
     std::vector<std::pair<std::string, std::optional<FileStamp>>> stamps;
     bool unsettled = false;  // load again though none differs: a file was being changed
@@ -65,10 +66,11 @@ struct Loaded {
 //   - the machine's managed policy, always;
 //   - what a person has trusted for that directory or the nearest one above it that has a
 //     trust record, else the account's default;
-//   - where the nearest files are not trusted, what they choose besides: they only tighten.
+//   - where the nearest files are not trusted, what they choose besides: they only tighten;
+//   - the policy of the id `profile`, unless that is empty: it only tightens, too.
 // `project` is what $PROJECT means in patterns; now_ns is monotonic.
 Loaded load_policies(PolicyFiles& files, const std::string& cwd, const std::string& project,
-                     std::int64_t now_ns);
+                     std::int64_t now_ns, const std::string& profile = {});
 // The same by somebody who loads once.
 Loaded load_policies(const Places& places, const std::string& cwd, const std::string& project);
 

@@ -32,6 +32,21 @@ bool restricts(const Decision& decision, std::string_view what) {
     return std::ranges::find(decision.restrictions, what) != decision.restrictions.end();
 }
 
+std::string id_of(const std::vector<Layer>& layers) {
+    const Layer* chosen = nullptr;
+    const Layer* requested = nullptr;
+    for (const Layer& layer : layers) {
+        if (layer.role == LayerRole::chosen && chosen == nullptr) chosen = &layer;
+        if (layer.role == LayerRole::requested) requested = &layer;
+    }
+    if (chosen == nullptr)
+        chosen =
+            &layers[requested == &layers.back() && layers.size() > 1 ? layers.size() - 2 : layers.size() - 1];
+    std::string id = chosen->policy.id;
+    if (requested != nullptr && requested != chosen) id += "+" + requested->policy.id;
+    return id;
+}
+
 }  // namespace
 
 const char* to_string(LayerRole role) {
@@ -40,6 +55,7 @@ const char* to_string(LayerRole role) {
         case LayerRole::chosen: return "chosen";
         case LayerRole::floor: return "floor";
         case LayerRole::accepted: return "accepted";
+        case LayerRole::requested: return "requested";
     }
     return "?";
 }
@@ -57,15 +73,10 @@ Result<std::shared_ptr<const PolicySet>> PolicySet::make(std::vector<Layer> laye
         hashes += std::string(to_string(layers[i].role)) + ' ' + layers[i].policy.hash + '\n';
     }
     set->hash_ = layers.size() == 1 ? layers.front().policy.hash : "sha256:" + sha256_hex(hashes);
+    set->id_ = id_of(layers);
     set->layers_ = std::move(layers);
     set->owner_ = std::move(owner);
     return set;
-}
-
-const std::string& PolicySet::id() const {
-    for (const Layer& layer : layers_)
-        if (layer.role == LayerRole::chosen) return layer.policy.id;
-    return layers_.back().policy.id;
 }
 
 PolicyMode PolicySet::mode() const {
@@ -130,11 +141,23 @@ bool PolicySet::interactive() const {
     return std::ranges::all_of(layers_, [](const Layer& layer) { return layer.policy.approval.interactive; });
 }
 
-FsAccess PolicySet::fs_access(const policy::PatternValues& values) const {
-    FsAccess access = policy::fs_access_of(layers_.front().policy, values);
+FsAccess PolicySet::fs_access(const policy::PatternValues& values,
+                              const std::vector<std::string>& granted) const {
+    const auto access_of = [&](const Layer& layer) {
+        FsAccess access = policy::fs_access_of(layer.policy, values);
+        const bool loosened = layer.role != LayerRole::managed && access.mode != WorldFsMode::read_only &&
+                              !access.project_writable;
+        if (!loosened) return access;
+        access.writable.insert(access.writable.end(), granted.begin(), granted.end());
+        std::ranges::sort(access.writable);
+        access.writable.erase(std::ranges::unique(access.writable).begin(), access.writable.end());
+        // The whole project, where that was granted.
+        access.project_writable = std::ranges::find(granted, values.project) != granted.end();
+        return access;
+    };
+    FsAccess access = access_of(layers_.front());
     for (std::size_t i = 1; i < layers_.size(); ++i)
-        access =
-            policy::both(std::move(access), policy::fs_access_of(layers_[i].policy, values), values.project);
+        access = policy::both(std::move(access), access_of(layers_[i]), values.project);
     return access;
 }
 

@@ -16,10 +16,11 @@ namespace substrate::broker {
 
 // Why a policy is part of a set.
 enum class LayerRole : std::uint8_t {
-    managed,   // the machine's: nothing loosens it
-    chosen,    // what governs the directory
-    floor,     // the account's own, under a choice that nobody has trusted
-    accepted,  // what a person had trusted for the directory, which now says something else
+    managed,    // the machine's: nothing loosens it
+    chosen,     // what governs the directory
+    floor,      // the account's own, under a choice that nobody has trusted
+    accepted,   // what a person had trusted for the directory, which now says something else
+    requested,  // what the caller wants to hold besides: it can only hold back
 };
 const char* to_string(LayerRole role);
 
@@ -42,27 +43,32 @@ class PolicySet {
 
     const std::vector<Layer>& layers() const { return layers_; }
     const policy::CompiledPolicy& compiled(std::size_t layer) const { return compiled_[layer]; }
-    const std::string& id() const;
+    // The chosen policy's; with "+" and that of the requested one, which makes it another policy.
+    const std::string& id() const { return id_; }
     // "sha256:" and 64 hexadecimal digits, over the layers' own.
     const std::string& hash() const { return hash_; }
     // enforce when one of the layers does.
     PolicyMode mode() const;
 
     // What all layers together leave of the values that are not patterns.
-    CommitMode commit() const;                                      // the most cautious
-    bool reuse_session() const;                                     // all
-    bool isolate_network() const;                                   // any
-    NetPath net_path() const;                                       // the strictest
-    WorldLimits limits() const;                                     // the lowest of each; 0: none
-    std::int64_t approval_timeout_ms() const;                       // the shortest; 0: none
-    bool interactive() const;                                       // all
-    SeccompMode seccomp() const;                                    // the strictest
-    FsAccess fs_access(const policy::PatternValues& values) const;  // what all permit
+    CommitMode commit() const;                 // the most cautious
+    bool reuse_session() const;                // all
+    bool isolate_network() const;              // any
+    NetPath net_path() const;                  // the strictest
+    WorldLimits limits() const;                // the lowest of each; 0: none
+    std::int64_t approval_timeout_ms() const;  // the shortest; 0: none
+    bool interactive() const;                  // all
+    SeccompMode seccomp() const;               // the strictest
+    // What all permit. Besides, in the eyes of all but the machine's policy and those that permit no writing
+    // at all, `granted` may be written: paths in the project.
+    FsAccess fs_access(const policy::PatternValues& values,
+                       const std::vector<std::string>& granted = {}) const;
 
   private:
     std::vector<Layer> layers_;
     std::vector<policy::CompiledPolicy> compiled_;
     std::shared_ptr<const void> owner_;
+    std::string id_;
     std::string hash_;
 };
 

@@ -99,10 +99,12 @@ Json output_json(const OutputRecord& output) {
     return object;
 }
 
-Json nested_json(int depth) {
+Json nested_json(const Span& span) {
     Json object = Json::object();
-    object.emplace("depth", depth);
-    object.emplace("told_by_world", Json{"cwd", "exit", "output", "replay_context"});
+    object.emplace("depth", span.nested_depth);
+    Json told = {"cwd", "exit", "output", "replay_context"};
+    if (!span.traceparent.empty()) told.push_back("traceparent");
+    object.emplace("told_by_world", std::move(told));
     return object;
 }
 
@@ -193,6 +195,7 @@ void read_identity(ObjectReader& reader, Span& span) {
     if (span.span_id.empty()) reader.problem("span_id", "is empty");
     reader.string("session_id", span.session_id);
     reader.string("parent_span", span.parent_span);
+    reader.string("traceparent", span.traceparent);
     reader.string("component", span.component);
     reader.string("world_id", span.world_id);
     reader.string("policy_id", span.policy_id);
@@ -218,6 +221,7 @@ Json beginning_json(const Span& span) {
     object.emplace("session_id", span.session_id);
     object.emplace("span_id", span.span_id);
     if (!span.parent_span.empty()) object.emplace("parent_span", span.parent_span);
+    if (!span.traceparent.empty()) object.emplace("traceparent", span.traceparent);
     object.emplace("component", span.component);
     object.emplace("world_id", span.world_id);
     object.emplace("policy_id", span.policy_id);
@@ -232,7 +236,7 @@ Json beginning_json(const Span& span) {
     object.emplace("policy_decision", decision_json(span.decision));
     object.emplace("replay_context", replay_json(span.replay));
     object.emplace("warm", span.warm);
-    if (span.nested_depth != 0) object.emplace("nested", nested_json(span.nested_depth));
+    if (span.nested_depth != 0) object.emplace("nested", nested_json(span));
     if (span.pty) object.emplace("pty", true);
     return object;
 }

@@ -14,6 +14,7 @@ Span full_span() {
     span.session_id = "ses_1";
     span.span_id = "spn_1";
     span.parent_span = "spn_0";
+    span.traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     span.component = "broker";
     span.world_id = "wld_1";
     span.policy_id = "default";
@@ -96,6 +97,7 @@ TEST(SpanJson, LeavesOutWhatDidNotHappen) {
     EXPECT_FALSE(value.contains("signal"));
     EXPECT_FALSE(value.contains("argv"));
     EXPECT_FALSE(value.contains("parent_span"));
+    EXPECT_FALSE(value.contains("traceparent"));
     EXPECT_FALSE(value["output"].contains("stdout_hash"));
     EXPECT_TRUE(value["world_fs_strategy"]["fallback_reason"].is_null());
     EXPECT_EQ(value["degraded_components"], Json::array());

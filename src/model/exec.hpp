@@ -70,6 +70,14 @@ struct ExecRequest {
     std::string session_id;       // empty: the project's own
     std::string parent_span;
     std::string agent_id = "human";
+    std::string traceparent;  // of its caller, as read_traceparent() gives it; empty: none
+    // A policy that must agree besides those that govern; empty: none. Not for control.sock.
+    std::string profile;
+    // This session world and no other; empty: any that fits. Not for control.sock.
+    std::string world_id;
+    // The text of a scope token, which the command gets in a sealed memory file; empty: none. Never by a
+    // caller.
+    std::string scope_token;
     // What all commands of this agent id may move over the network within an hour. Not for control.sock.
     std::optional<std::uint64_t> agent_egress_bytes;
     std::int64_t as_of_ns = 0;  // show the project as it was then; 0: as it is

@@ -117,6 +117,7 @@ struct Span {
     std::string session_id;
     std::string span_id;
     std::string parent_span;
+    std::string traceparent;  // of whoever asked (base/trace_context.hpp); empty: none was given
     std::string component = "supervisor";
     std::string world_id;
     std::string policy_id;

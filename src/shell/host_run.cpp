@@ -4,6 +4,7 @@
 
 #include "base/ids.hpp"
 #include "base/text.hpp"
+#include "base/trace_context.hpp"
 #include "capture/diff_builder.hpp"
 #include "capture/snapshot.hpp"
 #include "codec/span_json.hpp"
@@ -42,6 +43,17 @@ Result<ExecResult> judge(const Console& console, ExecRequest& request) {
     }
 }
 
+// Ours; what the command calls is called by its span.
+std::vector<std::string> environment_of(const Console& console, const ExecRequest& request,
+                                        const std::string& span_id) {
+    std::vector<std::string> environment = console.environment;
+    if (request.traceparent.empty()) return environment;
+    std::erase_if(environment,
+                  [](const std::string& variable) { return variable.starts_with("TRACEPARENT="); });
+    environment.push_back("TRACEPARENT=" + traceparent_of_span(request.traceparent, span_id));
+    return environment;
+}
+
 }  // namespace
 
 Result<ExecResult> run_on_host(const Console& console, const RunOptions& options) {
@@ -56,6 +68,7 @@ Result<ExecResult> run_on_host(const Console& console, const RunOptions& options
     span.component = "shell";
     span.session_id = request.session_id;
     span.parent_span = request.parent_span;
+    span.traceparent = request.traceparent;
     span.agent_id = request.agent_id;
     span.cmd = request.cmd.empty() ? shell_join(request.argv) : request.cmd;
     span.cwd = request.cwd;
@@ -78,7 +91,7 @@ Result<ExecResult> run_on_host(const Console& console, const RunOptions& options
                    run_locally(console.env,
                                {.program = request.argv.empty() ? request.shell : "/usr/bin/env",
                                 .argv = std::move(argv),
-                                .environment = console.environment,
+                                .environment = environment_of(console, request, span.span_id),
                                 .cwd = request.cwd,
                                 .timeout_ms = request.timeout_ms},
                                nullptr));

@@ -1,18 +1,23 @@
 #include "shell/nested_run.hpp"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <charconv>
 #include <map>
 
 #include "base/text.hpp"
+#include "base/trace_context.hpp"
 #include "codec/fs_diff_json.hpp"
 #include "model/exit_codes.hpp"
+#include "model/scope_token.hpp"
 #include "plan/command.hpp"
 #include "plan/world_plan.hpp"
 #include "shell/local_run.hpp"
 #include "supervisor/channel.hpp"
 #include "supervisor/nested_protocol.hpp"
 #include "supervisor/protocol.hpp"
+#include "supervisor/scope_tokens.hpp"
 #include "sys/socket.hpp"
 
 namespace substrate::shell {
@@ -47,13 +52,34 @@ std::vector<std::string> environment_of(const Console& console, const ExecReques
     for (const std::string& variable : console.environment) {
         const auto equals = variable.find('=');
         if (equals == std::string::npos || plan::runs_code(variable.substr(0, equals))) continue;
+        // It keeps three descriptors, and has a span of its own.
+        if (variable.substr(0, equals) == kScopeVariable) continue;
         variables.insert_or_assign(variable.substr(0, equals), variable.substr(equals + 1));
     }
     for (const auto& [name, value] : request.env) variables.insert_or_assign(name, value);
     variables.insert_or_assign("SUBSTRATE_SPAN_ID", span_id);
+    if (!request.traceparent.empty())
+        variables.insert_or_assign("TRACEPARENT", traceparent_of_span(request.traceparent, span_id));
     std::vector<std::string> environment;
     for (const auto& [name, value] : variables) environment.push_back(name + "=" + value);
     return environment;
+}
+
+// What the command that the world runs was given, where we have it still. Whether it is good is not ours to
+// say.
+std::string scope_token(const Console& console) {
+    const auto number = console.env.variable(kScopeVariable);
+    int fd = -1;
+    if (!number) return {};
+    const auto [end, bad] = std::from_chars(number->data(), number->data() + number->size(), fd);
+    if (bad != std::errc() || end != number->data() + number->size() || fd <= STDERR_FILENO) return {};
+    struct ::stat st{};
+    if (::fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) return {};
+    // Others read it as well: each from its beginning.
+    std::string text(supervisor::ScopeTokens::kMost + 1, '\0');
+    const ::ssize_t size = ::pread(fd, text.data(), text.size(), 0);
+    text.resize(size > 0 ? static_cast<std::size_t>(size) : 0);
+    return text;
 }
 
 LocalCommand command_of(const Console& console, const ExecRequest& request, const std::string& span_id) {
@@ -98,6 +124,7 @@ Result<ExecResult> run_nested(const Console& console, RunOptions options, bool o
     if (!socket) return fail(no_answer(std::move(socket).error()));
     Channel channel(std::move(*socket));
     // Whoever refuses the request may have closed before all of it was sent: its answer says why.
+    request.scope_token = scope_token(console);
     const auto sent = channel.send(supervisor::to_nested_json(request));
     auto reply = receive(channel);
     if (!reply && !sent && reply.error().code() == Errc::unavailable) return fail(no_answer(sent.error()));

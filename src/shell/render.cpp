@@ -77,6 +77,7 @@ std::string render_span(const Span& span) {
     line("asked by", printable(span.agent_id));
     line("session", span.session_id);
     line("parent", span.parent_span);
+    line("trace", span.traceparent);
     if (span.nested_depth != 0)
         line("nested", fmt::format("{} deep, in its parent's world: exit and output are what was said there; "
                                    "changes are its parent's",

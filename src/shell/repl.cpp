@@ -293,6 +293,9 @@ int Repl::run() {
 
 }  // namespace
 
-int run_repl(const Console& console, ExecRequest request) { return Repl(console, std::move(request)).run(); }
+int run_repl(const Console& console, ExecRequest request) {
+    take_traceparent(console, request);
+    return Repl(console, std::move(request)).run();
+}
 
 }  // namespace substrate::shell

@@ -126,6 +126,7 @@ TEST(RequestFrame, LeavesWhatIsOutOfTheOrdinary) {
     for (const Variables& variables : std::vector<Variables>{
              {"SUBSTRATE_SESSION_ID=ses_" + uuid.substr(1)},
              {"SUBSTRATE_SESSION_ID=" + uuid},
+             {"TRACEPARENT=00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"},
              {"SUBSTRATE_SPAN_ID=ses_" + uuid},
              {"SUBSTRATE_SPAN_ID=spn_" + uuid, "SUBSTRATE_SPAN_ID=spn_" + uuid},
              {"SUBSTRATE_AGENT_ID="},

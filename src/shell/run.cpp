@@ -11,6 +11,7 @@
 
 #include "base/ids.hpp"
 #include "base/text.hpp"
+#include "base/trace_context.hpp"
 #include "codec/fs_diff_json.hpp"
 #include "codec/span_json.hpp"
 #include "plan/command.hpp"
@@ -217,7 +218,15 @@ int run_started(const Console& console, const start::HeadStart& begun) {
     return result ? show_notices(console, *result) : console.fail_with(result.error());
 }
 
+void take_traceparent(const Console& console, ExecRequest& request) {
+    const auto given = console.env.variable("TRACEPARENT");
+    if (!given || given->empty()) return;
+    if (auto traceparent = read_traceparent(*given)) request.traceparent = std::move(*traceparent);
+    else console.note("TRACEPARENT is ignored: it is not of the form of W3C Trace Context");
+}
+
 int run_command(const Console& console, RunOptions options, bool on_host) {
+    take_traceparent(console, options.request);
     const bool quiet = options.quiet;
     auto result = inside_world() ? run_nested(console, std::move(options), on_host)
                   : on_host      ? run_on_host(console, options)

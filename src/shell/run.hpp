@@ -19,6 +19,8 @@ struct RunOptions {
 // Everything of a request that comes from this process: working directory,
 // selected environment, umask.
 Result<> fill_from_process(const Console& console, ExecRequest& request);
+// Its TRACEPARENT; says so when that cannot be read.
+void take_traceparent(const Console& console, ExecRequest& request);
 
 // Shows the change of an `ask_commit` on the controlling terminal and asks whether to apply it: no, where
 // there is none.

@@ -152,6 +152,8 @@ bool Environment::read_ours(std::string_view name, std::string_view value) {
     };
     if (same(name, "SUBSTRATE_SESSION_ID")) return session.empty() && take(session, is_id(value, "ses"));
     if (same(name, "SUBSTRATE_SPAN_ID")) return parent.empty() && take(parent, is_id(value, "spn"));
+    // The ordinary client reads it.
+    if (same(name, "TRACEPARENT")) return false;
     if (!same(name, "SUBSTRATE_AGENT_ID")) return true;
     bool plain = !value.empty() && value.size() <= 128;
     for (const char c : value) plain = plain && c >= ' ' && c <= '~';

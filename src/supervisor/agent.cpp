@@ -57,6 +57,7 @@ Result<std::unique_ptr<Agent>> Agent::start(const Env& env, const Home& home, co
     agent->lock_ = std::move(lock);
     const broker::Places places =
         broker::places_of(home.path, agent->machine_.facts.home, agent->machine_.facts.uid);
+    agent->machine_.scope_tokens = std::make_shared<ScopeTokens>(env);
     agent->machine_.network = std::make_shared<Network>(env, agent->trace_, options.gateway_program, places);
     agent->broker_ = std::make_unique<broker::Broker>(env, places);
     agent->unwatch_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -197,6 +198,7 @@ void Agent::tidy(bool everything) {
     const std::int64_t now = machine_.env.realtime_ns();
     const auto all = projects();
     if (!everything) note_sockets(all);
+    if (broker_->grants().expire()) machine_.network->revise(*broker_);
     for (const auto& project : all) {
         for (auto& world :
              project->take_idle(everything ? INT64_MAX : now - options_.settings.world_idle_ms * 1'000'000)) {

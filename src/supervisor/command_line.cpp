@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/trace_context.hpp"
+#include "model/scope_token.hpp"
 #include "plan/command.hpp"
 #include "start/program_identity.hpp"
 #include "sys/file.hpp"
@@ -65,7 +67,17 @@ void set_command(world::ExecOrder& order, const ExecRequest& request, const std:
     order.umask = request.umask;
     if (request.terminal)
         order.terminal = world::TerminalOrder{request.terminal->columns, request.terminal->rows};
-    for (const auto& [name, value] : request.env) order.environment.push_back(name + "=" + value);
+    const auto ours = [&](const std::string& name) {
+        return (name == "TRACEPARENT" && !request.traceparent.empty()) ||
+               (name == kScopeVariable && !request.scope_token.empty());
+    };
+    for (const auto& [name, value] : request.env)
+        if (!ours(name)) order.environment.push_back(name + "=" + value);
+    order.scope_token = !request.scope_token.empty();
+    if (order.scope_token)
+        order.environment.push_back(std::string(kScopeVariable) + "=" + std::to_string(world::kScopeFd));
+    if (!request.traceparent.empty())
+        order.environment.push_back("TRACEPARENT=" + traceparent_of_span(request.traceparent, span_id));
     if (!request.env.contains("PATH")) order.environment.push_back(std::string("PATH=") + kDefaultPath);
     order.environment.push_back("PWD=" + request.cwd);
     order.environment.push_back("SUBSTRATE=1");

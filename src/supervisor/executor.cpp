@@ -30,7 +30,12 @@ namespace {
 
 constexpr std::int64_t kGraceNs = 2'000'000'000;   // from TERM to KILL
 constexpr std::int64_t kDiskLookNs = 200'000'000;  // a short command is not looked after
-constexpr const char* kDiskReason = "disk";
+
+// Sealed, and open for reading only.
+Result<sys::UniqueFd> make_token_file(const std::string& text) {
+    SUB_TRY_ASSIGN(const sys::UniqueFd file, sys::make_memfd("substrate-scope", text));
+    return sys::open_path(fmt::format("/proc/self/fd/{}", file.get()), O_RDONLY);
+}
 
 // One execution from plan to span, step by step.
 class Execution {
@@ -70,7 +75,7 @@ class Execution {
     void stop_command(Outcome outcome);
     void kill_command();
     Result<> conclude_capture();
-    void note_limits();
+    Result<> send_order(const int (&stdio)[3]);
     Result<> commit(const FsDiff& diff);
     bool approved(const FsDiff& diff);
     Result<> keep(KeptState state, const char* word);
@@ -118,8 +123,8 @@ Result<> Execution::run(const std::string& span_id, const int (&stdio)[3]) {
     fill_span(span(), machine_, project_, request_, order_, session_world().plan, lease_.warm);
     fill_decision(span(), passage_);
     note_group(span(), session_world());
-    session_world().door.stand_on(
-        {span(), request_.cwd, request_.ephemeral, request_.commit, caller_.nested_allowance()});
+    session_world().door.stand_on({span(), request_.cwd, request_.profile, request_.ephemeral,
+                                   request_.commit, caller_.nested_allowance()});
     trace::SpanDraft draft = trace::begin(span());
     disk_.emplace(store().fd());
     look_at_ = started_mono_ + kDiskLookNs;
@@ -128,7 +133,7 @@ Result<> Execution::run(const std::string& span_id, const int (&stdio)[3]) {
     if (session_world().door.anybody_in()) session_world().door.serve(machine_, trace_, broker_);
     span().duration_ms = static_cast<double>(machine_.env.monotonic_ns() - started_mono_) / 1e6;
     fill_outcome(span(), exited_, stopped_as_);
-    note_limits();
+    note_limits(result_, session_world(), exited_, stopped_as_);
     note_observed(span(), passage_);
     // From here on the command has happened: whatever fails is told and the span is written.
     bool output_follows = request_.observes_output && !caller_gone_;
@@ -167,6 +172,7 @@ const std::shared_ptr<const NetworkOrder>& Execution::network_order() {
     if (!network_order_)
         network_order_ = nothing ? nullptr
                                  : machine_.network->order_for(*passage_.judgement.policies, project_.path(),
+                                                               network_grants(passage_.judgement.grants),
                                                                request_.agent_egress_bytes.has_value());
     return *network_order_;
 }
@@ -294,15 +300,26 @@ Result<> Execution::start(const int (&stdio)[3]) {
                              .agent = request_.agent_id,
                              .agent_bytes = request_.agent_egress_bytes,
                              .directory = request_.governed_by.empty() ? request_.cwd : request_.governed_by,
-                             .project = project_.path()},
+                             .project = project_.path(),
+                             .profile = request_.profile},
                             result_));
     if (shell_ != nullptr) {
         order_.program = request_.shell;
         order_.argv = {"bash", "-c", request_.cmd};  // in the shell that is there
         return shell_->run(request_.cmd);
     }
-    if (request_.terminal) return session_world().world.exec_on_terminal(order_);
-    return session_world().world.exec(order_, stdio);
+    return send_order(stdio);
+}
+
+// The agent's own copy of the token's file ends here.
+Result<> Execution::send_order(const int (&stdio)[3]) {
+    world::World& world = session_world().world;
+    sys::UniqueFd token;
+    if (order_.scope_token) {
+        SUB_TRY_ASSIGN(token, make_token_file(request_.scope_token));
+    }
+    if (request_.terminal) return world.exec_on_terminal(order_, -1, token.get());
+    return world.exec(order_, stdio, token.get());
 }
 
 Result<> Execution::mark_capture() {
@@ -434,40 +451,6 @@ Result<> Execution::conclude_capture() {
     span().scopes_used = scopes_of(span().fs_diff, project_.path());
     if (world_died_) return keep(KeptState::interrupted, "interrupted");
     return commit(span().fs_diff);
-}
-
-// What the world's group has counted of this command: a limit shows in the command as an ended
-// process or a failed call only, and nobody could tell from where.
-void Execution::note_limits() {
-    if (stopped_as_ == Outcome::timeout) span().outcome_reason = "runtime";
-    if (exited_)
-        for (const std::string& place : exited_->full) {
-            if (span().outcome_reason.empty()) span().outcome_reason = kDiskReason;
-            result_.notices.push_back(
-                fmt::format("the world's own {} is full: it is in memory, and ends with the world", place));
-        }
-    SessionWorld& sw = session_world();
-    if (!sw.plan.limits.any() || !sw.cgroup.exists()) return;
-    auto usage = sw.cgroup.usage();
-    if (!usage) return;  // it ended with its world, which the outcome says
-    const auto grown = [](std::optional<std::uint64_t> now, std::optional<std::uint64_t> before) {
-        return now.value_or(0) > before.value_or(0);
-    };
-    const auto whose = [](bool is_default) { return is_default ? "the default" : "the policy's"; };
-    const bool memory = grown(usage->oom_kills, sw.counted.oom_kills);
-    const bool pids = grown(usage->pids_max_hits, sw.counted.pids_max_hits);
-    sw.counted = *usage;
-    if (memory) {
-        span().outcome_reason = "memory";
-        if (span().outcome == Outcome::failed) span().outcome = Outcome::killed;
-        result_.notices.push_back(fmt::format("out of memory: {} limit of {} bytes ended a process",
-                                              whose(sw.plan.limits.memory_is_default),
-                                              sw.plan.limits.memory_bytes));
-    } else if (pids) {
-        if (span().outcome_reason.empty()) span().outcome_reason = "pids";
-        result_.notices.push_back(fmt::format("no more processes: {} limit is {}",
-                                              whose(sw.plan.limits.pids_is_default), sw.plan.limits.pids));
-    }
 }
 
 // Of a command that ran in a closed world first: whether its change may reach the host.

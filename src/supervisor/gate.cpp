@@ -230,7 +230,10 @@ ExecRequest tightened(ExecRequest request, const broker::Judgement& judgement,
                       const policy::PatternValues& ground, bool preview) {
     if (!judgement.policies) return request;
     const broker::PolicySet& policies = *judgement.policies;
-    request.fs = policies.fs_access(ground);
+    std::vector<std::string> granted;
+    for (const broker::ScopeGrantPtr& grant : judgement.grants)
+        if (grant->scope.kind == broker::ScopeKind::fs_write) granted.push_back(grant->scope.value);
+    request.fs = policies.fs_access(ground, granted);
     request.commit = std::max(request.commit, policies.commit());
     if (!policies.reuse_session()) request.ephemeral = true;
     if (judgement.verdict.isolate) {
@@ -258,8 +261,12 @@ ExecRequest tightened(ExecRequest request, const broker::Judgement& judgement,
 
 broker::Question question_of(const ExecRequest& request, const std::string& project,
                              const std::string& session) {
-    broker::Question question{
-        .cwd = request.cwd, .governed_by = request.governed_by, .project = project, .session = session};
+    broker::Question question{.cwd = request.cwd,
+                              .governed_by = request.governed_by,
+                              .project = project,
+                              .session = session,
+                              .profile = request.profile,
+                              .agent_id = request.agent_id};
     question.argv = request.argv;
     if (!request.argv.empty()) return question;
     const std::string_view shell = policy::base_name(request.shell);
@@ -320,6 +327,7 @@ Span denied_span(const Machine& machine, const std::string& project, const std::
     span.span_id = span_id;
     span.session_id = session;
     span.parent_span = request.parent_span;
+    span.traceparent = request.traceparent;
     span.nested_depth = request.nested_depth;
     span.component = "broker";
     span.agent_id = request.agent_id;

@@ -115,6 +115,7 @@ void end_world(const Machine& machine, trace::TraceWriter& trace, Project& proje
     // Its directories serve the next world if its only capture is empty.
     const std::string slot = world->unused_slot();
     world.reset();
+    project.forget(id);
     if (auto removed = project.store().keep_spare(id, slot); !removed)
         (void)trace.append(warning_event(
             machine, project, "world " + id + " left its directory: " + removed.error().describe()));

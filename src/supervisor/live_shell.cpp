@@ -75,6 +75,10 @@ void LiveShell::fill_order(world::ExecOrder& order, const ExecRequest& request) 
     order.argv = {"bash", "--noprofile", "--norc", "--noediting", "-i"};
     order.fallback_program.clear();
     order.fallback_argv.clear();
+    // One environment for all its lines: none of them is the caller of what the others run.
+    for (std::string& variable : order.environment)
+        if (variable.starts_with("TRACEPARENT=") && !request.traceparent.empty())
+            variable = "TRACEPARENT=" + request.traceparent;
 }
 
 Result<> LiveShell::await_start(const Machine& machine, ExecResult& result) {

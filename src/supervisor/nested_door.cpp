@@ -223,6 +223,26 @@ Result<> NestedDoor::check_wishes(const ExecRequest& request) const {
     return {};
 }
 
+// Who presents one has it of the command that the world runs, or has no business here.
+Result<> NestedDoor::check_token(const Help& help, ExecRequest& request) const {
+    const std::string text = std::exchange(request.scope_token, {});
+    if (text.empty()) return {};
+    const Span& outer = ground_->outer;
+    const auto verified = help.machine.scope_tokens
+                              ? help.machine.scope_tokens->verify(text, outer.span_id)
+                              : fail({Errc::denied, "the scope token is not accepted: there are none here"});
+    // Background processes that outlive their command still have its token: it says nothing any more.
+    if (verified || verified.error().code() == Errc::unavailable) return {};
+    Event event{.type = std::string(event_type::kWarning),
+                .ts_ns = help.machine.env.realtime_ns(),
+                .session_id = outer.session_id,
+                .span_id = outer.span_id,
+                .fields = Json::object()};
+    event.fields["message"] = verified.error().message();
+    (void)help.trace.append(event);
+    return fail(verified.error());
+}
+
 void NestedDoor::begin_span(const Machine& machine, Visitor& visitor, const Passage& passage,
                             const std::string& span_id) const {
     const ExecRequest& request = passage.request;
@@ -232,6 +252,7 @@ void NestedDoor::begin_span(const Machine& machine, Visitor& visitor, const Pass
     span.span_id = span_id;
     span.session_id = outer.session_id;
     span.parent_span = request.parent_span;
+    span.traceparent = request.traceparent;
     span.component = "world";
     span.world_id = outer.world_id;
     span.agent_id = outer.agent_id;
@@ -266,6 +287,7 @@ Result<Json> NestedDoor::judge(const Help& help, Visitor& visitor, std::string_v
     SUB_TRY_ASSIGN(ExecRequest request, nested_request(payload));
     SUB_TRY(check_wishes(request));
     const Span& outer = ground_->outer;
+    SUB_TRY(check_token(help, request));
     const Visitor* parent = parent_of(visitor.pid);
     request.nested_depth = parent == nullptr ? 1 : parent->depth + 1;
     if (request.nested_depth > limits_.depth)
@@ -274,6 +296,7 @@ Result<Json> NestedDoor::judge(const Help& help, Visitor& visitor, std::string_v
     request.parent_span = parent == nullptr ? outer.span_id : parent->span.span_id;
     request.agent_id = outer.agent_id;
     request.governed_by = ground_->governed_by;
+    request.profile = ground_->profile;
     request.ephemeral = ground_->ephemeral;
     request.commit = ground_->commit;
     request.capture.reset();

@@ -49,6 +49,7 @@ class NestedAllowance {
 struct NestedGround {
     Span outer;               // as it is known while the command runs
     std::string governed_by;  // the directory whose policies hold
+    std::string profile;      // and the policy that was asked for besides; empty: none
     bool ephemeral = false;   // as it was run
     CommitMode commit = CommitMode::automatic;
     std::shared_ptr<NestedAllowance> allowance;  // null: nobody counts
@@ -109,6 +110,7 @@ class NestedDoor {
     Result<Json> judge(const Help& help, Visitor& visitor, std::string_view payload);
     Result<> take_from_limits(const Help& help, std::size_t bytes);
     Result<> check_wishes(const ExecRequest& request) const;
+    Result<> check_token(const Help& help, ExecRequest& request) const;
     void begin_span(const Machine& machine, Visitor& visitor, const Passage& passage,
                     const std::string& span_id) const;
     static void record(const Machine& machine, trace::TraceWriter& trace, Visitor& visitor,

@@ -41,6 +41,7 @@ Result<ExecRequest> nested_request(std::string_view payload) {
     request.agent_id.clear();
     request.env_hash.clear();
     request.as_of_ns = 0;
+    request.scope_token = text_of(json, "scope_token");
     return request;
 }
 
@@ -68,6 +69,7 @@ Json to_nested_json(const ExecRequest& request) {
     Json json = to_json(request);
     json["type"] = message::kJudge;
     json["version"] = kProtocolVersion;
+    if (!request.scope_token.empty()) json["scope_token"] = request.scope_token;
     return json;
 }
 

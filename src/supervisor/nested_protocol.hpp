@@ -24,7 +24,8 @@ struct NestedEnd {
 };
 
 // The payload of a frame as a request to judge. Errc::invalid for everything else; Errc::unavailable for
-// another build. What only the agent may say of a request is empty in it.
+// another build. What only the agent may say of a request is empty in it; `scope_token` is what was
+// presented.
 Result<ExecRequest> nested_request(std::string_view payload);
 // The payload of the frame that follows.
 Result<NestedEnd> nested_end(std::string_view payload);

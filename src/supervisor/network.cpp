@@ -42,33 +42,46 @@ void end(const process::Child& child) {
     (void)process::wait_for(child);
 }
 
-}  // namespace
-
-namespace {
-
 void open_nothing(std::vector<Policy>& layers) {
     for (Policy& layer : layers) layer.net.allowed.emplace();
 }
 
 }  // namespace
 
-std::vector<Policy> network_layers(const broker::PolicySet& policies) {
+NetworkGrants network_grants(const std::vector<broker::ScopeGrantPtr>& grants) {
+    NetworkGrants made;
+    for (const broker::ScopeGrantPtr& grant : grants) {
+        if (grant->scope.kind != broker::ScopeKind::net) continue;
+        made.agent_id = grant->agent_id;
+        made.hosts.push_back(grant->scope.value);
+    }
+    return made;
+}
+
+std::vector<Policy> network_layers(const broker::PolicySet& policies,
+                                   const std::vector<std::string>& granted) {
     std::vector<Policy> layers;
     for (const broker::Layer& layer : policies.layers()) {
         layers.push_back(layer.policy);
-        // What binds the whole machine need not say what each project reaches.
         auto& allowed = layers.back().net.allowed;
-        if (layer.role == broker::LayerRole::managed && !allowed) allowed = std::vector<std::string>{"*"};
+        if (layer.role == broker::LayerRole::managed) {
+            // What binds the whole machine need not say what each project reaches.
+            if (!allowed) allowed = std::vector<std::string>{"*"};
+        } else if (!granted.empty()) {
+            if (!allowed) allowed.emplace();
+            allowed->insert(allowed->end(), granted.begin(), granted.end());
+        }
     }
     if (policies.net_path() == NetPath::none) open_nothing(layers);
     return layers;
 }
 
 std::shared_ptr<const NetworkOrder> network_order(const broker::PolicySet& policies,
-                                                  const policy::PresetHosts& presets) {
+                                                  const policy::PresetHosts& presets,
+                                                  const NetworkGrants& grants) {
     if (!policies.isolate_network()) return nullptr;
     auto order = std::make_shared<NetworkOrder>();
-    order->rules = egress::AccessRules::write(network_layers(policies), presets);
+    order->rules = egress::AccessRules::write(network_layers(policies, grants.hosts), presets);
     const auto rules = egress::AccessRules::read(order->rules);
     if (!rules || rules->closed()) return nullptr;
     order->networks = rules->networks();
@@ -77,6 +90,7 @@ std::shared_ptr<const NetworkOrder> network_order(const broker::PolicySet& polic
         rules->total_bytes() != 0 || rules->command_bytes() != 0 || rules->bytes_per_sec() != 0;
     order->veth = policies.net_path() == NetPath::veth && !counted;
     if (policies.net_path() == NetPath::veth && counted) order->no_veth = kCounted;
+    order->granted_to = grants.agent_id;
     return order;
 }
 
@@ -96,15 +110,18 @@ Network::~Network() {
 }
 
 std::shared_ptr<const NetworkOrder> Network::order_for(const broker::PolicySet& policies,
-                                                       const std::string& project, bool counted) {
+                                                       const std::string& project,
+                                                       const NetworkGrants& grants, bool counted) {
     const broker::ToolHosts::Read presets = presets_for(policies, project);
     const bool by_gateway = counted && policies.net_path() == NetPath::veth;
-    const std::string key = (by_gateway ? "counted " : "") + policies.hash() + presets.fingerprint;
+    std::string key = (by_gateway ? "counted " : "") + policies.hash() + presets.fingerprint;
+    if (!grants.hosts.empty()) key += '\n' + grants.agent_id;
+    for (const std::string& host : grants.hosts) key += '\n' + host;
     const std::scoped_lock lock(mutex_);
     const auto known = orders_.find(key);
     if (known != orders_.end()) return known->second;
     if (orders_.size() >= kMostOrders) orders_.clear();
-    auto order = network_order(policies, presets.hosts);
+    auto order = network_order(policies, presets.hosts, grants);
     if (order && order->veth && by_gateway) {
         auto changed = std::make_shared<NetworkOrder>(*order);
         changed->veth = false;
@@ -266,11 +283,13 @@ void Network::revise(broker::Broker& broker) {
                 worlds.emplace(world, whose->second.command);
     }
     for (const auto& [world, command] : worlds) {
-        const auto in_force = broker.in_force(command.directory, command.project);
+        const auto in_force = broker.in_force(command.directory, command.project, command.profile);
         // A policy that cannot be read changes nothing; one that shares the host's network is for other
         // worlds.
         if (!in_force.set || !in_force.set->isolate_network()) continue;
-        std::vector<Policy> layers = network_layers(*in_force.set);
+        const NetworkGrants grants =
+            network_grants(broker.grants().of(command.agent, command.project, in_force.set->hash()));
+        std::vector<Policy> layers = network_layers(*in_force.set, grants.hosts);
         const auto presets = presets_for(*in_force.set, command.project).hosts;
         const std::scoped_lock lock(mutex_);
         const auto known = known_.find(world);

@@ -29,15 +29,28 @@ struct NetworkOrder {
     std::vector<std::string> problems;  // entries that are not understood
     bool veth = false;                  // by address, through the kernel
     std::string no_veth;                // why not, where the policies ask for it
+    // The agent id that some of it was granted to; empty: it is what policies say of all. Worlds are
+    // not shared between the two.
+    std::string granted_to;
     bool operator==(const NetworkOrder&) const = default;
 };
 
-// The policies of a set that say what may be reached, and must all agree.
-std::vector<Policy> network_layers(const broker::PolicySet& policies);
+// More than policies let worlds reach: "HOST:PORT", granted to one agent id.
+struct NetworkGrants {
+    std::string agent_id;
+    std::vector<std::string> hosts;
+};
+NetworkGrants network_grants(const std::vector<broker::ScopeGrantPtr>& grants);
+
+// The policies of a set that say what may be reached, and must all agree. `granted` is allowed by all of
+// them but the machine's; what one denies stays denied.
+std::vector<Policy> network_layers(const broker::PolicySet& policies,
+                                   const std::vector<std::string>& granted = {});
 
 // Null: nothing can be reached by them, and a loopback of its own is all a world needs.
 std::shared_ptr<const NetworkOrder> network_order(const broker::PolicySet& policies,
-                                                  const policy::PresetHosts& presets);
+                                                  const policy::PresetHosts& presets,
+                                                  const NetworkGrants& grants = {});
 
 // The gateway of one agent (egress::Gateway): a process that is started with the first world that needs it.
 // Thread-safe. Every decision of the gateway becomes a record of the trace.
@@ -51,7 +64,8 @@ class Network {
     // The order for these policies in this project; computed once for each content. `counted`: what a command
     // moves has to be counted, whatever the policies say.
     std::shared_ptr<const NetworkOrder> order_for(const broker::PolicySet& policies,
-                                                  const std::string& project, bool counted = false);
+                                                  const std::string& project,
+                                                  const NetworkGrants& grants = {}, bool counted = false);
 
     // A world that the gateway serves; no longer, once this is gone.
     class Served {
@@ -86,12 +100,13 @@ class Network {
     struct Command {
         std::string session, span, agent;
         std::optional<std::uint64_t> agent_bytes;  // what `agent` may move within an hour, all its commands
-        std::string directory, project;            // whose policies hold
+        std::string directory, project, profile;   // whose policies hold
     };
     // What happens in the world from now on belongs to this command. The gateway is told only whose it is,
     // and only where that is news.
     void attribute(const std::string& world, Command command);
-    // Policies have changed: what they no longer allow ends at once, also in commands that run.
+    // Policies have changed, or grants have expired: what they no longer allow ends at once, also in commands
+    // that run.
     void revise(broker::Broker& broker);
     struct Used {
         std::vector<std::string> hosts;    // "packages.example:443", each once

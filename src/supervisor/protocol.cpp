@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "base/trace_context.hpp"
+
 namespace substrate::supervisor {
 
 std::string text_of(const Json& json, const char* key) {
@@ -47,6 +49,7 @@ Json to_json(const ExecRequest& request) {
                  {"agent_id", request.agent_id},
                  {"as_of_ns", request.as_of_ns},
                  {"observes_output", request.observes_output}};
+    if (!request.traceparent.empty()) json["traceparent"] = request.traceparent;
     if (request.capture) json["capture"] = to_string(*request.capture);
     return json;
 }
@@ -85,6 +88,8 @@ Result<ExecRequest> exec_request_from_json(const Json& json) {
     request.timeout_ms = number_of(json, "timeout_ms");
     request.session_id = text_of(json, "session_id");
     request.parent_span = text_of(json, "parent_span");
+    // What is none is left out, as if it had not been said.
+    request.traceparent = read_traceparent(text_of(json, "traceparent")).value_or("");
     if (json.contains("agent_id")) request.agent_id = text_of(json, "agent_id");
     request.as_of_ns = number_of(json, "as_of_ns");
     request.observes_output = flag_of(json, "observes_output");

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <xxhash.h>
 
+#include <algorithm>
 #include <chrono>
 
 #include "base/ids.hpp"
@@ -17,6 +18,11 @@ namespace substrate::supervisor {
 namespace {
 
 const std::string kNetworkPrefix = "substrate-";
+
+const std::string& granted_to(const std::shared_ptr<const NetworkOrder>& net) {
+    static const std::string nobody;
+    return net ? net->granted_to : nobody;
+}
 
 }  // namespace
 
@@ -44,7 +50,8 @@ Project::Wanted wanted_for(const Machine& machine, const ExecRequest& request,
             .fresh = request.ephemeral || request.commit == CommitMode::discard,
             .fs = request.fs,
             .limits = plan::limits_of(request.limits),
-            .seccomp = request.seccomp};
+            .seccomp = request.seccomp,
+            .world_id = request.world_id};
 }
 
 plan::NetworkMode network_of(const Project::Wanted& wanted) {
@@ -157,8 +164,8 @@ bool Project::fits(const SessionWorld& world, const Wanted& wanted) {
     const auto strategy = wanted.capture.value_or(CaptureStrategy::overlay);
     return world.plan.capture_record.primary == strategy && world.network == network_of(wanted) &&
            world.network_name == wanted.network_name && same_networks(world.net, wanted.net) &&
-           (!world.served || world.served->alive()) && world.fs == wanted.fs &&
-           world.limits == wanted.limits && world.plan.seccomp == wanted.seccomp;
+           granted_to(world.net) == granted_to(wanted.net) && (!world.served || world.served->alive()) &&
+           world.fs == wanted.fs && world.limits == wanted.limits && world.plan.seccomp == wanted.seccomp;
 }
 
 // The idle world that fits best: one with background processes before others.
@@ -173,6 +180,7 @@ std::unique_ptr<SessionWorld> Project::take_fitting(const Wanted& wanted) {
         if (best != idle_.end()) {
             std::unique_ptr<SessionWorld> world = std::move(*best);
             idle_.erase(best);
+            lent_.insert(world->id());
             return world;
         }
         if (expected_ == 0) return nullptr;
@@ -189,16 +197,75 @@ std::unique_ptr<SessionWorld> Project::take_standby(const Wanted& wanted) {
     return std::move(standby_);
 }
 
+// Nothing else is as good: what somebody wants to go on in is there.
+Result<std::unique_ptr<SessionWorld>> Project::take_named(const Wanted& wanted) {
+    const std::string& id = wanted.world_id;
+    if (wanted.fresh)
+        return fail(
+            {Errc::conflict, "the policy wants this command to run in a world of its own, not in " + id});
+    std::unique_lock lock(mutex_);
+    const auto find = [&] {
+        return std::ranges::find_if(idle_, [&](const auto& world) { return world->id() == id; });
+    };
+    auto it = find();
+    // One that is about to be released may be it.
+    for (; it == idle_.end() && expected_ > 0; it = find()) released_.wait(lock);
+    if (it == idle_.end() && lent_.contains(id))
+        return fail(
+            Error(Errc::conflict, "the world " + id + " runs a command").hint("wait until that has ended"));
+    if (it == idle_.end())
+        return fail({Errc::not_found, "there is no session world " + id + " in " + printable(path())});
+    if (!fits(**it, wanted))
+        return fail(
+            {Errc::conflict, "the world " + id + " was made for other rules than the policy has now"});
+    std::unique_ptr<SessionWorld> world = std::move(*it);
+    idle_.erase(it);
+    lent_.insert(id);
+    return world;
+}
+
+bool Project::has_world(const std::string& world_id) {
+    std::unique_lock lock(mutex_);
+    const auto is_there = [&] {
+        return lent_.contains(world_id) ||
+               std::ranges::any_of(idle_, [&](const auto& world) { return world->id() == world_id; });
+    };
+    // Who looks after an idle world has it for a moment.
+    released_.wait_for(lock, std::chrono::seconds(1), [&] { return is_there() || expected_ == 0; });
+    return is_there();
+}
+
+Project::Lease Project::lend(std::unique_ptr<SessionWorld> world, bool warm) {
+    const std::scoped_lock lock(mutex_);
+    lent_.insert(world->id());
+    return {std::move(world), warm};
+}
+
+void Project::forget(const std::string& world_id) {
+    const std::scoped_lock lock(mutex_);
+    lent_.erase(world_id);
+}
+
 Result<Project::Lease> Project::acquire(const Machine& machine, const Wanted& wanted) {
+    if (!wanted.world_id.empty()) {
+        SUB_TRY_ASSIGN(std::unique_ptr<SessionWorld> world, take_named(wanted));
+        if (is_current(*world)) return Lease{std::move(world), /*warm=*/true};
+        const std::string id = world->id();
+        world.reset();
+        forget(id);
+        SUB_TRY(store_.discard("worlds/" + id));
+        return fail({Errc::conflict, "the world " + id + " shows what is not there any more: it has ended"});
+    }
     while (std::unique_ptr<SessionWorld> world = wanted.fresh ? take_standby(wanted) : take_fitting(wanted)) {
-        if (is_current(*world)) return Lease{std::move(world), /*warm=*/!wanted.fresh};
+        if (is_current(*world)) return lend(std::move(world), /*warm=*/!wanted.fresh);
         // The project's directory is another one now: this world ends here.
         const std::string id = world->id();
         world.reset();
+        forget(id);
         SUB_TRY(store_.discard("worlds/" + id));
     }
     SUB_TRY_ASSIGN(std::unique_ptr<SessionWorld> launched, launch(machine, wanted));
-    return Lease{std::move(launched), /*warm=*/false};
+    return lend(std::move(launched), /*warm=*/false);
 }
 
 Result<std::unique_ptr<SessionWorld>> Project::make_standby(const Machine& machine, const Wanted& wanted) {
@@ -260,6 +327,7 @@ Result<std::unique_ptr<SessionWorld>> Project::launch(const Machine& machine, co
 
 void Project::release(std::unique_ptr<SessionWorld> world) {
     const std::scoped_lock lock(mutex_);
+    lent_.erase(world->id());
     idle_.push_back(std::move(world));
     released_.notify_all();
 }

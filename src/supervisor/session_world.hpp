@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,7 @@
 #include "plan/world_plan.hpp"
 #include "supervisor/nested_door.hpp"
 #include "supervisor/network.hpp"
+#include "supervisor/scope_tokens.hpp"
 #include "supervisor/store.hpp"
 #include "sys/unique_fd.hpp"
 #include "world/cgroup.hpp"
@@ -33,6 +35,7 @@ struct Machine {
     bool standby = false;              // whether worlds are made ahead of who wants a fresh one
     std::shared_ptr<Network> network;  // null: worlds have their loopback only
     std::shared_ptr<const world::SeccompPrograms> seccomp = std::make_shared<world::SeccompPrograms>();
+    std::shared_ptr<ScopeTokens> scope_tokens;  // null: no command gets one
     // Connections from inside all worlds.
     std::shared_ptr<std::atomic<unsigned>> nested_open = std::make_shared<std::atomic<unsigned>>(0);
 };
@@ -124,6 +127,7 @@ class Project {
         FsAccess fs;
         plan::Limits limits;
         SeccompMode seccomp = SeccompMode::enforce;
+        std::string world_id;  // this one and no other; empty: any that fits
         // Who asks: may be moved aside in the group that it shares with us (CgroupGround::movable).
         pid_t caller = 0;
     };
@@ -132,7 +136,8 @@ class Project {
         bool warm = false;
     };
     // An idle world that fits, one with background processes first, or a new one. A fresh
-    // world may have been made before it was wanted.
+    // world may have been made before it was wanted. One that is wanted by its id: Errc::not_found where
+    // there is none, Errc::conflict where it is at work or does not fit.
     Result<Lease> acquire(const Machine& machine, const Wanted& wanted);
     // A world that nothing has run in, made ahead for the next one who wants a fresh one: it
     // is like the one that was just used up. Null when there is one already.
@@ -145,6 +150,10 @@ class Project {
     void release_done();
     // Gives an idle world back for the next command.
     void release(std::unique_ptr<SessionWorld> world);
+    // A world that was acquired has ended.
+    void forget(const std::string& world_id);
+    // Whether there is such a world, idle or at work.
+    bool has_world(const std::string& world_id);
     // Takes every idle world out: to end them, or those idle since before `ns`.
     std::vector<std::unique_ptr<SessionWorld>> take_idle(std::int64_t unused_since_ns);
 
@@ -175,6 +184,8 @@ class Project {
     static bool fits(const SessionWorld& world, const Wanted& wanted);
     std::unique_ptr<SessionWorld> take_fitting(const Wanted& wanted);
     std::unique_ptr<SessionWorld> take_standby(const Wanted& wanted);
+    Result<std::unique_ptr<SessionWorld>> take_named(const Wanted& wanted);
+    Lease lend(std::unique_ptr<SessionWorld> world, bool warm);
     Result<std::unique_ptr<SessionWorld>> launch(const Machine& machine, const Wanted& wanted);
 
     Store store_;
@@ -184,6 +195,7 @@ class Project {
     std::condition_variable released_;
     int expected_ = 0;  // worlds about to be released
     std::vector<std::unique_ptr<SessionWorld>> idle_;
+    std::set<std::string> lent_;  // ids of worlds that are at work
     std::unique_ptr<SessionWorld> standby_;
     bool standby_coming_ = false;
     std::vector<std::string> pending_;

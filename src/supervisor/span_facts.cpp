@@ -43,6 +43,7 @@ void fill_span(Span& span, const Machine& machine, const Project& project, const
                const world::ExecOrder& order, const plan::WorldPlan& plan, bool warm) {
     span.session_id = request.session_id.empty() ? project.session_id() : request.session_id;
     span.parent_span = request.parent_span;
+    span.traceparent = request.traceparent;
     span.world_id = plan.world_id;
     span.agent_id = request.agent_id;
     span.project = project.path();
@@ -102,6 +103,40 @@ void fill_outcome(Span& span, const std::optional<world::Exited>& exited, std::o
     if (stopped_as) span.outcome = *stopped_as;
     else if (span.signal != 0) span.outcome = Outcome::killed;
     else span.outcome = span.exit == 0 ? Outcome::ok : Outcome::failed;
+}
+
+void note_limits(ExecResult& result, SessionWorld& world, const std::optional<world::Exited>& exited,
+                 std::optional<Outcome> stopped_as) {
+    Span& span = result.span;
+    if (stopped_as == Outcome::timeout) span.outcome_reason = "runtime";
+    if (exited)
+        for (const std::string& place : exited->full) {
+            if (span.outcome_reason.empty()) span.outcome_reason = kDiskReason;
+            result.notices.push_back(
+                fmt::format("the world's own {} is full: it is in memory, and ends with the world", place));
+        }
+    if (!world.plan.limits.any() || !world.cgroup.exists()) return;
+    auto usage = world.cgroup.usage();
+    if (!usage) return;  // it ended with its world, which the outcome says
+    const auto grown = [](std::optional<std::uint64_t> now, std::optional<std::uint64_t> before) {
+        return now.value_or(0) > before.value_or(0);
+    };
+    const auto whose = [](bool is_default) { return is_default ? "the default" : "the policy's"; };
+    const bool memory = grown(usage->oom_kills, world.counted.oom_kills);
+    const bool pids = grown(usage->pids_max_hits, world.counted.pids_max_hits);
+    world.counted = *usage;
+    if (memory) {
+        span.outcome_reason = "memory";
+        if (span.outcome == Outcome::failed) span.outcome = Outcome::killed;
+        result.notices.push_back(fmt::format("out of memory: {} limit of {} bytes ended a process",
+                                             whose(world.plan.limits.memory_is_default),
+                                             world.plan.limits.memory_bytes));
+    } else if (pids) {
+        if (span.outcome_reason.empty()) span.outcome_reason = "pids";
+        result.notices.push_back(fmt::format("no more processes: {} limit is {}",
+                                             whose(world.plan.limits.pids_is_default),
+                                             world.plan.limits.pids));
+    }
 }
 
 std::vector<std::string> impact_of(const FsDiff& diff) {

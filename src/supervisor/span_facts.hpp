@@ -20,6 +20,12 @@ void fill_span(Span& span, const Machine& machine, const Project& project, const
                const world::ExecOrder& order, const plan::WorldPlan& plan, bool warm);
 // Exit code, signal, usage and outcome. `stopped_as` is set when we ended it.
 void fill_outcome(Span& span, const std::optional<world::Exited>& exited, std::optional<Outcome> stopped_as);
+// Of a command that was ended, or hindered, for want of room: its span's outcome_reason.
+inline constexpr const char* kDiskReason = "disk";
+// What the world's group has counted of this command: a limit shows in the command as an ended
+// process or a failed call only, and nobody could tell from where.
+void note_limits(ExecResult& result, SessionWorld& world, const std::optional<world::Exited>& exited,
+                 std::optional<Outcome> stopped_as);
 // What a change would do to the host, for a person: one line each.
 std::vector<std::string> impact_of(const FsDiff& diff);
 // "fs.write:<path>" for the topmost changed paths, at most 20.

@@ -58,6 +58,16 @@ Result<> check_streams(const std::vector<sys::UniqueFd>& stdio) {
     return {};
 }
 
+// Nothing but a memory file that nobody can change any more, and only in its place.
+Result<> check_token(const sys::UniqueFd& token, const ExecOrder& order,
+                     const std::vector<sys::UniqueFd>& stdio) {
+    constexpr int kSeals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+    const int seals = token ? ::fcntl(token.get(), F_GET_SEALS) : -1;
+    if (seals < 0 || (seals & kSeals) != kSeals || (order.terminal && stdio.size() > 1))
+        return fail({Errc::safety, "the command's scope token is no sealed memory file"});
+    return {};
+}
+
 class InitLoop {
   public:
     InitLoop(int control, const plan::WorldPlan& plan, const Staging& staging,
@@ -79,7 +89,7 @@ class InitLoop {
     Result<bool> take_order();
     Result<> exec(ExecOrder order, std::vector<sys::UniqueFd> stdio);
     Result<> open_terminal(const TerminalOrder& wanted, std::vector<sys::UniqueFd>& stdio);
-    Result<> start(ExecOrder order, const std::vector<sys::UniqueFd>& stdio);
+    Result<> start(ExecOrder order, const std::vector<sys::UniqueFd>& stdio, int token);
     void prepare(const PrepareOrder& order);
     Result<> park();
     Result<> complete_world();
@@ -170,9 +180,15 @@ Result<> InitLoop::open_terminal(const TerminalOrder& wanted, std::vector<sys::U
 
 Result<> InitLoop::exec(ExecOrder order, std::vector<sys::UniqueFd> stdio) {
     if (command_ > 0) return send(Failed{"a command is already running", 0});
+    sys::UniqueFd token;
+    if (order.scope_token && !stdio.empty()) {
+        token = std::move(stdio.back());
+        stdio.pop_back();
+    }
     auto usable = order.terminal ? open_terminal(*order.terminal, stdio) : check_streams(stdio);
+    if (usable && order.scope_token) usable = check_token(token, order, stdio);
     if (!usable) return send(Failed{usable.error().message(), usable.error().os_errno()});
-    auto started = start(std::move(order), stdio);
+    auto started = start(std::move(order), stdio, token.get());
     if (started) return {};
     const int os_errno = started.error().os_errno();
     const std::string message = started.error().message();
@@ -183,7 +199,7 @@ Result<> InitLoop::exec(ExecOrder order, std::vector<sys::UniqueFd> stdio) {
     return complete_ ? Result<>{} : fail({Errc::unavailable, message});
 }
 
-Result<> InitLoop::start(ExecOrder order, const std::vector<sys::UniqueFd>& stdio) {
+Result<> InitLoop::start(ExecOrder order, const std::vector<sys::UniqueFd>& stdio, int token) {
     if (!capture_.mounted()) SUB_TRY(capture_.mount(order.slot));
     if (!complete_) SUB_TRY(complete_world());
     // execve(2) would take a bare name for a file in the working directory; to look
@@ -203,6 +219,7 @@ Result<> InitLoop::start(ExecOrder order, const std::vector<sys::UniqueFd>& stdi
     std::vector<int> fds;
     for (const sys::UniqueFd& stream : stdio) fds.push_back(stream.get());
     if (order.terminal) fds.insert(fds.end(), 2, stdio.back().get());
+    if (token >= 0) fds.push_back(token);
     std::optional<sys::LandlockRuleset> rules;
     if (rules_.in_use()) {
         auto made = rules_.take(capture_, stdio);

@@ -38,6 +38,7 @@ ExecOrder get_exec(WireReader& in) {
         exec.terminal->columns = in.get<std::uint16_t>();
         exec.terminal->rows = in.get<std::uint16_t>();
     }
+    exec.scope_token = in.get<bool>();
     return exec;
 }
 
@@ -60,6 +61,7 @@ std::string encode(const Order& order) {
             out.put(exec->terminal->columns);
             out.put(exec->terminal->rows);
         }
+        out.put(exec->scope_token);
     } else if (const auto* signal = std::get_if<SignalOrder>(&order)) {
         out.put(signal->signal);
         out.put(signal->everything);

@@ -17,6 +17,7 @@ namespace substrate::world {
 inline constexpr int kControlFd = 3;  // of world-init: the socket
 inline constexpr int kPlanFd = 4;     // a memfd with the encoded plan
 inline constexpr int kFilterFd = 5;   // a memfd with the seccomp program; empty: none
+inline constexpr int kScopeFd = 3;    // of a command that has a scope token: the token's sealed memory file
 inline constexpr std::size_t kMaxInline = 64 * 1024;
 inline constexpr std::size_t kMaxMessage = 16u << 20;
 
@@ -46,6 +47,7 @@ struct ExecOrder {
     std::string cwd;                       // in the world
     std::uint32_t umask = 022;
     std::optional<TerminalOrder> terminal;
+    bool scope_token = false;  // one descriptor more travels, the last: it becomes kScopeFd
     bool operator==(const ExecOrder&) const = default;
 };
 // To the running command's process group; `everything`: to every process of

@@ -21,7 +21,8 @@ ExecOrder full_order() {
             .environment = {"A=1", "B="},
             .cwd = "/p",
             .umask = 0777,
-            .terminal = TerminalOrder{.columns = 132, .rows = 43}};
+            .terminal = TerminalOrder{.columns = 132, .rows = 43},
+            .scope_token = true};
 }
 
 std::vector<Order> orders() {

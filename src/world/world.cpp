@@ -113,12 +113,16 @@ void World::end() {
     init_.pidfd.reset();
 }
 
-Result<> World::exec(const ExecOrder& order, const int (&stdio)[3]) {
-    return send_packet(control_.get(), encode(Order(order)), stdio);
+Result<> World::exec(const ExecOrder& order, const int (&stdio)[3], int token) {
+    const std::array fds = {stdio[0], stdio[1], stdio[2], token};
+    return send_packet(control_.get(), encode(Order(order)), std::span(fds).first(token >= 0 ? 4 : 3));
 }
 
-Result<> World::exec_on_terminal(const ExecOrder& order, int input) {
-    return send_packet(control_.get(), encode(Order(order)), {&input, input >= 0 ? 1U : 0U});
+Result<> World::exec_on_terminal(const ExecOrder& order, int input, int token) {
+    std::vector<int> fds;
+    for (const int fd : {input, token})
+        if (fd >= 0) fds.push_back(fd);
+    return send_packet(control_.get(), encode(Order(order)), fds);
 }
 
 Result<> World::prepare(const CaptureSlot& slot) {

@@ -48,9 +48,11 @@ class World {
     Result<> await_ready();
     bool ready() const { return ready_; }
 
-    Result<> exec(const ExecOrder& order, const int (&stdio)[3]);
-    // Of an order with a terminal. `input` becomes descriptor 0; -1: the terminal does.
-    Result<> exec_on_terminal(const ExecOrder& order, int input = -1);
+    // `token` goes with an order that says so.
+    Result<> exec(const ExecOrder& order, const int (&stdio)[3], int token = -1);
+    // Of an order with a terminal. `input` becomes descriptor 0; -1: the terminal does. A token goes without
+    // an input only.
+    Result<> exec_on_terminal(const ExecOrder& order, int input = -1, int token = -1);
     Result<> prepare(const CaptureSlot& slot);
     Result<> signal(int number, bool everything);
     Result<> link(const LinkOrder& link);

@@ -46,6 +46,7 @@ policy() { printf 'id: %s\n%s\n' "$1" "$2" >"$SUBSTRATE_HOME/policies/$1.yaml"; 
     equal frames 'start approval error' "$(jq -r .type <<<"$output" | xargs)"
     equal error denied "$(jq -r 'select(.type == "error").error' <<<"$output")"
     contains "$(jq -r 'select(.type == "error").message' <<<"$output")" 'nobody has decided in time'
+    equal 'rule, pattern' 'approval.require[0] touch ask*' "$(jq -r 'select(.type == "error") | "\(.rule) \(.pattern)"' <<<"$output")"
 }
 @test "approvals: listed, and decided by who has the token" {
     policy default $'mode: enforce\napproval:\n  require: [touch ask*]'

@@ -14,7 +14,7 @@ setup() {
     # nologin(8) for a test's account.
     export LANG=C.UTF-8 TERM=xterm SHELL=/bin/sh
     unset LC_ALL BASH_ENV ENV CDPATH SUBSTRATE_WORLD SUBSTRATE_REPLAY_USE_WORLD SUBSTRATE_SESSION_ID SUBSTRATE_SPAN_ID \
-        SUBSTRATE_AGENT_ID
+        SUBSTRATE_AGENT_ID TRACEPARENT
     P=$T/project
     mkdir -p "$HOME" "$P"
     mkdir -m 0700 "$XDG_RUNTIME_DIR"

@@ -345,3 +345,35 @@ E
     shown '^code-0'
     [[ -e ask1 && $(last .enforcement.netns) == loopback ]]
 }
+
+@test "what an agent was granted it reaches, and nobody else does" {
+    policy enforce 'allowed: [pypi.test], denied: ["*.evil.test"]'
+    in_internet <<'E'
+ask() { api --json "{\"agent_id\": \"$1\", \"cwd\": \"$PWD\", \"cmd\": \"$2\"}" http://localhost/v1/execute; }
+api() { curl -sS --max-time 60 --unix-socket "$SUBSTRATE_HOME/sock/agent.sock" "$@"; }
+reach() { ask "$1" "${2:-curl -sS --max-time 20 http://registry.test/x}" | jq -r '.stdout_b64 | @base64d'; }
+more() { api --json "{\"agent_id\": \"me\", \"cwd\": \"$PWD\", \"scopes\": [\"$1\"], \"ttl_ms\": ${2:-600000}}" http://localhost/v1/request_scopes; }
+allow() {
+    jq -n --arg id "$(more "$@" | jq -r '.results[0].approval_id')" --rawfile token "$SUBSTRATE_HOME/approval-token" \
+        '{approval_id: $id, decision: "once", token: ($token | rtrimstr("\n"))}' | api -f --json @- http://localhost/v1/approvals >/dev/null
+}
+world() { substrate trace --last --json | jq -r .world_id; }
+substrate world warm >/dev/null
+[[ -z $(reach me) ]]
+[[ $(more net:a.evil.test:80 | jq -r '.results[0].status') == denied ]]
+# What another has left in the background is not in the world of who was granted something.
+ask other 'sleep 600 >/dev/null 2>&1 &' >/dev/null
+theirs=$(world)
+allow net:registry.test:80
+[[ $(reach me) == *' registry.test /x' ]]
+[[ $(world) != "$theirs" ]]
+[[ $(substrate trace --last --json | jq -c .scopes_used) == '["net:registry.test:80"]' ]]
+[[ -z $(reach other) && $(world) == "$theirs" ]]
+[[ $(reach me 'curl -sS http://pypi.test/y') == *' pypi.test /y' ]]
+# What lives on when the time is over reaches nothing any more.
+allow net:evil.test:80 1500
+ask me 'while curl -sS --max-time 5 http://evil.test/x; do sleep 0.1; done >/dev/null 2>&1; echo ended' |
+    jq -r '.stdout_b64 | @base64d' | grep -q ended
+[[ $(more net:evil.test:80 | jq -r '.results[0].status') == pending ]]
+E
+}
