@@ -37,8 +37,10 @@ TRACE=4bf92f3577b34da6a3ce929d0e0e4736
     mkdir "$T/other"
     calls tokens "$T/other"
     # Nobody else has one.
-    run -0 substrate -c 'echo "${SUBSTRATE_SCOPE_FD-none}"; ls /proc/self/fd'
-    equal 'the command line' $'none\n0\n1\n2\n3' "$output"  # 3 is the directory
+    run -0 substrate -c env
+    [[ $output == *SUBSTRATE_SPAN_ID=* && $output != *SUBSTRATE_SCOPE_FD* ]]
+    run -0 substrate -c 'ls /proc/self/fd'
+    equal 'of the command line' $'0\n1\n2\n3' "$output" # 3 is the directory
 }
 @test "an agent asks for more: granted, denied, decided by a person, and only for it" {
     policy default $'mode: enforce\ncommands:\n  denied: [git push --force *, touch no*]\napproval:\n  require: [touch ask*, git *]\n  timeout: 300ms\nfs:\n  write: [$PROJECT/out]\n  deny: [$PROJECT/secret]\nnet:\n  allowed: ["packages.example:443"]\n  denied: ["*.denied.example"]'
