@@ -115,7 +115,7 @@ ClientHello read_body(std::string_view body) {
 // What does not begin with a handshake record. Servers read past other records, and take the hello of SSL 2.
 std::optional<ClientHello> before_handshake(std::string_view bytes) {
     const auto byte = [&](std::size_t at) { return static_cast<std::uint8_t>(bytes[at]); };
-    const ClientHello other{.reading = Reading::other, .server_name = {}, .problem = {}};
+    ClientHello other{.reading = Reading::other, .server_name = {}, .problem = {}};
     if (bytes.empty()) return ClientHello{};
     if ((byte(0) & 0x80) != 0) {
         const bool might_be =

@@ -142,6 +142,21 @@ serves_on
 E
 }
 
+@test "what the kernel refuses in a world is counted there, in a table that the host does not have" {
+    [[ $SUBSTRATE_TEST_WAY != user ]] || skip 'nsenter keeps no capability for who is not root'
+    in_internet <<'E'
+substrate -c 'exec 3<>/dev/tcp/44.128.0.66/80' 2>/dev/null && exit 1
+substrate -c 'printf x >/dev/udp/44.128.0.10/443; printf x >/dev/udp/44.128.0.10/443' 2>/dev/null || :
+init=$(substrate world status --json | jq -r ".projects[0].worlds[] | select(.commands > 0) | .init_pid")
+rules=$(nsenter -t "$init" --user --net --preserve-credentials nft list ruleset)
+for line in '^table inet substrate_' 'log prefix "substrate-dropped-' 'counter packets [1-9][0-9]* bytes [1-9][0-9]* reject with tcp reset' \
+    'counter packets [1-9][0-9]* bytes [1-9][0-9]* reject with icmpx'; do
+    grep -Eq "$line" <<<"$rules" || { echo "$rules"; exit 1; }
+done
+! nft list ruleset 2>/dev/null | grep substrate || exit 1
+E
+}
+
 @test "a gateway that is stopped opens nothing, hangs nobody for ever, and is replaced" {
     in_internet <<'E'
 substrate -c 'curl -sS http://pypi.test/' >/dev/null
