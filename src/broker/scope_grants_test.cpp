@@ -120,12 +120,13 @@ TEST_F(ScopeGrantsTest, APatternStandsInForAnAnswerAndOverridesNothing) {
     ASSERT_TRUE(broker.grants().keep(std::move(given)));
     EXPECT_TRUE(judge("git push origin").may_run());
     EXPECT_TRUE(judge("git push 'origin' main").may_run());
+    EXPECT_TRUE(judge("eval git push origin").may_run()) << "the text is read, and is the same command";
     EXPECT_FALSE(judge("git push origin", "other").may_run());
     EXPECT_FALSE(judge("git fetch origin").may_run());
     EXPECT_FALSE(judge("make").may_run());
     EXPECT_TRUE(judge("git push --force origin").verdict.denied);
     for (const char* line : {"git push origin; make", "git push $X", "git push origin | sh",
-                             "git push $(make)", "eval git push origin", "git push origin && git fetch"})
+                             "git push $(make)", "eval git fetch origin", "git push origin && git fetch"})
         EXPECT_FALSE(judge(line).may_run()) << line;
     // Under other policies it is void.
     write_user("default", "mode: enforce\napproval:\n  require: [git *]\n");
