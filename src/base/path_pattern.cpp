@@ -217,6 +217,16 @@ bool PathPatterns::names(std::string_view path) const {
     });
 }
 
+bool PathPatterns::leads_to(std::string_view path) const {
+    return std::ranges::any_of(patterns_, [&](const Pattern& pattern) { return after(pattern, path) != 0; });
+}
+
+std::vector<std::string> PathPatterns::heads() const {
+    std::vector<std::string> heads;
+    for (const Pattern& pattern : patterns_) heads.push_back(pattern.head.empty() ? "/" : pattern.head);
+    return heads;
+}
+
 bool PathPatterns::keeps_names(std::string_view from, std::string_view to) const {
     if (names(to)) return true;
     return std::ranges::all_of(

@@ -23,6 +23,11 @@ class PathPatterns {
     bool empty() const { return patterns_.empty(); }
     // `path` is absolute and normalised.
     bool names(std::string_view path) const;
+    // Whether something that is named may lie at `path` or below it.
+    bool leads_to(std::string_view path) const;
+    // The directory that all that a pattern names lies in or is, for each pattern: what it begins with
+    // before the first component with a meaning of its own.
+    std::vector<std::string> heads() const;
     // Whether everything below the directory `from` that is named is named still when that
     // directory has become `to`, whatever is in it.
     bool keeps_names(std::string_view from, std::string_view to) const;

@@ -100,6 +100,18 @@ TEST(PathPatterns, WhatCannotBeUsedIsRefusedWithItsReason) {
     EXPECT_FALSE(PathPatterns::compile({deep + "/d"}));
 }
 
+TEST(PathPatterns, TellsTheWayToWhatItNames) {
+    const PathPatterns patterns = of({"/p/src/**/*.c", "/p/a/*/key"});
+    for (const char* on_it :
+         {"/", "/p", "/p/src", "/p/src/x/y", "/p/src/x.c", "/p/src/x.c/below", "/p/a/b", "/p/a/b/key"})
+        EXPECT_TRUE(patterns.leads_to(on_it)) << on_it;
+    for (const char* beside : {"/q", "/p/srcs", "/p/b", "/p/a/b/c"})
+        EXPECT_FALSE(patterns.leads_to(beside)) << beside;
+    EXPECT_FALSE(of({}).leads_to("/"));
+    EXPECT_EQ(of({"/p/src/**/*.c", "/**", "/p/\\[x]/*", "/whole"}).heads(),
+              (std::vector<std::string>{"/p/src", "/", "/p/[x]", "/whole"}));
+}
+
 TEST(PathPatterns, ARenamedDirectoryMustKeepWhatIsNamedBelow) {
     const PathPatterns patterns = of({"/p/**/.env", "/p/a/*/key", "/p/v/**/s"});
     // Below the project every place is as good for a pattern that begins with `**`.

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "base/path_pattern.hpp"
 #include "codec/digest.hpp"
+#include "policy/net_access.hpp"
 
 namespace substrate::broker {
 namespace {
@@ -113,6 +115,19 @@ NetPath PolicySet::net_path() const {
     return said ? strictest : NetPath::gateway;
 }
 
+std::optional<std::vector<std::uint16_t>> PolicySet::tcp_ports() const {
+    std::optional<std::vector<std::uint16_t>> ports;
+    for (const Layer& layer : layers_) {
+        auto own = policy::tcp_ports(layer.policy.net);
+        if (!own) continue;
+        if (ports)
+            std::erase_if(*own,
+                          [&](std::uint16_t port) { return !std::ranges::binary_search(*ports, port); });
+        ports = std::move(own);
+    }
+    return ports;
+}
+
 WorldLimits PolicySet::limits() const {
     WorldLimits limits;
     for (const Layer& layer : layers_) {
@@ -121,6 +136,10 @@ WorldLimits PolicySet::limits() const {
         limits.memory_bytes = shorter(limits.memory_bytes, own.memory_bytes);
         limits.pids = shorter(limits.pids, own.pids);
         limits.runtime_ms = shorter(limits.runtime_ms, own.runtime_ms);
+        limits.io.read_bps = shorter(limits.io.read_bps, own.io.read_bps);
+        limits.io.write_bps = shorter(limits.io.write_bps, own.io.write_bps);
+        limits.io.read_iops = shorter(limits.io.read_iops, own.io.read_iops);
+        limits.io.write_iops = shorter(limits.io.write_iops, own.io.write_iops);
     }
     return limits;
 }
@@ -146,13 +165,16 @@ FsAccess PolicySet::fs_access(const policy::PatternValues& values,
     const auto access_of = [&](const Layer& layer) {
         FsAccess access = policy::fs_access_of(layer.policy, values);
         const bool loosened = layer.role != LayerRole::managed && access.mode != WorldFsMode::read_only &&
-                              !access.project_writable;
+                              (!access.project_writable || !access.write_rules.empty());
         if (!loosened) return access;
         access.writable.insert(access.writable.end(), granted.begin(), granted.end());
         std::ranges::sort(access.writable);
         access.writable.erase(std::ranges::unique(access.writable).begin(), access.writable.end());
         // The whole project, where that was granted.
-        access.project_writable = std::ranges::find(granted, values.project) != granted.end();
+        access.project_writable =
+            access.project_writable || std::ranges::find(granted, values.project) != granted.end();
+        for (FsRule& rule : access.write_rules)
+            for (const std::string& path : granted) rule.patterns.push_back(literal_pattern(path));
         return access;
     };
     FsAccess access = access_of(layers_.front());

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -51,9 +53,11 @@ class PolicySet {
     PolicyMode mode() const;
 
     // What all layers together leave of the values that are not patterns.
-    CommitMode commit() const;                 // the most cautious
-    bool reuse_session() const;                // all
-    bool isolate_network() const;              // any
+    CommitMode commit() const;     // the most cautious
+    bool reuse_session() const;    // all
+    bool isolate_network() const;  // any
+    // The only ports that net.allowed opens, sorted; nullopt: all of them.
+    std::optional<std::vector<std::uint16_t>> tcp_ports() const;
     NetPath net_path() const;                  // the strictest
     WorldLimits limits() const;                // the lowest of each; 0: none
     std::int64_t approval_timeout_ms() const;  // the shortest; 0: none

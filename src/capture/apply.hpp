@@ -1,8 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -12,6 +14,8 @@
 
 // Bringing a captured change to the host.
 namespace substrate::capture {
+
+using Permits = std::function<bool(std::string_view path, bool directory)>;
 
 struct ApplyRequest {
     int project = -1;  // the host's directory, to be changed
@@ -30,6 +34,8 @@ struct ApplyRequest {
     // are written down for settle_temporaries after a crash (-1: nowhere).
     std::string temporary_prefix = ".substrate-apply.";
     int journal_dir = -1;
+    // Whether a path, relative to the project, may be changed; one that may not is a conflict. Null: all may.
+    Permits permits;
     std::vector<std::string> only;  // these paths and what is below them; empty: everything
     bool keep_owner = false;        // needs CAP_CHOWN
     // Paths that we have written ourselves since: their newer ctime is no conflict.
@@ -40,6 +46,9 @@ struct PathNote {
     std::string path;
     std::string reason;
 };
+
+// The reason of a conflict with ApplyRequest::permits.
+inline constexpr const char* kNotPermitted = "may not be changed, by the patterns of the policy";
 
 enum class ApplyOutcome : std::uint8_t {
     applied,         // everything but what `skipped` names

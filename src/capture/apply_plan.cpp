@@ -57,6 +57,10 @@ class Planner {
         SUB_TRY(note_source(change));
         if (!selected(change.path)) return {};
         ++plan_.changes;
+        if (!permitted(change)) {
+            conflict(change.path, kNotPermitted);
+            return {};
+        }
         // The step of the directory above covers it; the host's own content of a
         // removed directory is still looked at.
         const bool covered = change.nested && selected(parent_part(change.path));
@@ -87,6 +91,13 @@ class Planner {
     enum class Place { present, absent, blocked };
 
     bool selected(std::string_view path) const { return only_.empty() || only_.covers(path); }
+
+    bool permitted(const Change& change) const {
+        if (!request_.permits) return true;
+        const bool directory = change.type == FileType::directory;
+        return request_.permits(change.path, directory) &&
+               (change.renamed_from.empty() || request_.permits(change.renamed_from, directory));
+    }
 
     void conflict(std::string_view path, const char* reason) {
         ++plan_.conflict_count;

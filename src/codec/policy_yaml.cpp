@@ -236,14 +236,22 @@ void read_commands(PolicyReader& reader, CommandRules& commands, const YamlNode&
 }
 
 void read_world(PolicyReader& reader, WorldRules& world, const YamlNode& node, const std::string& pointer) {
+    const auto io = [&](const YamlNode& value, const std::string& at) {
+        IoLimits& most = world.limits.io;
+        reader.object(value, at,
+                      {{"read_bps", reader.quantity(most.read_bps, parse_byte_size, kSizeExample)},
+                       {"write_bps", reader.quantity(most.write_bps, parse_byte_size, kSizeExample)},
+                       {"read_iops", reader.integer(most.read_iops, 1)},
+                       {"write_iops", reader.integer(most.write_iops, 1)}});
+    };
     const auto limits = [&](const YamlNode& value, const std::string& at) {
-        reader.object(
-            value, at,
-            {{"cpu", reader.quantity(world.limits.cpu_millis, parse_cpu_millis,
-                                     "processors such as \"2\" or \"1500m\"")},
-             {"memory", reader.quantity(world.limits.memory_bytes, parse_byte_size, kSizeExample)},
-             {"pids", reader.integer(world.limits.pids, 1)},
-             {"runtime", reader.quantity(world.limits.runtime_ms, parse_duration_ms, kTimeExample)}});
+        reader.object(value, at,
+                      {{"cpu", reader.quantity(world.limits.cpu_millis, parse_cpu_millis,
+                                               "processors such as \"2\" or \"1500m\"")},
+                       {"memory", reader.quantity(world.limits.memory_bytes, parse_byte_size, kSizeExample)},
+                       {"pids", reader.integer(world.limits.pids, 1)},
+                       {"runtime", reader.quantity(world.limits.runtime_ms, parse_duration_ms, kTimeExample)},
+                       {"io", io}});
     };
     const auto high = [&](const YamlNode& value, const std::string& at) {
         HighIsolation& isolation = world.high_isolation;

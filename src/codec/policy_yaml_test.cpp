@@ -66,6 +66,8 @@ TEST(PolicyYaml, ReadsEveryValue) {
         EXPECT_EQ(policy.world.limits.cpu_millis, 2000u);
         EXPECT_EQ(policy.world.limits.memory_bytes, 2ull << 30);
         EXPECT_EQ(policy.world.limits.runtime_ms, 5'400'000);
+        EXPECT_EQ(policy.world.limits.io,
+                  (IoLimits{.read_bps = 100u << 20, .write_bps = 0, .read_iops = 0, .write_iops = 500}));
         EXPECT_EQ(policy.world.commit, CommitMode::manual);
         EXPECT_EQ(policy.world.high_isolation.microvm_memory, 512u << 20);
         EXPECT_EQ(policy.approval.timeout_ms, 30'000);

@@ -39,6 +39,14 @@ Json limits_json(const EnforcedLimits& limits) {
     if (limits.tmp_bytes != 0) object.emplace("tmp_bytes", limits.tmp_bytes);
     if (limits.memory_is_default) object.emplace("memory_is_default", true);
     if (limits.pids_is_default) object.emplace("pids_is_default", true);
+    if (!limits.io.any()) return object;
+    Json io = Json::object();
+    for (const auto& [name, value] : {std::pair{"read_bps", limits.io.read_bps},
+                                      {"write_bps", limits.io.write_bps},
+                                      {"read_iops", limits.io.read_iops},
+                                      {"write_iops", limits.io.write_iops}})
+        if (value != 0) io.emplace(name, value);
+    object.emplace("io", std::move(io));
     return object;
 }
 
@@ -53,7 +61,9 @@ Json enforcement_json(const Enforcement& layers) {
     object.emplace("no_new_privs", layers.no_new_privs);
     object.emplace("capabilities_dropped", layers.capabilities_dropped);
     object.emplace("landlock_abi", layers.landlock_abi);
+    if (layers.tcp_ports) object.emplace("landlock_tcp_ports", *layers.tcp_ports);
     if (layers.fs_guard != 0) object.emplace("fs_guard", layers.fs_guard);
+    if (layers.fs_rules != 0) object.emplace("fs_rules", layers.fs_rules);
     put_unless_empty(object, "cgroup", layers.cgroup);
     if (layers.limits != EnforcedLimits{}) object.emplace("limits", limits_json(layers.limits));
     return object;
@@ -140,6 +150,7 @@ void read_enforcement(ObjectReader& reader, Enforcement& layers) {
     reader.boolean("capabilities_dropped", layers.capabilities_dropped);
     reader.integer("landlock_abi", layers.landlock_abi);
     reader.integer("fs_guard", layers.fs_guard);
+    reader.integer("fs_rules", layers.fs_rules);
     reader.bytes("cgroup", layers.cgroup);
     reader.object("limits", [&](ObjectReader& item) {
         item.integer("cpu_millis", layers.limits.cpu_millis);
@@ -148,6 +159,12 @@ void read_enforcement(ObjectReader& reader, Enforcement& layers) {
         item.integer("tmp_bytes", layers.limits.tmp_bytes);
         item.boolean("memory_is_default", layers.limits.memory_is_default);
         item.boolean("pids_is_default", layers.limits.pids_is_default);
+        item.object("io", [&](ObjectReader& most) {
+            most.integer("read_bps", layers.limits.io.read_bps);
+            most.integer("write_bps", layers.limits.io.write_bps);
+            most.integer("read_iops", layers.limits.io.read_iops);
+            most.integer("write_iops", layers.limits.io.write_iops);
+        });
     });
 }
 

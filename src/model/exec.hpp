@@ -37,13 +37,16 @@ struct WorldLimits {
     std::uint64_t memory_bytes = 0;  // 0: no limit
     std::uint32_t pids = 0;          // 0: no limit
     std::int64_t runtime_ms = 0;     // of each command; 0: no limit
+    IoLimits io;
     bool operator==(const WorldLimits&) const = default;
 };
 
-// The size of a terminal, in characters.
+// A terminal of a world's own: its size, in characters.
 struct TerminalSize {
     std::uint16_t columns = 80;
     std::uint16_t rows = 24;
+    // Which of the caller's three descriptors it takes the place of, by bits; 0: the caller has none.
+    std::uint8_t streams = 0;
     bool operator==(const TerminalSize&) const = default;
 };
 
@@ -61,6 +64,8 @@ struct ExecRequest {
     CommitMode commit = CommitMode::automatic;
     std::optional<CaptureStrategy> capture;  // this one and no other
     bool host_network = false;
+    // With it: the only ports to connect to by TCP. Set by the gate, never by a caller.
+    std::optional<std::vector<std::uint16_t>> tcp_ports;
     FsAccess fs;                                 // set by the gate, never by a caller
     WorldLimits limits;                          // the same
     SeccompMode seccomp = SeccompMode::enforce;  // the same
@@ -81,7 +86,7 @@ struct ExecRequest {
     // What all commands of this agent id may move over the network within an hour. Not for control.sock.
     std::optional<std::uint64_t> agent_egress_bytes;
     std::int64_t as_of_ns = 0;  // show the project as it was then; 0: as it is
-    // A terminal of the world's own instead of the caller's descriptors.
+    // A terminal of the world's own instead of descriptors of the caller.
     std::optional<TerminalSize> terminal;
     bool observes_output = false;  // the client reports hashes of the output
 };

@@ -62,6 +62,16 @@ struct OutputRecord {
     bool operator==(const OutputRecord&) const = default;
 };
 
+// What a world may read from and write to each block device. 0: no limit.
+struct IoLimits {
+    std::uint64_t read_bps = 0;  // bytes a second
+    std::uint64_t write_bps = 0;
+    std::uint64_t read_iops = 0;  // operations a second
+    std::uint64_t write_iops = 0;
+    bool any() const { return read_bps != 0 || write_bps != 0 || read_iops != 0 || write_iops != 0; }
+    bool operator==(const IoLimits&) const = default;
+};
+
 // What the command's world could use at most. 0: nothing held it back.
 struct EnforcedLimits {
     std::uint32_t cpu_millis = 0;
@@ -70,6 +80,7 @@ struct EnforcedLimits {
     std::uint64_t tmp_bytes = 0;     // its own /tmp
     bool memory_is_default = false;  // nobody had asked for it
     bool pids_is_default = false;
+    IoLimits io;
     bool operator==(const EnforcedLimits&) const = default;
 };
 
@@ -84,8 +95,11 @@ struct Enforcement {
     bool no_new_privs = false;
     bool capabilities_dropped = false;
     int landlock_abi = 0;  // 0 when not in use
-    int fs_guard = 0;      // how many patterns and paths are denied by name
-    std::string cgroup;    // empty when not in use
+    // The only ports to which Landlock let it connect by TCP; nullopt: it held back none.
+    std::optional<std::vector<std::uint16_t>> tcp_ports;
+    int fs_guard = 0;    // how many patterns and paths are denied by name
+    int fs_rules = 0;    // how many lists of patterns narrow what may be written and read
+    std::string cgroup;  // empty when not in use
     EnforcedLimits limits;
     bool operator==(const Enforcement&) const = default;
 };

@@ -5,12 +5,14 @@
 #include <algorithm>
 #include <array>
 
+#include "base/path_pattern.hpp"
 #include "base/text.hpp"
 
 namespace substrate::plan {
 namespace {
 
 constexpr const char* kWorldDeps = "/var/lib/substrate/world-deps";
+constexpr int kLandlockTcpAbi = 4;  // KERNEL(6.7)
 constexpr const char* kProjectAlias = "/project";
 
 // Host directories at "/" that a world makes anew instead of showing.
@@ -53,6 +55,38 @@ void show(std::vector<MountOp>& ops, const std::string& path, bool read_only) {
         {WorldPath(path), Bind{.source = HostPath(path), .read_only = read_only, .optional = true}});
 }
 
+// Whether the rules leave all below `path` open.
+bool permits_whole(const std::vector<FsRule>& rules, const std::string& path) {
+    return std::ranges::all_of(rules, [&](const FsRule& rule) {
+        const bool governed = std::ranges::any_of(rule.below, [&](const std::string& directory) {
+            return is_within(path, directory) || is_within(directory, path);
+        });
+        if (!governed) return true;
+        const auto patterns = PathPatterns::compile(rule.patterns);
+        return patterns && patterns->names(path);
+    });
+}
+
+// A rule for reading holds only what the world shows for its sake: the system and what the world
+// makes for itself is there whole.
+void keep_readable_rules(FsAccess& fs, WorldPlan& plan) {
+    const auto is_there = [](std::string_view path) {
+        const std::string_view first = path.substr(1, path.find('/', 1) - 1);
+        return is_system(first) || is_worlds_own(path);
+    };
+    for (FsRule& rule : fs.read_rules)
+        std::erase_if(rule.below, [&](const std::string& directory) {
+            if (is_there(directory)) return true;
+            if (directory != "/var" && directory != "/") return false;
+            plan.degradations.push_back(
+                {"fs", fmt::format("a pattern below '{}' opens nothing: it is too wide", directory),
+                 "substrate policy show"});
+            std::erase(fs.readable, directory);
+            return true;
+        });
+    std::erase_if(fs.read_rules, [](const FsRule& rule) { return rule.below.empty(); });
+}
+
 void add_path(std::vector<WorldPath>& list, std::string_view path) {
     if (!covered(path, list)) list.emplace_back(std::string(path));
 }
@@ -71,6 +105,23 @@ void add_host_tree(std::vector<MountOp>& ops, const WorldSpec& spec, const HostF
     }
     ops.push_back(
         {WorldPath(kWorldDeps), Bind{.source = HostPath(kWorldDeps), .read_only = false, .optional = true}});
+}
+
+Result<FsAccess> enforceable(FsAccess fs, WorldPlan& plan, const std::string& project,
+                             const HostFacts& facts) {
+    keep_readable_rules(fs, plan);
+    if (facts.path_guard.ok || (fs.write_rules.empty() && fs.read_rules.empty())) return fs;
+    const std::string reason = "patterns of fs.write and fs.read open nothing: " + facts.path_guard.reason;
+    if (fs.required) return fail(Error(Errc::unsupported, reason).hint(facts.path_guard.fix));
+    plan.degradations.push_back({"fs", reason, facts.path_guard.fix});
+    if (fs.project_writable && !fs.write_rules.empty()) {
+        fs.project_writable = permits_whole(fs.write_rules, project);
+    }
+    std::erase_if(fs.writable, [&](const std::string& path) { return !permits_whole(fs.write_rules, path); });
+    std::erase_if(fs.readable, [&](const std::string& path) { return !permits_whole(fs.read_rules, path); });
+    fs.write_rules.clear();
+    fs.read_rules.clear();
+    return fs;
 }
 
 void add_fs_access(std::vector<MountOp>& ops, WorldPlan& plan, const WorldSpec& spec) {
@@ -137,7 +188,10 @@ void hide_sockets(std::vector<MountOp>& ops, WorldPlan& plan, const WorldSpec& s
 
 Result<> add_guard(WorldPlan& plan, const WorldSpec& spec, const HostFacts& facts) {
     const std::string& project = spec.project.str();
-    GuardPlan guard{.patterns = spec.fs.denied, .paths = {}};
+    GuardPlan guard{.patterns = spec.fs.denied,
+                    .paths = {},
+                    .write_rules = spec.fs.write_rules,
+                    .read_rules = spec.fs.read_rules};
     for (const std::string& path : spec.fs.hidden)
         if (path != project && is_within(path, project)) guard.paths.emplace_back(path);
     if (guard == GuardPlan{}) return {};
@@ -155,6 +209,14 @@ Result<> add_guard(WorldPlan& plan, const WorldSpec& spec, const HostFacts& fact
 }
 
 void add_landlock(WorldPlan& plan, const WorldSpec& spec, const HostFacts& facts) {
+    if (spec.tcp_ports)
+        plan.degradations.push_back(
+            {"network",
+             facts.landlock_abi >= kLandlockTcpAbi
+                 ? "on the host's network net.allowed holds by TCP port only, not by name, and UDP is open"
+                 : "on the host's network nothing of net.allowed is held: this kernel's Landlock knows no "
+                   "ports",
+             "world.isolate_network: true"});
     // Without the right to allow them, ABI 1 forbids renames between directories.
     if (facts.landlock_abi < 2) {
         plan.degradations.push_back({"landlock",
@@ -168,6 +230,7 @@ void add_landlock(WorldPlan& plan, const WorldSpec& spec, const HostFacts& facts
     landlock.abi = std::min(facts.landlock_abi, kLandlockKnownAbi);
     landlock.restricts_reading = spec.fs.isolation == WorldFsIsolation::full;
     landlock.scopes_signals = spec.single_use;
+    if (landlock.abi >= kLandlockTcpAbi) landlock.tcp_ports = spec.tcp_ports;
     for (const MountOp& op : plan.mounts) {
         const std::string& target = op.target.str();
         const auto* bind = std::get_if<Bind>(&op.action);

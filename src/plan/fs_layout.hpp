@@ -8,6 +8,11 @@ namespace substrate::plan {
 // The host's tree at "/": everything read-only, or with full isolation the system's own part of it.
 void add_host_tree(std::vector<MountOp>& ops, const WorldSpec& spec, const HostFacts& facts);
 
+// `fs` as this machine can hold it: without a guard, rules leave open only what they permit whole, and
+// `plan.degradations` says so. Errors: Errc::unsupported where it must be held.
+Result<FsAccess> enforceable(FsAccess fs, WorldPlan& plan, const std::string& project,
+                             const HostFacts& facts);
+
 // What is writable, readable and hidden beside that, into `ops` and `plan.capture`; what
 // cannot be done as asked, into `plan.degradations`.
 void add_fs_access(std::vector<MountOp>& ops, WorldPlan& plan, const WorldSpec& spec);

@@ -23,14 +23,18 @@ struct Limits {
     bool pids_is_default = false;
     // RLIMIT_NPROC holds `pids` as well, or alone where no group can.
     bool pids_by_user = false;
+    IoLimits io;
 
-    bool any() const { return cpu_millis != 0 || memory_bytes != 0 || pids != 0; }
+    bool any() const { return cpu_millis != 0 || memory_bytes != 0 || pids != 0 || io.any(); }
     bool operator==(const Limits&) const = default;
 };
 
 // A policy's. Its time limit is not a group's to hold.
 inline Limits limits_of(const WorldLimits& rules) {
-    return {.cpu_millis = rules.cpu_millis, .memory_bytes = rules.memory_bytes, .pids = rules.pids};
+    return {.cpu_millis = rules.cpu_millis,
+            .memory_bytes = rules.memory_bytes,
+            .pids = rules.pids,
+            .io = rules.io};
 }
 
 // What holds where nobody says otherwise:

@@ -1,5 +1,6 @@
 // The text form of a WorldPlan: what --explain prints and golden tests hold.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "base/text.hpp"
 #include "plan/world_plan.hpp"
@@ -20,6 +21,11 @@ std::string landlock_text(const LandlockPlan& landlock) {
     if (landlock.abi >= 6)
         text +=
             fmt::format("; outside it no abstract sockets{}", landlock.scopes_signals ? ", no signals" : "");
+    if (landlock.tcp_ports)
+        text +=
+            fmt::format("; TCP to {}", landlock.tcp_ports->empty()
+                                           ? "no port"
+                                           : fmt::format("ports {}", fmt::join(*landlock.tcp_ports, " ")));
     text += '\n';
     const auto list = [&](const char* what, const std::vector<WorldPath>& paths) {
         text += fmt::format("           {}", what);
@@ -28,6 +34,17 @@ std::string landlock_text(const LandlockPlan& landlock) {
     };
     list("writes", landlock.writable);
     if (landlock.restricts_reading) list("reads ", landlock.readable);
+    return text;
+}
+
+std::string rules_text(const char* what, const std::vector<FsRule>& rules) {
+    std::string text;
+    for (const FsRule& rule : rules) {
+        text += fmt::format("by name    {} below", what);
+        for (const std::string& directory : rule.below) text += " " + printable(directory);
+        text += '\n';
+        for (const std::string& pattern : rule.patterns) text += "           " + printable(pattern) + '\n';
+    }
     return text;
 }
 
@@ -40,6 +57,11 @@ std::string limits_text(const Limits& limits) {
     if (limits.pids != 0)
         text += fmt::format(" pids {}{}{}", limits.pids, limits.pids_is_default ? " (default)" : "",
                             limits.pids_by_user ? " (by user namespace)" : "");
+    for (const auto& [name, most] : {std::pair{"read_bps", limits.io.read_bps},
+                                     {"write_bps", limits.io.write_bps},
+                                     {"read_iops", limits.io.read_iops},
+                                     {"write_iops", limits.io.write_iops}})
+        if (most != 0) text += fmt::format(" {} {}", name, most);
     return text + "\n";
 }
 
@@ -99,6 +121,7 @@ std::string to_text(const WorldPlan& plan) {
         text += fmt::format("denied     {}\n", printable(pattern));
     for (const WorldPath& path : plan.guard.paths)
         text += fmt::format("denied     {} (by name, where it does not exist yet)\n", printable(path.str()));
+    text += rules_text("writes", plan.guard.write_rules) + rules_text("reads ", plan.guard.read_rules);
     if (!plan.door.empty())
         text +=
             fmt::format("door       {} (what runs substrate inside is judged)\n", printable(plan.door.str()));

@@ -6,7 +6,7 @@ namespace substrate::plan {
 namespace {
 
 constexpr std::uint32_t kMagic = 0x53574c50;  // "SWLP"
-constexpr std::uint32_t kVersion = 5;
+constexpr std::uint32_t kVersion = 6;
 
 enum class OpTag : std::uint8_t { bind, tmpfs, proc, devpts, mask, read_only, symlink, directory, text };
 
@@ -88,6 +88,9 @@ void put_landlock(WireWriter& out, const LandlockPlan& landlock) {
     out.put_list(landlock.writable, put_path);
     out.put(landlock.restricts_reading);
     out.put_list(landlock.readable, put_path);
+    out.put(landlock.tcp_ports.has_value());
+    out.put_list(landlock.tcp_ports.value_or(std::vector<std::uint16_t>{}),
+                 [&](std::uint16_t port) { out.put(port); });
     out.put(landlock.scopes_signals);
 }
 
@@ -98,8 +101,28 @@ LandlockPlan get_landlock(WireReader& in) {
     landlock.writable = in.get_list<WorldPath>(get_path);
     landlock.restricts_reading = in.get<bool>();
     landlock.readable = in.get_list<WorldPath>(get_path);
+    const bool holds_ports = in.get<bool>();
+    auto ports = in.get_list<std::uint16_t>([&] { return in.get<std::uint16_t>(); });
+    if (holds_ports) landlock.tcp_ports = std::move(ports);
+    else if (!ports.empty()) in.refuse();
     landlock.scopes_signals = in.get<bool>();
     return landlock;
+}
+
+void put_rules(WireWriter& out, const std::vector<FsRule>& rules) {
+    out.put_list(rules, [&](const FsRule& rule) {
+        out.put_strings(rule.below);
+        out.put_strings(rule.patterns);
+    });
+}
+
+std::vector<FsRule> get_rules(WireReader& in) {
+    return in.get_list<FsRule>([&] {
+        FsRule rule;
+        rule.below = in.get_strings();
+        rule.patterns = in.get_strings();
+        return rule;
+    });
 }
 
 void put_limits(WireWriter& out, const Limits& limits) {
@@ -111,6 +134,9 @@ void put_limits(WireWriter& out, const Limits& limits) {
     out.put(limits.memory_is_default);
     out.put(limits.pids_is_default);
     out.put(limits.pids_by_user);
+    for (const std::uint64_t most :
+         {limits.io.read_bps, limits.io.write_bps, limits.io.read_iops, limits.io.write_iops})
+        out.put(most);
 }
 
 Limits get_limits(WireReader& in) {
@@ -123,6 +149,9 @@ Limits get_limits(WireReader& in) {
     limits.memory_is_default = in.get<bool>();
     limits.pids_is_default = in.get<bool>();
     limits.pids_by_user = in.get<bool>();
+    for (std::uint64_t* most :
+         {&limits.io.read_bps, &limits.io.write_bps, &limits.io.read_iops, &limits.io.write_iops})
+        *most = in.get<std::uint64_t>();
     return limits;
 }
 
@@ -148,6 +177,8 @@ std::string encode_plan(const WorldPlan& plan) {
     put_landlock(out, plan.landlock);
     out.put_strings(plan.guard.patterns);
     out.put_list(plan.guard.paths, [&](const WorldPath& path) { out.put(path.str()); });
+    put_rules(out, plan.guard.write_rules);
+    put_rules(out, plan.guard.read_rules);
     put_limits(out, plan.limits);
     out.put(plan.door.str());
     out.put(plan.capture.strategy);
@@ -194,6 +225,8 @@ Result<WorldPlan> decode_plan(std::string_view bytes) {
     plan.landlock = get_landlock(in);
     plan.guard.patterns = in.get_strings();
     plan.guard.paths = in.get_list<WorldPath>([&] { return WorldPath(in.get_string()); });
+    plan.guard.write_rules = get_rules(in);
+    plan.guard.read_rules = get_rules(in);
     plan.limits = get_limits(in);
     plan.door = WorldPath(in.get_string());
     plan.capture.strategy = in.get_enum(CaptureStrategy::direct);

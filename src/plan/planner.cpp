@@ -205,9 +205,11 @@ Result<> check_project(const std::string& project, const HostFacts& facts) {
     return {};
 }
 
-Result<WorldPlan> plan_world(const WorldSpec& spec, const HostFacts& facts) {
-    SUB_TRY(check_machine(spec, facts));
+Result<WorldPlan> plan_world(const WorldSpec& asked, const HostFacts& facts) {
+    SUB_TRY(check_machine(asked, facts));
     WorldPlan plan;
+    WorldSpec spec = asked;
+    SUB_TRY_ASSIGN(spec.fs, enforceable(asked.fs, plan, asked.project.str(), facts));
     plan.world_id = spec.world_id;
     plan.user_namespace = facts.user_namespace.ok;
     plan.uid_map = facts.uid_extents;

@@ -151,6 +151,75 @@ TEST(PlannerFs, PatternsAreHeldByNameWhereTheKernelCan) {
               std::vector<Degradation>{});
 }
 
+TEST(PlannerFs, RulesAreHeldByNameOrOpenOnlyWhatTheyPermitWhole) {
+    const std::string project = kProject;
+    const FsAccess fs{.isolation = WorldFsIsolation::full,
+                      .project_writable = false,
+                      .writable = {project + "/build", project + "/src"},
+                      .readable = {"/opt", "/opt/sdk", "/srv/data", "/usr/share", "/var"},
+                      .write_rules = {{{project}, {project + "/build", project + "/src/**/*.c"}}},
+                      .read_rules = {{{"/opt", "/usr/share", "/var"},
+                                      {"/opt/*/include", "/opt/sdk", "/usr/share/*/x", "/var/*/y"}}}};
+    HostFacts facts = user_facts();
+    facts.path_guard.ok = true;
+    const WorldPlan plan = plan_of(fs, facts);
+    EXPECT_EQ(plan.guard.write_rules, fs.write_rules);
+    EXPECT_EQ(plan.capture.writable, (std::vector<std::string>{"build", "src"}));
+    ASSERT_EQ(plan.guard.read_rules.size(), 1U);
+    EXPECT_EQ(plan.guard.read_rules[0].below, std::vector<std::string>{"/opt"})
+        << "the system is there whole";
+    EXPECT_NE(bind_at(plan, "/opt"), nullptr);
+    EXPECT_EQ(bind_at(plan, "/var"), nullptr);
+    ASSERT_EQ(plan.degradations.size(), 1U);
+    EXPECT_TRUE(plan.degradations[0].reason.contains("below '/var'")) << plan.degradations[0].reason;
+    EXPECT_TRUE(
+        to_text(plan).contains("by name    writes below " + project + "\n           " + project + "/build\n"))
+        << to_text(plan);
+    EXPECT_EQ(decode_plan(encode_plan(plan)).value(), plan);
+
+    facts.path_guard = {.ok = false, .reason = "an old kernel", .fix = "a new one"};
+    const WorldPlan without = plan_of(fs, facts);
+    EXPECT_EQ(without.guard, GuardPlan{});
+    EXPECT_EQ(without.capture.writable, std::vector<std::string>{"build"});
+    EXPECT_EQ(bind_at(without, "/opt"), nullptr);
+    EXPECT_NE(bind_at(without, "/opt/sdk"), nullptr);
+    EXPECT_NE(bind_at(without, "/srv/data"), nullptr);
+    EXPECT_TRUE(
+        std::ranges::find(without.degradations,
+                          Degradation{"fs", "patterns of fs.write and fs.read open nothing: an old kernel",
+                                      "a new one"}) != without.degradations.end());
+    const FsAccess all{.project_writable = true,
+                       .writable = {project},
+                       .write_rules = {{{project}, {project + "/**/*.md"}}}};
+    EXPECT_TRUE(plan_of(all, facts).capture.read_only) << "nobody would hold the rest back";
+    WorldSpec spec = spec_for(kProject);
+    spec.fs = all;
+    spec.fs.required = true;
+    EXPECT_FALSE(plan_world(spec, facts)) << "the policy wants worlds that hold";
+}
+
+TEST(PlannerFs, OfTheHostsNetworkPortsAreHeld) {
+    WorldSpec spec = spec_for(kProject);
+    spec.network = NetworkMode::host;
+    spec.tcp_ports = {80, 443};
+    HostFacts facts = user_facts();
+    facts.landlock_abi = 4;
+    auto plan = plan_world(spec, facts);
+    ASSERT_TRUE(plan);
+    EXPECT_EQ(plan->landlock.tcp_ports, spec.tcp_ports);
+    ASSERT_EQ(plan->degradations.size(), 1U);
+    EXPECT_TRUE(plan->degradations[0].reason.contains("by TCP port only")) << plan->degradations[0].reason;
+    EXPECT_TRUE(to_text(*plan).contains("; TCP to ports 80 443\n")) << to_text(*plan);
+    EXPECT_EQ(decode_plan(encode_plan(*plan)).value(), *plan);
+    spec.tcp_ports.emplace().clear();
+    EXPECT_EQ(decode_plan(encode_plan(*plan_world(spec, facts))).value().landlock.tcp_ports, spec.tcp_ports);
+    facts.landlock_abi = 3;
+    plan = plan_world(spec, facts);
+    ASSERT_TRUE(plan);
+    EXPECT_EQ(plan->landlock.tcp_ports, std::nullopt);
+    EXPECT_TRUE(plan->degradations[0].reason.contains("nothing of net.allowed is held"));
+}
+
 TEST(PlannerFs, TheWireFormHasAllOfIt) {
     const WorldPlan plan = plan_of({.isolation = WorldFsIsolation::full,
                                     .project_writable = false,

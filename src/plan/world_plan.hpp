@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,7 @@ struct WorldSpec {
     NetworkMode network = NetworkMode::loopback;
     std::vector<IpNetwork> networks;  // gateway: those of which every address may be tried
     std::string network_name;  // of the net namespace among the host's; empty: none. Only where facts.veth
+    std::optional<std::vector<std::uint16_t>> tcp_ports;  // host: the only ones to connect to
     SeccompMode seccomp = SeccompMode::enforce;
     FsAccess fs;
     std::vector<std::string> sockets;  // of the host, by their real paths
@@ -48,6 +50,9 @@ struct LandlockPlan {
     std::vector<WorldPath> writable;  // these and all below
     bool restricts_reading = false;   // only `readable` and `writable`; else everything may be read
     std::vector<WorldPath> readable;
+    // The only ports to connect to by TCP. Of the host's network it is all that can be held; in a
+    // network of its own a world's loopback needs any port.
+    std::optional<std::vector<std::uint16_t>> tcp_ports;
     bool scopes_signals = false;  // no signals to those who run beside: one command's world
     bool operator==(const LandlockPlan&) const = default;
 };
@@ -69,10 +74,13 @@ struct CapturePlan {
 };
 
 // What commands may not touch by any name, whether it exists or not. It costs each call that names a
-// path, so a command is guarded only where there are patterns, or one of `paths` is missing when it starts.
+// path, so a command is guarded only where there are patterns or rules, or one of `paths` is missing when it
+// starts.
 struct GuardPlan {
     std::vector<std::string> patterns;  // of base/path_pattern.hpp
     std::vector<WorldPath> paths;       // in the project: masked where they exist
+    std::vector<FsRule> write_rules;    // each narrows what mounts and Landlock leave writable
+    std::vector<FsRule> read_rules;     // each narrows what they show
     bool operator==(const GuardPlan&) const = default;
 };
 

@@ -48,48 +48,50 @@ std::string not_enforced(std::string_view list, const std::string& entry, std::s
     return std::string(list) + " \"" + entry + "\" is not enforced by worlds: " + std::string(why);
 }
 
-// nullopt, and a sentence in `problems`, for what names no one place.
-std::optional<std::string> expanded(std::string_view list, const std::string& entry,
-                                    const PatternValues& values, std::vector<std::string>& problems) {
-    auto place = with_values(list, entry, values, problems);
-    if (!place) return std::nullopt;
-    if (has_glob(place->rest) || has_dot_dot(place->rest)) {
-        problems.push_back(not_enforced(list, entry, "it is a pattern, and this list takes paths"));
-        return std::nullopt;
+void settle(std::vector<std::string>& list) {
+    std::ranges::sort(list);
+    list.erase(std::ranges::unique(list).begin(), list.end());
+}
+
+// What the entries of a list name: one place each, or by a pattern.
+struct Entries {
+    struct Pattern {
+        std::string_view list;
+        std::string entry;
+        std::string pattern;
+        std::string head;  // the directory that all it names lies in
+    };
+    std::vector<std::string> paths;
+    std::vector<Pattern> patterns;
+};
+
+// A sentence in `problems` for each that names nothing.
+void read_entries(Entries& into, std::string_view list, const std::vector<std::string>& entries,
+                  const PatternValues& values, std::vector<std::string>& problems) {
+    for (const std::string& entry : entries) {
+        auto place = with_values(list, entry, values, problems);
+        if (!place) continue;
+        if (has_dot_dot(place->rest)) {
+            problems.push_back(not_enforced(list, entry, "it has a component \"..\""));
+        } else if (!has_glob(place->rest)) {
+            into.paths.push_back(normalized(place->value + place->rest));
+        } else {
+            std::string pattern = normalized(literal_pattern(place->value) + place->rest);
+            if (const auto usable = PathPatterns::compile({pattern}); !usable)
+                problems.push_back(not_enforced(list, entry, usable.error().message()));
+            else into.patterns.push_back({list, entry, std::move(pattern), usable->heads().front()});
+        }
     }
-    return normalized(place->value + place->rest);
+    settle(into.paths);
 }
 
 // Paths and patterns: what is shown empty, and what is refused by name.
 void read_denied(FsAccess& access, const std::vector<std::string>& entries, const PatternValues& values) {
-    for (const std::string& entry : entries) {
-        auto place = with_values("fs.deny", entry, values, access.unenforced);
-        if (!place) continue;
-        if (has_dot_dot(place->rest)) {
-            access.unenforced.push_back(not_enforced("fs.deny", entry, "it has a component \"..\""));
-        } else if (!has_glob(place->rest)) {
-            access.hidden.push_back(normalized(place->value + place->rest));
-        } else {
-            std::string pattern = normalized(literal_pattern(place->value) + place->rest);
-            if (const auto usable = PathPatterns::compile({pattern}); !usable)
-                access.unenforced.push_back(not_enforced("fs.deny", entry, usable.error().message()));
-            else access.denied.push_back(std::move(pattern));
-        }
-    }
-    for (std::vector<std::string>* list : {&access.hidden, &access.denied}) {
-        std::ranges::sort(*list);
-        list->erase(std::ranges::unique(*list).begin(), list->end());
-    }
-}
-
-std::vector<std::string> all_of(std::string_view list, const std::vector<std::string>& entries,
-                                const PatternValues& values, std::vector<std::string>& problems) {
-    std::vector<std::string> paths;
-    for (const std::string& entry : entries)
-        if (auto path = expanded(list, entry, values, problems)) paths.push_back(std::move(*path));
-    std::ranges::sort(paths);
-    paths.erase(std::ranges::unique(paths).begin(), paths.end());
-    return paths;
+    Entries read;
+    read_entries(read, "fs.deny", entries, values, access.unenforced);
+    access.hidden = std::move(read.paths);
+    for (Entries::Pattern& each : read.patterns) access.denied.push_back(std::move(each.pattern));
+    settle(access.denied);
 }
 
 bool covered(const std::string& path, const std::vector<std::string>& list) {
@@ -103,15 +105,81 @@ std::vector<std::string> meet(const std::vector<std::string>& one, const std::ve
         if (covered(path, other)) paths.push_back(path);
     for (const std::string& path : other)
         if (covered(path, one)) paths.push_back(path);
-    std::ranges::sort(paths);
-    paths.erase(std::ranges::unique(paths).begin(), paths.end());
+    settle(paths);
     return paths;
 }
 
 void join(std::vector<std::string>& into, const std::vector<std::string>& more) {
     into.insert(into.end(), more.begin(), more.end());
-    std::ranges::sort(into);
-    into.erase(std::ranges::unique(into).begin(), into.end());
+    settle(into);
+}
+
+// What the patterns of `read` open beside its paths: the directories they begin with, and the rule that
+// holds below `governed`, or below those directories where it is empty.
+void open_patterns(Entries& read, const std::vector<Entries::Pattern>& patterns,
+                   const std::vector<std::string>& governed, std::vector<FsRule>& rules) {
+    FsRule rule{.below = governed, .patterns = {}};
+    std::vector<std::string> heads;
+    for (const Entries::Pattern& each : patterns) {
+        if (covered(each.head, read.paths)) continue;  // it opens nothing more
+        rule.patterns.push_back(each.pattern);
+        heads.push_back(each.head);
+    }
+    if (rule.patterns.empty()) return;
+    settle(heads);
+    if (governed.empty()) rule.below = heads;
+    for (const std::string& path : read.paths)
+        if (covered(path, rule.below)) rule.patterns.push_back(literal_pattern(path));
+    settle(rule.patterns);
+    join(read.paths, heads);
+    rules.push_back(std::move(rule));
+}
+
+// Elsewhere than in the project a command's writes are the host's at once: there mounts hold, and
+// they know no patterns.
+void open_writing(FsAccess& access, std::string_view list, const std::vector<std::string>& entries,
+                  const PatternValues& values) {
+    const std::string project(values.project);
+    Entries read;
+    read_entries(read, list, entries, values, access.unenforced);
+    std::vector<Entries::Pattern> inside;
+    for (Entries::Pattern& each : read.patterns) {
+        if (is_within(each.head, project)) inside.push_back(std::move(each));
+        else
+            access.unenforced.push_back(not_enforced(
+                list, each.entry, "outside the project only paths open something; name the directory"));
+    }
+    if (!covered(project, read.paths)) open_patterns(read, inside, {project}, access.write_rules);
+    access.writable = std::move(read.paths);
+}
+
+void open_reading(FsAccess& access, const Policy& policy, const PatternValues& values) {
+    const std::string project(values.project);
+    std::vector<std::string>& problems = access.unenforced;
+    Entries read;
+    read_entries(read, "fs.read", policy.fs.read, values, problems);
+    const bool reads_all = (read.paths.empty() && read.patterns.empty()) || covered("/", read.paths);
+    if (access.isolation != WorldFsIsolation::full) {
+        if (!reads_all) problems.emplace_back("fs.read holds nothing back: world_fs.isolation is not full");
+        return;
+    }
+    if (reads_all) read = {};
+    read_entries(read, "world_fs.read_allowlist", policy.world_fs.read_allowlist, values, problems);
+    std::vector<Entries::Pattern> beside;
+    for (Entries::Pattern& each : read.patterns) {
+        if (is_within(each.head, project)) continue;  // which can be read
+        if (is_within(project, each.head))
+            problems.push_back(not_enforced(each.list, each.entry,
+                                            "it begins with no directory, or one that holds the project"));
+        else beside.push_back(std::move(each));
+    }
+    open_patterns(read, beside, {}, access.read_rules);
+    access.readable = std::move(read.paths);
+}
+
+void join(std::vector<FsRule>& into, const std::vector<FsRule>& more) {
+    for (const FsRule& rule : more)
+        if (std::ranges::find(into, rule) == into.end()) into.push_back(rule);
 }
 
 }  // namespace
@@ -120,29 +188,18 @@ FsAccess fs_access_of(const Policy& policy, const PatternValues& values) {
     FsAccess access;
     access.mode = policy.world_fs.mode;
     access.isolation = policy.world_fs.isolation;
-    std::vector<std::string>& problems = access.unenforced;
     const bool full = access.isolation == WorldFsIsolation::full;
-    const std::string project(values.project);
     access.required = policy.world_fs.require_world;
     read_denied(access, policy.fs.deny, values);
-    std::vector<std::string> read = all_of("fs.read", policy.fs.read, values, problems);
-    const bool reads_all = read.empty() || covered("/", read);
-    if (full) {
-        access.readable = all_of("world_fs.read_allowlist", policy.world_fs.read_allowlist, values, problems);
-        if (!reads_all) join(access.readable, read);
-        access.writable =
-            all_of("world_fs.write_allowlist", policy.world_fs.write_allowlist, values, problems);
-        access.project_writable = false;
-    } else {
-        if (!reads_all) problems.emplace_back("fs.read holds nothing back: world_fs.isolation is not full");
-        if (!policy.fs.write.empty()) {
-            access.writable = all_of("fs.write", policy.fs.write, values, problems);
-            access.project_writable = covered(project, access.writable);
-        }
-    }
+    open_reading(access, policy, values);
+    if (full) open_writing(access, "world_fs.write_allowlist", policy.world_fs.write_allowlist, values);
+    else if (!policy.fs.write.empty()) open_writing(access, "fs.write", policy.fs.write, values);
+    if (full || !policy.fs.write.empty())
+        access.project_writable = covered(std::string(values.project), access.writable);
     if (access.mode == WorldFsMode::read_only) {
         access.project_writable = false;
         access.writable.clear();
+        access.write_rules.clear();
     }
     return access;
 }
@@ -158,6 +215,8 @@ FsAccess both(FsAccess one, const FsAccess& other, std::string_view project) {
     const bool other_full = other.isolation == WorldFsIsolation::full;
     if (one_full && other_full) one.readable = meet(one.readable, other.readable);
     else if (other_full) one.readable = other.readable;
+    join(one.read_rules, other.read_rules);
+    join(one.write_rules, other.write_rules);
     one.mode = std::max(one.mode, other.mode);
     one.isolation = std::max(one.isolation, other.isolation);
     one.project_writable = covered(std::string(project), writable);

@@ -8,8 +8,9 @@ namespace substrate::policy {
 
 // What one policy's `fs` and `world_fs` ask of a world, with $PROJECT and $HOME expanded. An entry
 // is a path and stands for all below it; one without a slash at its beginning is
-// relative to the project; `/**` at its end says nothing more. An entry of `fs.deny` may be a
-// pattern of base/path_pattern.hpp: `*.pem` lies in the project itself, `**/*.pem` anywhere in it. Pure.
+// relative to the project; `/**` at its end says nothing more. An entry may be a pattern of
+// base/path_pattern.hpp: `*.pem` lies in the project itself, `**/*.pem` anywhere in it. One that opens for
+// writing must lie in the project, one that opens for reading must begin with a directory beside it. Pure.
 FsAccess fs_access_of(const Policy& policy, const PatternValues& values);
 
 // What both permit.

@@ -56,7 +56,7 @@ TEST(FsAccessOf, APolicyThatNamesNoProjectKeepsItReadOnly) {
 }
 
 TEST(FsAccessOf, SaysWhatItDoesNotEnforce) {
-    Policy policy = workspace({"src/*.c", "../other"});
+    Policy policy = workspace({"src/[.c", "../other"});
     policy.fs.read = {"$PROJECT"};
     policy.fs.deny = {"*.[pem", "../x/*", "$HOME/.ssh"};
     const FsAccess access = fs_access_of(policy, {.project = "/p", .home = ""});
@@ -67,6 +67,60 @@ TEST(FsAccessOf, SaysWhatItDoesNotEnforce) {
         return problem.starts_with("fs.deny \"*.[pem\" ") && problem.contains("a bracket that does not end");
     }));
     EXPECT_FALSE(access.project_writable) << "what is not understood opens nothing";
+}
+
+TEST(FsAccessOf, APatternOpensTheDirectoryThatItBeginsWithUnderARule) {
+    const FsAccess access =
+        fs_access_of(workspace({"src/**/*.c", "build", "$PROJECT/doc/*/x", "/tmp", "build/*.o"}), kValues);
+    EXPECT_EQ(access.unenforced, Paths{});
+    EXPECT_FALSE(access.project_writable);
+    EXPECT_EQ(access.writable,
+              (Paths{"/home/u/project/build", "/home/u/project/doc", "/home/u/project/src", "/tmp"}));
+    EXPECT_EQ(access.write_rules, (std::vector<FsRule>{{{"/home/u/project"},
+                                                        {"/home/u/project/build", "/home/u/project/doc/*/x",
+                                                         "/home/u/project/src/**/*.c"}}}));
+    const FsAccess all = fs_access_of(workspace({"**/*.md"}), kValues);
+    EXPECT_TRUE(all.project_writable) << "the rule holds the rest back";
+    EXPECT_EQ(all.write_rules.size(), 1U);
+    EXPECT_EQ(fs_access_of(workspace({"$PROJECT", "**/*.md"}), kValues).write_rules, std::vector<FsRule>{})
+        << "it opens nothing more";
+    const FsAccess isolated = fs_access_of(full({"out/*.log"}), kValues);
+    EXPECT_EQ(isolated.writable, Paths{"/home/u/project/out"});
+    EXPECT_EQ(isolated.write_rules.size(), 1U);
+}
+
+TEST(FsAccessOf, APatternThatWritesOutsideTheProjectOpensNothing) {
+    const FsAccess access =
+        fs_access_of(workspace({"$PROJECT", "~/.cache/*/tmp", "/**/x", "/home/u/proj*/y"}), kValues);
+    EXPECT_EQ(access.writable, Paths{"/home/u/project"});
+    EXPECT_EQ(access.write_rules, std::vector<FsRule>{});
+    ASSERT_EQ(access.unenforced.size(), 3U);
+    EXPECT_TRUE(access.unenforced[0].contains("outside the project only paths open something"))
+        << access.unenforced[0];
+}
+
+TEST(FsAccessOf, APatternThatReadsOpensItsDirectoryUnderARule) {
+    Policy policy = full({});
+    policy.fs.read = {"/opt/*/include", "/srv/data"};
+    policy.world_fs.read_allowlist = {"/opt/sdk", "src/*.c", "/home/*/x", "/**/y"};
+    const FsAccess access = fs_access_of(policy, kValues);
+    EXPECT_EQ(access.readable, (Paths{"/opt", "/opt/sdk", "/srv/data"}));
+    EXPECT_EQ(access.read_rules, (std::vector<FsRule>{{{"/opt"}, {"/opt/*/include", "/opt/sdk"}}}));
+    EXPECT_EQ(access.unenforced.size(), 2U) << "around the project, and of everything";
+    policy.fs.read = {"/", "/opt/*/include"};
+    EXPECT_EQ(fs_access_of(policy, kValues).readable, Paths{"/opt/sdk"})
+        << "what reads all opens nothing more";
+}
+
+TEST(Both, EveryRuleHolds) {
+    const FsAccess one = fs_access_of(workspace({"**/*.md"}), kValues);
+    const FsAccess other = fs_access_of(workspace({"doc/*.md", "src"}), kValues);
+    const FsAccess met = both(one, other, kValues.project);
+    EXPECT_EQ(met.writable, (Paths{"/home/u/project/doc", "/home/u/project/src"}));
+    EXPECT_FALSE(met.project_writable);
+    EXPECT_EQ(met.write_rules.size(), 2U);
+    EXPECT_EQ(both(one, one, kValues.project).write_rules, one.write_rules);
+    EXPECT_EQ(both(one, fs_access_of({}, kValues), kValues.project).write_rules, one.write_rules);
 }
 
 TEST(FsAccessOf, TellsDeniedPathsFromPatterns) {
@@ -95,6 +149,8 @@ TEST(FsAccessOf, ReadOnlyLeavesNothingWritable) {
     const FsAccess access = fs_access_of(policy, kValues);
     EXPECT_FALSE(access.project_writable);
     EXPECT_EQ(access.writable, Paths{});
+    policy.world_fs.write_allowlist = {"*.md"};
+    EXPECT_EQ(fs_access_of(policy, kValues).write_rules, std::vector<FsRule>{});
 }
 
 TEST(Both, PermitsWhatBothPermit) {

@@ -203,6 +203,22 @@ std::vector<std::uint16_t> NetAccess::named_ports() const {
     return ports;
 }
 
+std::optional<std::vector<std::uint16_t>> tcp_ports(const NetRules& rules) {
+    if (!rules.allowed) return std::nullopt;
+    std::vector<std::uint16_t> ports;
+    for (const std::string& text : *rules.allowed) {
+        if (text.starts_with(kPreset)) return std::nullopt;
+        std::string_view host = text;
+        const auto port = take_port(host);
+        if (!port) continue;  // it opens nothing
+        if (*port == 0) return std::nullopt;
+        ports.push_back(*port);
+    }
+    std::ranges::sort(ports);
+    ports.erase(std::ranges::unique(ports).begin(), ports.end());
+    return ports;
+}
+
 std::vector<IpNetwork> NetAccess::named_networks() const {
     std::vector<IpNetwork> networks;
     for (const Entries* entries : {&rules_->allowed, &rules_->denied})

@@ -68,4 +68,8 @@ class NetAccess {
     std::unique_ptr<Rules> rules_;
 };
 
+// The ports that `net.allowed` names, sorted; nullopt where it names none for an entry, has presets or is
+// absent: any port then. What holds where nothing but the port can be held.
+std::optional<std::vector<std::uint16_t>> tcp_ports(const NetRules& rules);
+
 }  // namespace substrate::policy

@@ -133,5 +133,21 @@ TEST(NetAccess, WhatCannotBeReadOpensNothingAndClosesAll) {
     EXPECT_FALSE(ask(closed, "example.org").allowed);
 }
 
+TEST(TcpPorts, AreThoseThatEveryEntryNames) {
+    const auto ports = [](std::vector<std::string> allowed) {
+        NetRules rules;
+        rules.allowed = std::move(allowed);
+        return tcp_ports(rules);
+    };
+    using Ports = std::vector<std::uint16_t>;
+    EXPECT_EQ(tcp_ports({}), std::nullopt);
+    EXPECT_EQ(ports({}), Ports{});
+    EXPECT_EQ(ports({"a.example:443", "10.0.0.0/8:5432", "*.b.example:80", "*:443", "[2001:db8::1]:22"}),
+              (Ports{22, 80, 443, 5432}));
+    EXPECT_EQ(ports({"a.example:443", "b.example"}), std::nullopt);
+    EXPECT_EQ(ports({"a.example:443", "preset:npm"}), std::nullopt);
+    EXPECT_EQ(ports({"a.example:443", "b.example:99999"}), Ports{443}) << "what cannot be read opens nothing";
+}
+
 }  // namespace
 }  // namespace substrate::policy

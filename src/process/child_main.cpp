@@ -294,13 +294,13 @@ SUB_CHILD_SIDE void join_cgroups(const ChildPlan& plan) noexcept {
         }
         const int ruleset = await_release(report_fd, plan, placements);
         if (plan.landlock) {
-            const long restricted = raw_call(SYS_landlock_restrict_self, ruleset, 0);
+            const long restricted = raw_call(SYS_landlock_restrict_self, ruleset, plan.landlock_flags);
             if (restricted < 0) die(report_fd, ChildStep::landlock, restricted, nullptr);
         }
     }
     place_descriptors(plan, placements, report_fd);
-    if (plan.controlling_terminal) {
-        const long result = raw_call(SYS_ioctl, 1, TIOCSCTTY, 0);
+    if (plan.controlling_terminal >= 0) {
+        const long result = raw_call(SYS_ioctl, plan.controlling_terminal, TIOCSCTTY, 0);
         if (result < 0) die(report_fd, ChildStep::controlling_terminal, result, nullptr);
     }
     if (plan.umask >= 0) raw_call(SYS_umask, plan.umask);

@@ -87,6 +87,7 @@ struct ChildPlan {
     // Of a parked child: the last descriptor of the release is a Landlock ruleset, which
     // restricts it. It is known no earlier: the program's own files are among its rules.
     bool landlock = false;
+    unsigned landlock_flags = 0;  // LANDLOCK_RESTRICT_SELF_*
     // Of a parked child, read after the release. It then says by the number of the guard's
     // process, a pid_t, on the release socket that it has one. Not owned.
     const ChildGuard* guard = nullptr;
@@ -95,8 +96,8 @@ struct ChildPlan {
     unsigned placement_count = 0;
     int death_signal = 0;
     int umask = -1;
-    // Of a child with a new session: its descriptor 1 becomes the session's controlling terminal.
-    bool controlling_terminal = false;
+    // Of a child with a new session: the descriptor that becomes its controlling terminal; -1: none.
+    int controlling_terminal = -1;
     bool new_session = false;
     bool raise_ambient_capabilities = false;  // keep the namespace's capabilities over exec
     bool drop_capabilities = false;           // bounding, ambient, permitted, effective, inheritable

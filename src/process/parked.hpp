@@ -20,7 +20,7 @@ struct Program {
     std::vector<std::string> environment;
     std::string cwd;
     int umask = 022;
-    bool controlling_terminal = false;
+    int controlling_terminal = -1;
 };
 
 // A child that has left its session, its capabilities and most system calls behind

@@ -1,11 +1,14 @@
 #include "shell/doctor.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 
 #include "plan/limits.hpp"
+#include "plan/world_plan.hpp"
 
 namespace substrate::shell {
 namespace {
@@ -84,12 +87,30 @@ const char* to_string(Verdict verdict) {
     return "INFO";
 }
 
+// What worlds have of an ABI.
+std::vector<std::string> landlock_holds(int abi) {
+    struct Step {
+        int abi;
+        const char* what;
+    };
+    std::vector<std::string> held;
+    for (const Step& step :
+         {Step{2, "files"}, Step{3, "truncate"}, Step{4, "tcp_ports"}, Step{5, "device_ioctl"},
+          Step{6, "signals"}, Step{6, "abstract_sockets"}, Step{7, "log"}})
+        if (abi >= step.abi) held.emplace_back(step.what);
+    return held;
+}
+
 Finding landlock_row(int abi) {
     const std::string fix = "boot with landlock in the lsm= list, Linux 5.19 or newer";
     if (abi == 0) return {Verdict::warn, "landlock", "not in this kernel, or switched off", fix};
     if (abi == 1)
         return {Verdict::warn, "landlock", "ABI 1 is not used: it forbids renames between directories", fix};
-    return {Verdict::pass, "landlock", fmt::format("ABI {}", abi), {}};
+    std::string detail = fmt::format("ABI {}", abi);
+    if (abi > plan::kLandlockKnownAbi)
+        detail += fmt::format(", of which {} is used", plan::kLandlockKnownAbi);
+    return {
+        Verdict::pass, "landlock", fmt::format("{}: {}", detail, fmt::join(landlock_holds(abi), ", ")), {}};
 }
 
 // Worlds refuse calls by "errno" and, where a policy says so, write them to the log.
@@ -120,12 +141,20 @@ Finding limits_row(const MachineNotes& notes) {
     if (notes.missing_limits.empty())
         return {Verdict::pass,
                 "cgroups",
-                notes.cgroup_detail + "; limits of memory, processors and processes hold",
+                fmt::format("{}; limits of memory, processors and processes hold ({})", notes.cgroup_detail,
+                            fmt::join(notes.cgroup_controllers, " ")),
                 {}};
     std::string reasons;
     for (const Degradation& missing : notes.missing_limits)
         reasons += (reasons.empty() ? "" : "; ") + missing.reason;
     return {Verdict::warn, "cgroups", notes.cgroup_detail + ": " + reasons, notes.missing_limits.front().fix};
+}
+
+Finding io_limits_row(const MachineNotes& notes) {
+    if (notes.missing_io_limits.empty())
+        return {Verdict::pass, "I/O limits", "world.limits.io of a policy holds", {}};
+    const Degradation& missing = notes.missing_io_limits.front();
+    return {Verdict::info, "I/O limits", missing.reason, missing.fix};
 }
 
 // What worlds elsewhere than on this kernel would need. None of it is needed here.
@@ -202,6 +231,7 @@ std::vector<Finding> judge(const plan::HostFacts& facts, const MachineNotes& not
     findings.push_back(landlock_row(facts.landlock_abi));
     findings.push_back(of(facts.path_guard, "denied patterns", Verdict::warn));
     findings.push_back(limits_row(notes));
+    findings.push_back(io_limits_row(notes));
     findings.push_back(default_limits_row(facts));
     findings.push_back(place_row("nft", notes.nft));
     if (!notes.nft_version.empty()) findings.back().detail += fmt::format(" ({})", notes.nft_version);
@@ -239,6 +269,7 @@ Json doctor_json(const plan::HostFacts& facts, const MachineNotes& notes,
     json["distribution"] = notes.distribution;
     json["cgroup_v2"] = notes.cgroup_version == 2;
     json["cgroup"] = notes.cgroup_detail;
+    json["cgroup_controllers"] = notes.cgroup_controllers;
     const plan::Limits limits = plan::with_defaults({}, facts);
     json["default_limits"] = {{"memory_bytes", limits.memory_bytes},
                               {"pids", limits.pids},
@@ -256,7 +287,11 @@ Json doctor_json(const plan::HostFacts& facts, const MachineNotes& notes,
     json["nft"] = {{"present", !notes.nft.empty()},
                    {"path", text_or_null(notes.nft)},
                    {"version", text_or_null(notes.nft_version)}};
-    json["landlock"] = {{"supported", facts.landlock_abi > 0}, {"abi", facts.landlock_abi}};
+    json["landlock"] = {
+        {"supported", facts.landlock_abi > 0},
+        {"abi", facts.landlock_abi},
+        {"used", facts.landlock_abi < 2 ? 0 : std::min(facts.landlock_abi, plan::kLandlockKnownAbi)},
+        {"holds", landlock_holds(facts.landlock_abi)}};
     json["seccomp"] = {{"actions", notes.seccomp_actions}};
     json["dmesg_restrict"] = notes.dmesg_restrict;
     json["selinux"] = notes.selinux;

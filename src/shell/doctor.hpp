@@ -26,8 +26,10 @@ struct MachineNotes {
     std::string distribution;
     int cgroup_version = 0;  // 0: none
     std::string cgroup_detail;
-    std::vector<Degradation> missing_limits;  // that a world's group would not have
-    std::string nft;                          // its place in the file system, or empty
+    std::vector<std::string> cgroup_controllers;  // those that worlds could use, as version 2 calls them
+    std::vector<Degradation> missing_limits;      // that a world's group would not have
+    std::vector<Degradation> missing_io_limits;
+    std::string nft;  // its place in the file system, or empty
     std::string nft_version;
     std::string dmesg_restrict;
     std::string selinux;

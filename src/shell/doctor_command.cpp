@@ -52,6 +52,10 @@ void try_limits(const Console& console, MachineNotes& notes) {
     const auto group = world::Cgroup::make(*ground, make_world_id(console.env), small);
     if (!group) notes.missing_limits.push_back({"cgroup", group.error().describe(), {}});
     else notes.missing_limits = group->degradations();
+    const auto io = world::Cgroup::make(*ground, make_world_id(console.env), {.io = {.read_bps = 1 << 20}});
+    if (!io) notes.missing_io_limits.push_back({"cgroup", io.error().describe(), {}});
+    else notes.missing_io_limits = io->degradations();
+    notes.cgroup_controllers = world::controllers_of(*ground);
 }
 
 // "1.10" of "fuse-overlayfs: version 1.10", where `before` is "version "; empty when it says

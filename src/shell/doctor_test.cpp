@@ -203,7 +203,7 @@ TEST(Doctor, NotesAreOnlyInformation) {
     notes.podman = "/usr/bin/podman";
     notes.kvm = notes.docker = notes.agent_running = true;
     findings = judge(good_facts(), notes);
-    EXPECT_EQ(row(findings, "landlock").detail, "ABI 2");
+    EXPECT_EQ(row(findings, "landlock").detail, "ABI 2: files");
     EXPECT_EQ(row(findings, "nft").detail, "/usr/sbin/nft (1.0.6)");
     EXPECT_EQ(row(findings, "Podman").detail, "/usr/bin/podman");
     EXPECT_EQ(row(findings, "KVM").detail, "/dev/kvm can be opened");

@@ -138,6 +138,10 @@ class Comparison {
         limit("world.limits.pids", before.limits.pids, after.limits.pids);
         limit("world.limits.runtime", static_cast<std::uint64_t>(before.limits.runtime_ms),
               static_cast<std::uint64_t>(after.limits.runtime_ms));
+        limit("world.limits.io.read_bps", before.limits.io.read_bps, after.limits.io.read_bps);
+        limit("world.limits.io.write_bps", before.limits.io.write_bps, after.limits.io.write_bps);
+        limit("world.limits.io.read_iops", before.limits.io.read_iops, after.limits.io.read_iops);
+        limit("world.limits.io.write_iops", before.limits.io.write_iops, after.limits.io.write_iops);
         flag("world.high_isolation.enabled", before.high_isolation.enabled, after.high_isolation.enabled,
              false);
         if (before.backend != after.backend && !before.backend.empty())

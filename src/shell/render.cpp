@@ -1,6 +1,7 @@
 #include "shell/render.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "base/text.hpp"
 
@@ -40,7 +41,12 @@ std::string enforcement_text(const Enforcement& layers) {
     add(layers.no_new_privs, "no_new_privs");
     if (!layers.seccomp.empty()) add(true, fmt::format("seccomp {}", layers.seccomp));
     if (layers.landlock_abi > 0) add(true, fmt::format("Landlock ABI {}", layers.landlock_abi));
+    if (layers.tcp_ports)
+        add(true, fmt::format("TCP to {}", layers.tcp_ports->empty()
+                                               ? "no port"
+                                               : fmt::format("ports {}", fmt::join(*layers.tcp_ports, " "))));
     if (layers.fs_guard > 0) add(true, fmt::format("{} denied by name", layers.fs_guard));
+    add(layers.fs_rules > 0, "patterns of fs by name");
     add(!layers.cgroup.empty() || layers.limits.pids != 0, "limits");
     return text.empty() ? "none" : text;
 }

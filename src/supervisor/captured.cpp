@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <memory>
 
 #include "base/text.hpp"
 #include "capture/copy_walk.hpp"
@@ -14,6 +15,7 @@
 #include "sys/file.hpp"
 #include "sys/file_lock.hpp"
 #include "sys/tree_ops.hpp"
+#include "world/path_guard.hpp"
 
 namespace substrate::supervisor {
 namespace {
@@ -96,8 +98,12 @@ Manifest manifest_of(const Store& store, const Env& env, const Captured& capture
 
 std::vector<std::string> conflict_notices(const capture::ApplyReport& report) {
     std::vector<std::string> notices;
-    notices.push_back(fmt::format("{} of the changed paths also changed on the host; nothing was applied",
-                                  report.conflict_count));
+    const bool held = std::ranges::any_of(report.conflicts, [](const capture::PathNote& note) {
+        return note.reason == capture::kNotPermitted;
+    });
+    notices.push_back(
+        fmt::format("{} of the changed paths {}; nothing was applied", report.conflict_count,
+                    held ? "may not be changed, or also changed on the host" : "also changed on the host"));
     constexpr std::size_t kShown = 5;
     for (std::size_t i = 0; i < std::min(kShown, report.conflicts.size()); ++i)
         notices.push_back(fmt::format("  conflict: {} ({})", printable(report.conflicts[i].path),
@@ -153,6 +159,18 @@ Result<> keep_captured(Store& store, const Env& env, const Captured& captured, c
                           store.fd(), (dir + "/" + source_name(captured.strategy)).c_str());
 }
 
+capture::Permits permits_of(const plan::WorldPlan& plan) {
+    if (plan.guard == plan::GuardPlan{}) return {};
+    auto made = world::PathGuard::make(plan);
+    // The same patterns have been compiled in the world.
+    if (!made) return [](std::string_view, bool) { return false; };
+    auto guard = std::make_shared<const world::PathGuard>(std::move(*made));
+    return [guard, project = plan.capture.project.str()](std::string_view path, bool directory) {
+        const auto use = directory ? world::PathUse::make_directory : world::PathUse::write;
+        return !guard->denies(project + "/" + std::string(path), use);
+    };
+}
+
 namespace {
 
 capture::ApplyRequest request_of(const OpenCapture& open, const Captured& captured,
@@ -169,6 +187,7 @@ capture::ApplyRequest request_of(const OpenCapture& open, const Captured& captur
     request.temporary_prefix = ".substrate-apply." + span_id + ".";
     request.keep_owner = sys::effective_uid() == 0;
     request.ours = captured.ours;
+    request.permits = captured.permits;
     return request;
 }
 

@@ -11,6 +11,7 @@
 #include "capture/apply.hpp"
 #include "capture/snapshot.hpp"
 #include "model/exec.hpp"
+#include "plan/world_plan.hpp"
 #include "supervisor/store.hpp"
 
 namespace substrate::supervisor {
@@ -26,6 +27,7 @@ struct Captured {
     std::vector<std::string> excluded;          // copy-diff
     const capture::Snapshot* before = nullptr;  // direct
     std::set<std::string, std::less<>> ours;    // host paths that we have written since
+    capture::Permits permits;                   // null: everything
     // Decided already: what has changed on the host since is no conflict.
     bool forced = false;
     bool project_gone = false;  // compared with nothing; cannot be applied
@@ -33,6 +35,10 @@ struct Captured {
 
 // What the command changed. Reads the capture and the project, writes nothing.
 Result<FsDiff> diff_captured(const Store& store, const Captured& captured);
+
+// What a world with this plan holds by name: its guard has held it while the command ran, and it is looked at
+// again before anything is brought to the host. Null where nothing is.
+capture::Permits permits_of(const plan::WorldPlan& plan);
 
 // Adds every path that the capture changes to `paths`.
 Result<> collect_paths(const Store& store, const Captured& captured,

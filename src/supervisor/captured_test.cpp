@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include "base/ids.hpp"
+#include "base/path_pattern.hpp"
 #include "supervisor/supervisor_test_support.hpp"
 
 namespace substrate::supervisor {
@@ -69,6 +70,32 @@ TEST_F(CapturedTest, TheChangeIsReadWithoutWriting) {
     EXPECT_EQ(diff->deleted, 1u);
     EXPECT_EQ(listing(project_), host);
     EXPECT_EQ(listing(store.path()), kept);
+}
+
+// Whatever has let a command change it.
+TEST_F(CapturedTest, WhatThePlanDoesNotPermitIsAConflict) {
+    Store store = open_store();
+    Captured captured = make_change(store);
+    plan::WorldPlan plan;
+    plan.capture.project = HostPath(project_);
+    EXPECT_FALSE(permits_of(plan)) << "nothing is held by name";
+    plan.guard.write_rules = {{{project_}, {literal_pattern(project_) + "/**/[ab]"}}};
+    captured.permits = permits_of(plan);
+    EXPECT_TRUE(captured.permits("sub", true)) << "on the way to a name";
+    EXPECT_FALSE(captured.permits("sub", false));
+    const std::string host = listing(project_), span = make_span_id(env_);
+    const CommitReport report = apply(store, captured, span);
+    EXPECT_EQ(report.state, "conflict");
+    ASSERT_EQ(report.notices.size(), 2U);
+    EXPECT_TRUE(report.notices[1].contains("gone (may not be changed, by the patterns of the policy)"))
+        << report.notices[1];
+    EXPECT_EQ(listing(project_), host);
+    // One that permits all of it, and one that denies a part.
+    plan.guard.write_rules[0].patterns.push_back(literal_pattern(project_) + "/g*");
+    EXPECT_TRUE(permits_of(plan)("gone", false));
+    plan.guard.patterns = {literal_pattern(project_) + "/sub/*"};
+    EXPECT_FALSE(permits_of(plan)("sub/b", false));
+    EXPECT_TRUE(permits_of(plan)("a", false));
 }
 
 TEST_F(CapturedTest, AppliesAndKeepsWhatWasThere) {

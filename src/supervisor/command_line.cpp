@@ -66,7 +66,8 @@ void set_command(world::ExecOrder& order, const ExecRequest& request, const std:
     order.cwd = request.cwd;
     order.umask = request.umask;
     if (request.terminal)
-        order.terminal = world::TerminalOrder{request.terminal->columns, request.terminal->rows};
+        order.terminal = world::TerminalOrder{request.terminal->columns, request.terminal->rows,
+                                              request.terminal->streams};
     const auto ours = [&](const std::string& name) {
         return (name == "TRACEPARENT" && !request.traceparent.empty()) ||
                (name == kScopeVariable && !request.scope_token.empty());

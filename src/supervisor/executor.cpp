@@ -237,6 +237,7 @@ Result<> Execution::prepare_capture() {
     had_background_ = sw.background;
     captured_.strategy = sw.plan.capture.strategy;
     captured_.user_xattrs = sw.plan.capture.user_xattrs;
+    captured_.permits = permits_of(sw.plan);
     if (had_background_) {
         captured_.dir = sw.live_slot;
         captured_.captured_ns = sw.live_since_ns;
@@ -318,7 +319,8 @@ Result<> Execution::send_order(const int (&stdio)[3]) {
     if (order_.scope_token) {
         SUB_TRY_ASSIGN(token, make_token_file(request_.scope_token));
     }
-    if (request_.terminal) return world.exec_on_terminal(order_, -1, token.get());
+    if (request_.terminal && request_.terminal->streams == 0)
+        return world.exec_on_terminal(order_, -1, token.get());
     return world.exec(order_, stdio, token.get());
 }
 

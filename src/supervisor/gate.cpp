@@ -253,6 +253,7 @@ ExecRequest tightened(ExecRequest request, const broker::Judgement& judgement,
     if (request.capture == CaptureStrategy::direct && request.commit != CommitMode::automatic)
         request.capture.reset();
     request.limits = policies.limits();
+    request.tcp_ports = request.host_network ? policies.tcp_ports() : std::nullopt;
     request.seccomp = policies.seccomp();
     const std::int64_t limit = request.limits.runtime_ms;
     if (limit > 0) request.timeout_ms = request.timeout_ms == 0 ? limit : std::min(request.timeout_ms, limit);

@@ -74,6 +74,7 @@ Result<> settle_background(const Machine& machine, trace::TraceWriter& trace, Pr
     captured.strategy = world.plan.capture.strategy;
     captured.user_xattrs = world.plan.capture.user_xattrs;
     captured.captured_ns = world.live_since_ns;
+    captured.permits = permits_of(world.plan);
     if (captured.strategy == CaptureStrategy::direct) return {};
     SUB_TRY_ASSIGN(captured.excluded, excluded_from(project.store(), captured.dir));
     SUB_TRY_ASSIGN(const FsDiff diff, diff_captured(project.store(), captured));

@@ -127,6 +127,7 @@ std::string LiveShell::misfit(const Passage& passage) const {
         return "the policy wants this command to run in a world of its own";
     const bool same = request.fs == wanted_.fs && request.seccomp == wanted_.seccomp &&
                       request.host_network == wanted_.host_network &&
+                      request.tcp_ports == wanted_.tcp_ports &&
                       plan::limits_of(request.limits) == wanted_.limits;
     return same ? "" : "the policy wants another world for this command than this session has";
 }

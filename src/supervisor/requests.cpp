@@ -234,6 +234,7 @@ Result<Json> run_warm(Agent& agent, const Json& request) {
         wanted.fs =
             in_force.set->fs_access({.project = project->path(), .home = agent.broker().places().home});
         wanted.host_network = !in_force.set->isolate_network();
+        if (wanted.host_network) wanted.tcp_ports = in_force.set->tcp_ports();
         if (agent.machine().network)
             wanted.net = agent.machine().network->order_for(*in_force.set, project->path());
         wanted.limits = plan::limits_of(in_force.set->limits());

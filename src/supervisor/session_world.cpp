@@ -45,6 +45,7 @@ Project::Wanted wanted_for(const Machine& machine, const ExecRequest& request,
     const bool replay = machine.facts.veth.ok && request.as_of_ns != 0 && is_id(request.parent_span, "spn");
     return {.capture = request.capture,
             .host_network = request.host_network,
+            .tcp_ports = request.tcp_ports,
             .net = std::move(net),
             .network_name = replay ? kNetworkPrefix + request.parent_span : std::string(),
             .fresh = request.ephemeral || request.commit == CommitMode::discard,
@@ -91,6 +92,7 @@ Result<plan::WorldPlan> plan_project_world(const Machine& machine, const std::st
     spec.network_name = wanted.network_name;
     if (spec.network_name.empty() && spec.network == plan::NetworkMode::veth)
         spec.network_name = kNetworkPrefix + spec.world_id;
+    spec.tcp_ports = wanted.tcp_ports;
     spec.fs = wanted.fs;
     if (auto sockets = world::host_sockets()) spec.sockets = *std::move(sockets);
     else spec.sockets_unknown = sockets.error().message();
@@ -165,7 +167,8 @@ bool Project::fits(const SessionWorld& world, const Wanted& wanted) {
     return world.plan.capture_record.primary == strategy && world.network == network_of(wanted) &&
            world.network_name == wanted.network_name && same_networks(world.net, wanted.net) &&
            granted_to(world.net) == granted_to(wanted.net) && (!world.served || world.served->alive()) &&
-           world.fs == wanted.fs && world.limits == wanted.limits && world.plan.seccomp == wanted.seccomp;
+           world.fs == wanted.fs && world.limits == wanted.limits && world.tcp_ports == wanted.tcp_ports &&
+           world.plan.seccomp == wanted.seccomp;
 }
 
 // The idle world that fits best: one with background processes before others.
@@ -317,6 +320,7 @@ Result<std::unique_ptr<SessionWorld>> Project::launch(const Machine& machine, co
     world->masks = mask_identities(world->plan);
     world->fs = wanted.fs;
     world->limits = wanted.limits;
+    world->tcp_ports = wanted.tcp_ports;
     world->sockets_seen = noted;
     world->net = wanted.net;
     world->network = network_of(wanted);

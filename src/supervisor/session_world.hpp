@@ -53,8 +53,9 @@ class SessionWorld {
           lock_(std::move(lock)) {}
 
     const std::string& id() const { return plan.world_id; }
-    FsAccess fs;                                              // what it was made for
-    plan::Limits limits;                                      // the same, without defaults
+    FsAccess fs;          // what it was made for
+    plan::Limits limits;  // the same, without defaults
+    std::optional<std::vector<std::uint16_t>> tcp_ports;
     std::shared_ptr<const NetworkOrder> net;                  // the same; null: loopback only
     plan::NetworkMode network = plan::NetworkMode::loopback;  // the same; the plan may have less
     std::string network_name;                                 // the same
@@ -121,9 +122,10 @@ class Project {
     struct Wanted {
         std::optional<CaptureStrategy> capture;
         bool host_network = false;
-        std::shared_ptr<const NetworkOrder> net;  // null: nothing can be reached
-        std::string network_name;                 // of the world's network on the host; empty: any
-        bool fresh = false;                       // not one that has run a command
+        std::optional<std::vector<std::uint16_t>> tcp_ports;  // of the host's network
+        std::shared_ptr<const NetworkOrder> net;              // null: nothing can be reached
+        std::string network_name;  // of the world's network on the host; empty: any
+        bool fresh = false;        // not one that has run a command
         FsAccess fs;
         plan::Limits limits;
         SeccompMode seccomp = SeccompMode::enforce;

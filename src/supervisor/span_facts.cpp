@@ -56,18 +56,21 @@ void fill_span(Span& span, const Machine& machine, const Project& project, const
     span.degraded.insert(span.degraded.end(), plan.degradations.begin(), plan.degradations.end());
     // Compiled when the world was made.
     const auto filter = machine.seccomp->of(plan.seccomp);
-    span.enforcement = {.user_namespace = plan.user_namespace,
-                        .mount_namespace = true,
-                        .pid_namespace = true,
-                        .netns = to_string(plan.network),
-                        .seccomp = to_string(plan.seccomp),
-                        .seccomp_hash = filter ? (*filter)->hash : "",
-                        .no_new_privs = true,
-                        .capabilities_dropped = true,
-                        .landlock_abi = plan.landlock.abi,
-                        .fs_guard = static_cast<int>(plan.guard.patterns.size() + plan.guard.paths.size()),
-                        .cgroup = {},  // by note_group
-                        .limits = {}};
+    span.enforcement = {
+        .user_namespace = plan.user_namespace,
+        .mount_namespace = true,
+        .pid_namespace = true,
+        .netns = to_string(plan.network),
+        .seccomp = to_string(plan.seccomp),
+        .seccomp_hash = filter ? (*filter)->hash : "",
+        .no_new_privs = true,
+        .capabilities_dropped = true,
+        .landlock_abi = plan.landlock.abi,
+        .tcp_ports = plan.landlock.tcp_ports,
+        .fs_guard = static_cast<int>(plan.guard.patterns.size() + plan.guard.paths.size()),
+        .fs_rules = static_cast<int>(plan.guard.write_rules.size() + plan.guard.read_rules.size()),
+        .cgroup = {},  // by note_group
+        .limits = {}};
     span.replay = replay_context(request, order, plan);
 }
 
@@ -80,7 +83,8 @@ void note_group(Span& span, const SessionWorld& world) {
                                .pids = limits.pids_by_user ? limits.pids : held.pids,
                                .tmp_bytes = plan::scratch_sizes(limits).tmp,
                                .memory_is_default = held.memory_bytes != 0 && limits.memory_is_default,
-                               .pids_is_default = limits.pids_is_default};
+                               .pids_is_default = limits.pids_is_default,
+                               .io = held.io};
     if (span.enforcement.limits.pids == 0) span.enforcement.limits.pids_is_default = false;
     const auto& missing = world.cgroup.missing_defaults();
     span.degraded.insert(span.degraded.end(), missing.begin(), missing.end());

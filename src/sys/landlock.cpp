@@ -16,7 +16,12 @@ struct __attribute__((packed)) PathBeneathAttributes {
     std::uint64_t allowed_access;
     std::int32_t parent_fd;
 };
+struct NetPortAttributes {
+    std::uint64_t allowed_access;
+    std::uint64_t port;
+};
 constexpr int kRulePathBeneath = 1;
+constexpr int kRuleNetPort = 2;
 
 constexpr std::uint64_t bit(FsRight right) { return static_cast<std::uint64_t>(right); }
 
@@ -41,10 +46,11 @@ std::uint64_t known_fs_rights(std::uint64_t rights, int abi) {
     return rights;
 }
 
-Result<LandlockRuleset> LandlockRuleset::create(std::uint64_t handled, std::uint64_t scoped) {
+Result<LandlockRuleset> LandlockRuleset::create(std::uint64_t handled, std::uint64_t scoped,
+                                                std::uint64_t handled_net) {
     // An older kernel takes a longer structure whose rest is zero.
     const RulesetAttributes attributes{
-        .handled_access_fs = handled, .handled_access_net = 0, .scoped = scoped};
+        .handled_access_fs = handled, .handled_access_net = handled_net, .scoped = scoped};
     UniqueFd fd(static_cast<int>(::syscall(SYS_landlock_create_ruleset, &attributes, sizeof attributes, 0)));
     if (!fd) return fail(Error::last_os("landlock_create_ruleset"));
     return LandlockRuleset(std::move(fd), handled);
@@ -60,6 +66,12 @@ Result<bool> LandlockRuleset::allow_beneath(int fd, std::uint64_t rights) {
     // EBADFD: on no file system that has paths.
     if (errno == EBADFD) return false;
     return fail(Error::last_os("landlock_add_rule"));
+}
+
+Result<> LandlockRuleset::allow_port(std::uint16_t port, std::uint64_t rights) {
+    const NetPortAttributes rule{.allowed_access = rights, .port = port};
+    if (::syscall(SYS_landlock_add_rule, fd_.get(), kRuleNetPort, &rule, 0) == 0) return {};
+    return fail(Error::last_os("landlock_add_rule for a port"));
 }
 
 Result<> LandlockRuleset::restrict_self() const {

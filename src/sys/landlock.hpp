@@ -35,6 +35,15 @@ enum class FsRight : std::uint64_t {
 // KERNEL(6.12), ABI 6: no reach to those outside the domain.
 enum class LandlockScope : std::uint64_t { abstract_unix_socket = 1 << 0, signal = 1 << 1 };
 
+// KERNEL(6.7), ABI 4.
+enum class NetRight : std::uint64_t { bind_tcp = 1 << 0, connect_tcp = 1 << 1 };
+// KERNEL(6.15), ABI 7: what of the refusals stands in the kernel's audit log.
+enum class LandlockLog : std::uint32_t {
+    same_exec_off = 1 << 0,
+    new_exec_on = 1 << 1,
+    subdomains_off = 1 << 2,
+};
+
 // Those of `rights` that the ABI knows.
 std::uint64_t known_fs_rights(std::uint64_t rights, int abi);
 
@@ -42,10 +51,13 @@ class LandlockRuleset {
   public:
     // `handled` is denied wherever no rule allows it; `scoped` likewise. Of what the
     // kernel's ABI does not know, nothing may be asked.
-    static Result<LandlockRuleset> create(std::uint64_t handled, std::uint64_t scoped);
+    static Result<LandlockRuleset> create(std::uint64_t handled, std::uint64_t scoped,
+                                          std::uint64_t handled_net = 0);
     // At and below what `fd` is open on (O_PATH is enough). Of a file, only what files know is
     // allowed. False: the kernel takes no rule for it, and needs none (a pipe, a socket).
     Result<bool> allow_beneath(int fd, std::uint64_t rights);
+    // For one port, whatever the address.
+    Result<> allow_port(std::uint16_t port, std::uint64_t rights);
     int fd() const { return fd_.get(); }
     // For the calling thread and its children, for good. Needs no_new_privs.
     Result<> restrict_self() const;

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/audit.h>
+#include <linux/fs.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <sys/ioctl.h>
@@ -11,6 +12,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstddef>
+#include <span>
 
 namespace substrate::sys {
 namespace {
@@ -80,6 +82,18 @@ constexpr std::array kPathCalls = {
 #endif
 };
 
+constexpr std::array kDescriptorCalls = {
+    Number{SYS_fchmod, PathCall::fchmod},
+    Number{SYS_fchown, PathCall::fchown},
+    Number{SYS_fsetxattr, PathCall::fsetxattr},
+    Number{SYS_fremovexattr, PathCall::fremovexattr},
+};
+
+// The letters of ioctl(2) requests that file systems answer: attributes, subvolumes, verity. See the
+// kernel's Documentation/userspace-api/ioctl/ioctl-number.rst.
+constexpr std::array<std::uint32_t, 5> kFileSystemRequests = {'f', 'X', 'v', 'r', 0x94};
+constexpr std::array<std::uint32_t, 3> kSharingRequests = {FICLONE, FICLONERANGE, FIDEDUPERANGE};
+
 constexpr std::array<std::uint32_t, 18> kNotPermitted = {SYS_io_uring_setup,
                                                          SYS_io_uring_enter,
                                                          SYS_io_uring_register,
@@ -134,6 +148,17 @@ class Filter {
         when(BPF_JSET, bits, with_any);
         finish(otherwise);
     }
+    // For one call: by the letter of its second argument, a request of ioctl(2).
+    void by_request(std::uint32_t call, std::span<const std::uint32_t> allowed,
+                    std::span<const std::uint32_t> letters, std::uint32_t action) {
+        add(BPF_JMP | BPF_K | BPF_JEQ, call, 0,
+            static_cast<std::uint8_t>(3 + 2 * (allowed.size() + letters.size())));
+        load(offsetof(seccomp_data, args) + sizeof(std::uint64_t));
+        for (const std::uint32_t request : allowed) when(BPF_JEQ, request, SECCOMP_RET_ALLOW);
+        add(BPF_ALU | BPF_AND | BPF_K, 0xff00);
+        for (const std::uint32_t letter : letters) when(BPF_JEQ, letter << 8, action);
+        finish(SECCOMP_RET_ALLOW);
+    }
     std::vector<sock_filter> take() { return std::move(code_); }
 
   private:
@@ -145,7 +170,7 @@ class Filter {
 
 }  // namespace
 
-std::vector<sock_filter> path_call_filter() {
+std::vector<sock_filter> path_call_filter(bool descriptors) {
     Filter filter;
     filter.load(offsetof(seccomp_data, arch));
     filter.unless(kArchitecture, refusal(ENOSYS));
@@ -157,6 +182,10 @@ std::vector<sock_filter> path_call_filter() {
     filter.by_argument(SYS_open, 1, O_PATH, SECCOMP_RET_ALLOW, SECCOMP_RET_USER_NOTIF);
 #endif
     for (const Number& each : kPathCalls) filter.when(BPF_JEQ, each.number, SECCOMP_RET_USER_NOTIF);
+    if (descriptors) {
+        for (const Number& each : kDescriptorCalls) filter.when(BPF_JEQ, each.number, SECCOMP_RET_USER_NOTIF);
+        filter.by_request(SYS_ioctl, kSharingRequests, kFileSystemRequests, refusal(ENOTTY));
+    }
     filter.by_argument(SYS_clone, 0, kNamespaceFlags, refusal(EPERM), SECCOMP_RET_ALLOW);
     for (const std::uint32_t call : kNotPermitted) filter.when(BPF_JEQ, call, refusal(EPERM));
     for (const std::uint32_t call : kNotHere) filter.when(BPF_JEQ, call, refusal(ENOSYS));
@@ -196,13 +225,14 @@ Result<std::optional<CallNotice>> CallListener::receive() const {
     CallNotice call{.id = notice.id, .caller = static_cast<pid_t>(notice.pid)};
     std::copy_n(notice.data.args, call.arguments.size(), call.arguments.begin());
     const auto number = static_cast<std::uint32_t>(notice.data.nr);
-    const auto* const found = std::ranges::find(kPathCalls, number, &Number::number);
-    if (found == kPathCalls.end()) {
-        answer(call.id, 0, ENOSYS);
-        return std::nullopt;
-    }
-    call.call = found->call;
-    return call;
+    for (const std::span<const Number> known :
+         {std::span<const Number>(kPathCalls), std::span<const Number>(kDescriptorCalls)})
+        if (const auto found = std::ranges::find(known, number, &Number::number); found != known.end()) {
+            call.call = found->call;
+            return call;
+        }
+    answer(call.id, 0, ENOSYS);
+    return std::nullopt;
 }
 
 bool CallListener::waits(std::uint64_t id) const {

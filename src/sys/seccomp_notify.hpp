@@ -58,14 +58,21 @@ enum class PathCall : std::uint8_t {
     execve,
     execveat,
     bind,
+    // By a descriptor, which may have been opened for reading.
+    fchmod,
+    fchown,
+    fsetxattr,
+    fremovexattr,
 };
 
 // The filter for a process whose path calls are to be answered by whoever has its listener. Opening
 // with O_PATH, which reads nothing, is allowed. Refused is what would go around the answers: io_uring,
 // mounts, other roots and namespaces, file handles (EPERM); other architectures, calls newer
 // than this list, clone3(2), whose flags cannot be seen, and a Landlock domain of the process's own,
-// in which it would be answered by a process outside of it (ENOSYS).
-std::vector<sock_filter> path_call_filter();
+// in which it would be answered by a process outside of it (ENOSYS). With `descriptors`, what changes a
+// file through one that was opened for reading is handed over too, and requests of file systems are
+// unknown (ENOTTY) but for those that share content between two files.
+std::vector<sock_filter> path_call_filter(bool descriptors = false);
 
 // Errc::unsupported with the reason where this kernel cannot hand calls over.
 Result<> check_path_calls();

@@ -131,8 +131,13 @@ const char* to_string(CgroupController controller) {
         case CgroupController::memory: return "memory";
         case CgroupController::pids: return "pids";
         case CgroupController::freezer: return "freezer";
+        case CgroupController::io: return "io";
     }
     return "unknown";
+}
+
+const char* v1_name(CgroupController controller) {
+    return controller == CgroupController::io ? "blkio" : to_string(controller);
 }
 
 CgroupGround locate_cgroups(std::string_view mountinfo, std::string_view self_cgroup) {
@@ -153,7 +158,7 @@ CgroupGround locate_cgroups(std::string_view mountinfo, std::string_view self_cg
         }
         const auto controllers = split(listed, ',');
         for (std::size_t i = 0; i < kCgroupControllers; ++i) {
-            const char* name = to_string(static_cast<CgroupController>(i));
+            const char* name = v1_name(static_cast<CgroupController>(i));
             if (!contains(controllers, name)) continue;
             ground.v1[i] = find_place(mounts, group, [&](const Mount& mount) {
                 return !is_unified(mount) && contains(mount.options, name);
@@ -171,6 +176,22 @@ Result<CgroupGround> find_cgroup_ground() {
     CgroupGround ground = locate_cgroups(mounts, *groups);
     ground.movable = {::getpid()};
     return ground;
+}
+
+std::vector<std::string> controllers_of(const CgroupGround& ground) {
+    std::string unified;
+    if (ground.unified && !ground.unified->directory.empty())
+        unified = sys::read_file(ground.unified->directory + "/cgroup.controllers").value_or("");
+    while (unified.ends_with('\n')) unified.pop_back();
+    const auto delegated = split(unified, ' ');
+    std::vector<std::string> names;
+    for (std::size_t i = 0; i < kCgroupControllers; ++i) {
+        const auto controller = static_cast<CgroupController>(i);
+        const auto& place = ground.of(controller);
+        const bool own = place && !place->directory.empty() && !place->read_only;
+        if (own || contains(delegated, to_string(controller))) names.emplace_back(to_string(controller));
+    }
+    return names;
 }
 
 }  // namespace substrate::world

@@ -14,9 +14,10 @@
 // Where on this machine the groups of worlds can be made. See cgroups(7).
 namespace substrate::world {
 
-enum class CgroupController : std::uint8_t { cpu, memory, pids, freezer };
-inline constexpr std::size_t kCgroupControllers = 4;
-const char* to_string(CgroupController controller);  // as the kernel calls it
+enum class CgroupController : std::uint8_t { cpu, memory, pids, freezer, io };
+inline constexpr std::size_t kCgroupControllers = 5;
+const char* to_string(CgroupController controller);  // as version 2 calls it
+const char* v1_name(CgroupController controller);
 
 // Below this name, in the group that we live in, each world has its group.
 inline constexpr const char* kCgroupParent = "substrate";
@@ -54,5 +55,8 @@ CgroupGround locate_cgroups(std::string_view mountinfo, std::string_view self_cg
 // The same of this process, which is the one that may be moved. A machine without
 // cgroups is an empty ground and no error.
 Result<CgroupGround> find_cgroup_ground();
+
+// The names of controllers that groups below ours could have, as version 2 calls them.
+std::vector<std::string> controllers_of(const CgroupGround& ground);
 
 }  // namespace substrate::world

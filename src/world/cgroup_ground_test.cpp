@@ -20,6 +20,7 @@ constexpr const char* kHybridMounts =
     "35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n"
     "37 31 0:34 / /sys/fs/cgroup/freezer rw,relatime - cgroup cgroup rw,freezer\n"
     "39 31 0:36 / /sys/fs/cgroup/pids rw,relatime - cgroup cgroup rw,pids\n"
+    "42 31 0:39 / /sys/fs/cgroup/blkio rw,relatime - cgroup cgroup rw,blkio\n"
     "40 31 0:37 / /sys/fs/cgroup/systemd rw,relatime - cgroup cgroup rw,name=systemd\n"
     "41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n";
 
@@ -45,14 +46,16 @@ TEST(CgroupGround, PureV2BelowSystemd) {
 }
 
 TEST(CgroupGround, HybridWithControllersInV1) {
-    const auto ground = locate_cgroups(kHybridMounts,
-                                       "9:name=systemd:/\n8:pids:/\n6:freezer:/\n4:memory:/jobs/7f\n"
-                                       "3:cpuset:/\n2:cpuacct:/\n1:cpu:/\n0::/\n");
+    const auto ground =
+        locate_cgroups(kHybridMounts,
+                       "9:name=systemd:/\n8:pids:/\n7:blkio:/w\n6:freezer:/\n4:memory:/jobs/7f\n"
+                       "3:cpuset:/\n2:cpuacct:/\n1:cpu:/\n0::/\n");
     EXPECT_EQ(directory_of(ground.unified), "/sys/fs/cgroup/unified");
     EXPECT_EQ(directory_of(ground.of(CgroupController::cpu)), "/sys/fs/cgroup/cpu");
     EXPECT_EQ(directory_of(ground.of(CgroupController::memory)), "/sys/fs/cgroup/memory/jobs/7f");
     EXPECT_EQ(directory_of(ground.of(CgroupController::pids)), "/sys/fs/cgroup/pids");
     EXPECT_EQ(directory_of(ground.of(CgroupController::freezer)), "/sys/fs/cgroup/freezer");
+    EXPECT_EQ(directory_of(ground.of(CgroupController::io)), "/sys/fs/cgroup/blkio/w");
 }
 
 TEST(CgroupGround, PureV1WithSharedHierarchies) {

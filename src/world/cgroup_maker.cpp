@@ -7,6 +7,7 @@
 
 #include "base/ids.hpp"
 #include "sys/cgroup_dir.hpp"
+#include "sys/directory.hpp"
 #include "sys/file.hpp"
 
 namespace substrate::world {
@@ -37,6 +38,35 @@ Result<> set_limit(int group, const char* file, std::uint64_t limit) {
                                             (kept ? std::to_string(*kept) : "max") + " after " +
                                             std::to_string(limit) + " was written"});
     return {};
+}
+
+// The same for one block device, "MAJOR:MINOR"; a device that has gone needs none.
+Result<> set_device_limit(int group, const char* file, const std::string& device, const std::string& value) {
+    auto written = sys::write_cgroup_file(group, file, device + value);
+    if (!written && written.error().os_errno() == ENODEV) return {};
+    if (!written) return written;
+    SUB_TRY_ASSIGN(const std::string kept, sys::read_cgroup_file(group, file));
+    if (kept.starts_with(device + " ") || kept.contains("\n" + device + " ")) return {};
+    return fail({Errc::unsupported, std::string(file) + " does not keep a limit for " + device});
+}
+
+// Whole ones with something on them: what groups can limit. See sysfs-block.
+Result<std::vector<std::string>> block_devices() {
+    std::vector<std::string> devices;
+    SUB_TRY_ASSIGN(const sys::UniqueFd directory, sys::open_path("/sys/block", O_RDONLY | O_DIRECTORY));
+    sys::DirectoryReader reader(directory.get());
+    for (;;) {
+        SUB_TRY_ASSIGN(const auto* entry, reader.next());
+        if (entry == nullptr) break;
+        const std::string path = std::string("/sys/block/") + entry->name;
+        const auto size = sys::read_file(path + "/size");
+        auto number = sys::read_file(path + "/dev");
+        if (!size || !number || *size == "0\n") continue;
+        while (number->ends_with('\n')) number->pop_back();
+        devices.push_back(*std::move(number));
+    }
+    std::ranges::sort(devices);
+    return devices;
 }
 
 // Whether pages can go anywhere at all. See proc_swaps(5).
@@ -203,6 +233,35 @@ Result<> CgroupMaker::limit_pids() {
     return set_limit(member.group.get(), "pids.max", limits_.pids);
 }
 
+// Each limit holds for each device by itself. See blkio-controller.rst for version 1.
+Result<> CgroupMaker::limit_io() {
+    SUB_TRY_ASSIGN(const int index, member_for(CgroupController::io));
+    const Member& member = cgroup_.members_[index];
+    SUB_TRY_ASSIGN(const std::vector<std::string> devices, block_devices());
+    if (devices.empty()) return fail({Errc::unsupported, "no block device is known"});
+    struct Limit {
+        const char* v1_file;
+        const char* v2_key;
+        std::uint64_t most;
+    };
+    std::string keys;
+    for (const Limit& limit : {Limit{"blkio.throttle.read_bps_device", "rbps", limits_.io.read_bps},
+                               Limit{"blkio.throttle.write_bps_device", "wbps", limits_.io.write_bps},
+                               Limit{"blkio.throttle.read_iops_device", "riops", limits_.io.read_iops},
+                               Limit{"blkio.throttle.write_iops_device", "wiops", limits_.io.write_iops}}) {
+        if (limit.most == 0) continue;
+        keys += std::string(" ") + limit.v2_key + "=" + std::to_string(limit.most);
+        if (member.unified) continue;
+        for (const std::string& device : devices)
+            SUB_TRY(set_device_limit(member.group.get(), limit.v1_file, device,
+                                     " " + std::to_string(limit.most)));
+    }
+    if (!member.unified) return {};
+    for (const std::string& device : devices)
+        SUB_TRY(set_device_limit(member.group.get(), "io.max", device, keys));
+    return {};
+}
+
 void CgroupMaker::degrade(const std::string& what, const Error& error, bool v1, bool is_default) {
     // Somebody who is refused as root is root of a user namespace: an ordinary user.
     const bool refused = error.os_errno() == EACCES || error.os_errno() == EPERM;
@@ -213,6 +272,17 @@ void CgroupMaker::degrade(const std::string& what, const Error& error, bool v1, 
     list.push_back({.component = "cgroup",
                     .reason = "no limit on " + what + ": " + error.message(),
                     .fix = std::move(fix)});
+}
+
+void CgroupMaker::note_io_held() {
+    cgroup_.held_.io = limits_.io;
+    if (!ground_.of(CgroupController::io) || (limits_.io.write_bps == 0 && limits_.io.write_iops == 0))
+        return;
+    cgroup_.degradations_.push_back({.component = "cgroup",
+                                     .reason = "limits on writing hold only for what is written at once "
+                                               "(O_DIRECT, O_SYNC, fsync): version 1 of "
+                                               "control groups does not count what the kernel writes later",
+                                     .fix = "boot with systemd.unified_cgroup_hierarchy=1"});
 }
 
 Result<Cgroup> CgroupMaker::make() {
@@ -242,7 +312,8 @@ Result<Cgroup> CgroupMaker::make() {
           Step{limits_.memory_bytes != 0, "swap", CgroupController::memory, &CgroupMaker::limit_swap,
                &plan::Limits::swap_bytes, memory_default},
           Step{limits_.pids != 0, "processes", CgroupController::pids, &CgroupMaker::limit_pids,
-               &plan::Limits::pids, limits_.pids_is_default}}) {
+               &plan::Limits::pids, limits_.pids_is_default},
+          Step{limits_.io.any(), "reading and writing", CgroupController::io, &CgroupMaker::limit_io}}) {
         if (!step.wanted) continue;
         // Without a limit on memory there is nothing to add one on swap to; that was said.
         if (step.limit == &CgroupMaker::limit_swap && memory_ < 0) continue;
@@ -251,6 +322,7 @@ Result<Cgroup> CgroupMaker::make() {
             return fail(limited.error());
         if (limited && step.held != nullptr) cgroup_.held_.*step.held = limits_.*step.held;
         if (limited && step.limit == &CgroupMaker::limit_cpu) cgroup_.held_.cpu_millis = limits_.cpu_millis;
+        if (limited && step.limit == &CgroupMaker::limit_io) note_io_held();
         if (limited || (step.limit == &CgroupMaker::limit_pids && limits_.pids_by_user)) continue;
         degrade(step.what, limited.error(), ground_.of(step.controller).has_value(), step.is_default);
     }

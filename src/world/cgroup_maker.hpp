@@ -25,12 +25,14 @@ class CgroupMaker {
     Result<int> member_for(CgroupController controller);
     Result<> share_out(CgroupController controller);
     Result<> step_aside(const Member& member) const;
+    void note_io_held();
     void degrade(const std::string& what, const Error& error, bool v1, bool is_default);
 
     Result<> limit_cpu();
     Result<> limit_memory();
     Result<> limit_swap();
     Result<> limit_pids();
+    Result<> limit_io();
 
     const CgroupGround& ground_;
     const plan::Limits& limits_;

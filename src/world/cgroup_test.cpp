@@ -332,6 +332,54 @@ TEST_F(CgroupTest, AWorldHasItsGroupAlone) {
     }
 }
 
+// How fast that is then nobody measures here: the kernel says what it holds.
+TEST_F(CgroupTest, ReadingAndWritingAreLimitedForEachDevice) {
+    SUB_SKIP_WITHOUT("cgroup", why_not(CgroupController::io));
+    const IoLimits io{.read_bps = 1 << 20, .write_bps = 2 << 20, .read_iops = 100, .write_iops = 50};
+    auto cgroup = Cgroup::make(ground_, new_world_id(), {.io = io});
+    ASSERT_TRUE(cgroup) << cgroup.error().message();
+    EXPECT_EQ(cgroup->held().io, io);
+    const bool v1 = ground_.of(CgroupController::io).has_value();
+    // What version 1 cannot hold is said.
+    EXPECT_EQ(cgroup->degradations().size(), v1 ? 1U : 0U);
+    for (const Degradation& item : cgroup->degradations())
+        EXPECT_TRUE(item.reason.contains("version 1 of control groups")) << item.reason;
+    struct ::stat st{};
+    ASSERT_EQ(::stat("/", &st), 0);
+    std::string directory;
+    for (const std::string& each : cgroup->directories())
+        if (exists(each + (v1 ? "/blkio.throttle.read_bps_device" : "/io.max"))) directory = each;
+    ASSERT_FALSE(directory.empty());
+    if (!v1) {
+        const std::string text = sys::read_file(directory + "/io.max").value();
+        EXPECT_TRUE(text.contains(" rbps=1048576 wbps=2097152 riops=100 wiops=50\n")) << text;
+    } else {
+        for (const auto& [file, most] : {std::pair{"read_bps", "1048576"},
+                                         {"write_bps", "2097152"},
+                                         {"read_iops", "100"},
+                                         {"write_iops", "50"}}) {
+            const std::string path = directory + "/blkio.throttle." + file + "_device";
+            const std::string text = sys::read_file(path).value();
+            EXPECT_TRUE(text.contains(std::string(" ") + most + "\n")) << path << ": " << text;
+        }
+    }
+    Held inside(wait_for_ever);
+    ASSERT_TRUE(cgroup->add(inside.pid()));
+    EXPECT_TRUE(sys::read_file("/proc/" + std::to_string(inside.pid()) + "/cgroup")
+                    .value()
+                    .contains(directory.substr(directory.find("/substrate/"))));
+    ASSERT_TRUE(cgroup->kill());
+    EXPECT_TRUE(cgroup->remove());
+}
+
+TEST_F(CgroupTest, ALimitOnReadingAloneIsHeldWhole) {
+    SUB_SKIP_WITHOUT("cgroup", why_not(CgroupController::io));
+    auto cgroup = Cgroup::make(ground_, new_world_id(), {.io = {.read_bps = 1 << 20}});
+    ASSERT_TRUE(cgroup) << cgroup.error().message();
+    EXPECT_TRUE(cgroup->degradations().empty());
+    EXPECT_EQ(cgroup->held().io, (IoLimits{.read_bps = 1 << 20}));
+}
+
 TEST_F(CgroupTest, RemovingRefusesWhatIsInUse) {
     SUB_SKIP_WITHOUT("cgroup", why_no_group());
     const std::string id = new_world_id();

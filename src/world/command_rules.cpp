@@ -35,7 +35,17 @@ std::uint64_t scopes_of(const plan::LandlockPlan& landlock) {
                                    : sockets;
 }
 
+constexpr auto kConnect = static_cast<std::uint64_t>(sys::NetRight::connect_tcp);
+
 }  // namespace
+
+std::uint32_t restrict_flags(const plan::LandlockPlan& landlock, SeccompMode seccomp) {
+    constexpr int kLogAbi = 7;
+    if (landlock.abi < kLogAbi) return 0;
+    const auto quiet = static_cast<std::uint32_t>(sys::LandlockLog::subdomains_off);
+    const auto told = static_cast<std::uint32_t>(sys::LandlockLog::new_exec_on);
+    return seccomp == SeccompMode::log ? quiet | told : quiet;
+}
 
 Result<> CommandRules::open_places() {
     if (opened_) return {};
@@ -59,8 +69,11 @@ Result<> CommandRules::prepare() {
     if (!in_use() || next_) return {};
     SUB_TRY(open_places());
     SUB_TRY_ASSIGN(sys::LandlockRuleset rules,
-                   sys::LandlockRuleset::create(handled_by(landlock_), scopes_of(landlock_)));
+                   sys::LandlockRuleset::create(handled_by(landlock_), scopes_of(landlock_),
+                                                landlock_.tcp_ports ? kConnect : 0));
     for (const Place& place : places_) SUB_TRY(rules.allow_beneath(place.fd.get(), place.rights));
+    for (const std::uint16_t port : landlock_.tcp_ports.value_or(std::vector<std::uint16_t>{}))
+        SUB_TRY(rules.allow_port(port, kConnect));
     next_ = std::move(rules);
     return {};
 }

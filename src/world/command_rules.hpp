@@ -10,6 +10,10 @@
 
 namespace substrate::world {
 
+// The flags for landlock_restrict_self(2). What domains of a command's own refuse is not logged: it could
+// fill the host's log with it. What this one refuses is, where the policy wants to see what is refused.
+std::uint32_t restrict_flags(const plan::LandlockPlan& landlock, SeccompMode seccomp);
+
 // The Landlock rules of one command after another: what is the same for all of them is
 // laid down ahead, the project and the standard streams when they are known.
 class CommandRules {

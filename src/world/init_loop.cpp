@@ -4,9 +4,11 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <optional>
 #include <utility>
 
@@ -31,6 +33,7 @@ constexpr int kIdleMs = 500;  // until the program's pages are given back
 process::ChildPlan confinement(const plan::WorldPlan& world, const std::vector<sock_filter>& seccomp) {
     process::ChildPlan plan;
     plan.landlock = world.landlock.abi > 0;
+    plan.landlock_flags = restrict_flags(world.landlock, world.seccomp);
     plan.new_session = true;
     plan.drop_capabilities = true;
     plan.no_new_privs = true;
@@ -43,11 +46,17 @@ process::ChildPlan confinement(const plan::WorldPlan& world, const std::vector<s
     return plan;
 }
 
+int controlling_stream(const std::optional<TerminalOrder>& terminal) {
+    if (!terminal) return -1;
+    return terminal->streams == 0 ? STDOUT_FILENO : std::countr_zero(terminal->streams);
+}
+
 // Whoever has a directory of the host has all of them, by "..".
-Result<> check_streams(const std::vector<sys::UniqueFd>& stdio) {
+Result<> check_streams(const std::vector<sys::UniqueFd>& stdio, unsigned replaced = 0) {
     constexpr std::array kNames = {"standard input", "standard output", "standard error"};
     if (stdio.size() != kNames.size()) return fail({Errc::invalid, "three standard streams are needed"});
     for (std::size_t i = 0; i < kNames.size(); ++i) {
+        if ((replaced >> i & 1) != 0) continue;
         SUB_TRY_ASSIGN(const auto st, sys::stat_fd(stdio[i].get()));
         SUB_TRY_ASSIGN(const int flags, sys::open_flags(stdio[i].get()));
         if (S_ISDIR(st.stx_mode) || (flags & O_PATH) != 0)
@@ -63,7 +72,8 @@ Result<> check_token(const sys::UniqueFd& token, const ExecOrder& order,
                      const std::vector<sys::UniqueFd>& stdio) {
     constexpr int kSeals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
     const int seals = token ? ::fcntl(token.get(), F_GET_SEALS) : -1;
-    if (seals < 0 || (seals & kSeals) != kSeals || (order.terminal && stdio.size() > 1))
+    if (seals < 0 || (seals & kSeals) != kSeals ||
+        (order.terminal && order.terminal->streams == 0 && stdio.size() > 1))
         return fail({Errc::safety, "the command's scope token is no sealed memory file"});
     return {};
 }
@@ -171,10 +181,16 @@ Result<bool> InitLoop::take_order() {
 
 // Of the world's own devpts, so that it has a name inside and none outside.
 Result<> InitLoop::open_terminal(const TerminalOrder& wanted, std::vector<sys::UniqueFd>& stdio) {
-    if (stdio.size() > 1) return fail({Errc::invalid, "one descriptor at most goes with a terminal"});
+    if (wanted.streams != 0) SUB_TRY(check_streams(stdio, wanted.streams));
+    else if (stdio.size() > 1) return fail({Errc::invalid, "one descriptor at most goes with a terminal"});
     SUB_TRY_ASSIGN(sys::Terminal terminal,
                    sys::open_terminal("/dev/pts/ptmx", {wanted.columns, wanted.rows}));
-    stdio.push_back(std::move(terminal.slave));
+    if (wanted.streams == 0) stdio.push_back(std::move(terminal.slave));
+    for (std::size_t i = 0; wanted.streams != 0 && i < stdio.size(); ++i) {
+        if ((wanted.streams >> i & 1) == 0) continue;
+        stdio[i].reset(::fcntl(terminal.slave.get(), F_DUPFD_CLOEXEC, 3));
+        if (!stdio[i]) return fail(Error::last_os("fcntl F_DUPFD_CLOEXEC"));
+    }
     return send_packet(control_, encode(Event(TerminalOpened{})), std::array{terminal.master.get()});
 }
 
@@ -215,10 +231,10 @@ Result<> InitLoop::start(ExecOrder order, const std::vector<sys::UniqueFd>& stdi
                              .environment = std::move(order.environment),
                              .cwd = std::move(order.cwd),
                              .umask = static_cast<int>(order.umask),
-                             .controlling_terminal = order.terminal.has_value()};
+                             .controlling_terminal = controlling_stream(order.terminal)};
     std::vector<int> fds;
     for (const sys::UniqueFd& stream : stdio) fds.push_back(stream.get());
-    if (order.terminal) fds.insert(fds.end(), 2, stdio.back().get());
+    if (order.terminal && order.terminal->streams == 0) fds.insert(fds.end(), 2, stdio.back().get());
     if (token >= 0) fds.push_back(token);
     std::optional<sys::LandlockRuleset> rules;
     if (rules_.in_use()) {
@@ -242,7 +258,8 @@ Result<> InitLoop::start(ExecOrder order, const std::vector<sys::UniqueFd>& stdi
 // By its patterns, or because somebody could make a path that is denied and cannot be masked.
 bool InitLoop::needs_guard() const {
     if (!guard_) return false;
-    if (!plan_.guard.patterns.empty()) return true;
+    const plan::GuardPlan& guard = plan_.guard;
+    if (!guard.patterns.empty() || !guard.write_rules.empty() || !guard.read_rules.empty()) return true;
     const std::size_t prefix = plan_.capture.project.str().size() + 1;
     return std::ranges::any_of(plan_.guard.paths, [&](const WorldPath& path) {
         return !sys::open_in_root(capture_.fd(), path.str().substr(prefix), O_PATH);

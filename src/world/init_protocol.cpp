@@ -37,6 +37,7 @@ ExecOrder get_exec(WireReader& in) {
         exec.terminal.emplace();
         exec.terminal->columns = in.get<std::uint16_t>();
         exec.terminal->rows = in.get<std::uint16_t>();
+        exec.terminal->streams = in.get<std::uint8_t>();
     }
     exec.scope_token = in.get<bool>();
     return exec;
@@ -60,6 +61,7 @@ std::string encode(const Order& order) {
         if (exec->terminal) {
             out.put(exec->terminal->columns);
             out.put(exec->terminal->rows);
+            out.put(exec->terminal->streams);
         }
         out.put(exec->scope_token);
     } else if (const auto* signal = std::get_if<SignalOrder>(&order)) {

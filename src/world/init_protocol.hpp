@@ -33,10 +33,12 @@ struct CaptureSlot {
 struct TerminalOrder {
     std::uint16_t columns = 80;
     std::uint16_t rows = 24;
+    // Which of the three streams that travel it takes the place of, by bits; 0: none travels, or one.
+    std::uint8_t streams = 0;
     bool operator==(const TerminalOrder&) const = default;
 };
-// Runs one command; its standard streams travel with the message. Where it gets a terminal, that is
-// what they are: at most one descriptor travels, which becomes 0, and the terminal is 1, 2 and 3.
+// Runs one command; its standard streams travel with the message. Where it gets a terminal, that takes the
+// place of some; or at most one descriptor travels, which becomes 0, and the terminal is 1, 2 and 3.
 struct ExecOrder {
     CaptureSlot slot;  // used unless background processes still hold the previous one
     std::string program;

@@ -21,7 +21,7 @@ ExecOrder full_order() {
             .environment = {"A=1", "B="},
             .cwd = "/p",
             .umask = 0777,
-            .terminal = TerminalOrder{.columns = 132, .rows = 43},
+            .terminal = TerminalOrder{.columns = 132, .rows = 43, .streams = 5},
             .scope_token = true};
 }
 

@@ -67,22 +67,45 @@ Result<PathGuard> PathGuard::make(const plan::WorldPlan& plan) {
     std::vector<std::string> patterns = plan.guard.patterns;
     for (const WorldPath& path : plan.guard.paths) patterns.push_back(literal_pattern(path.str()));
     SUB_TRY_ASSIGN(guard.patterns_, PathPatterns::compile(patterns));
+    SUB_TRY_ASSIGN(guard.write_rules_, compile(plan.guard.write_rules));
+    SUB_TRY_ASSIGN(guard.read_rules_, compile(plan.guard.read_rules));
     guard.project_ = plan.capture.project.str();
     guard.alias_ = plan.capture.alias.str();
-    guard.filter_ = sys::path_call_filter();
+    guard.filter_ = sys::path_call_filter(/*descriptors=*/!guard.write_rules_.empty());
     return guard;
+}
+
+Result<std::vector<PathGuard::Rule>> PathGuard::compile(const std::vector<FsRule>& rules) {
+    std::vector<Rule> compiled;
+    for (const FsRule& rule : rules) {
+        SUB_TRY_ASSIGN(PathPatterns patterns, PathPatterns::compile(rule.patterns));
+        compiled.push_back({rule.below, std::move(patterns)});
+    }
+    return compiled;
 }
 
 std::string PathGuard::canonical(const std::string& name) const {
     return !alias_.empty() && is_within(name, alias_) ? project_ + name.substr(alias_.size()) : name;
 }
 
-bool PathGuard::denies(const std::string& name) const {
+bool PathGuard::denies_path(std::string_view path, PathUse use) const {
+    if (patterns_.names(path)) return true;
+    const bool on_the_way = use == PathUse::list || use == PathUse::make_directory;
+    const bool reads = use == PathUse::read || use == PathUse::list;
+    return std::ranges::any_of(reads ? read_rules_ : write_rules_, [&](const Rule& rule) {
+        if (std::ranges::none_of(rule.below,
+                                 [&](const std::string& directory) { return is_within(path, directory); }))
+            return false;
+        return !rule.patterns.names(path) && !(on_the_way && rule.patterns.leads_to(path));
+    });
+}
+
+bool PathGuard::denies(const std::string& name, PathUse use) const {
     if (name.empty()) return true;  // what nobody can name, nobody can judge
     const std::string path = canonical(name);
-    if (patterns_.names(path)) return true;
+    if (denies_path(path, use)) return true;
     return path.ends_with(kDeleted) &&
-           patterns_.names(std::string_view(path).substr(0, path.size() - kDeleted.size()));
+           denies_path(std::string_view(path).substr(0, path.size() - kDeleted.size()), use);
 }
 
 bool PathGuard::may_move(const std::string& from, const std::string& to) const {

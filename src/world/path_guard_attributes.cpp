@@ -1,6 +1,10 @@
 // What a file is besides its content: mode, owner, times, length, extended attributes.
 #include <fcntl.h>
 #include <linux/limits.h>
+// SAFETY: the header of glibc 2.36 has no extern "C" of its own.
+extern "C" {
+#include <sys/pidfd.h>
+}
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/xattr.h>
@@ -34,7 +38,8 @@ CallAnswerer::Answer CallAnswerer::change_mode(const Call& call, int directory, 
                                                mode_t mode, int flags) const {
     if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0) return {EINVAL};
     Place place;
-    if (const int error = judged_object(call, directory, path, flags, place); error != 0) return {error};
+    if (const int error = judged_object(call, directory, path, flags, PathUse::write, place); error != 0)
+        return {error};
     if (is_link(place.object.get())) return {EOPNOTSUPP};
     return {result_of(::chmod(own_path(place.object.get()).c_str(), mode & 07777))};
 }
@@ -43,7 +48,8 @@ CallAnswerer::Answer CallAnswerer::change_owner(const Call& call, int directory,
                                                 std::uint64_t uid, std::uint64_t gid, int flags) const {
     if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0) return {EINVAL};
     Place place;
-    if (const int error = judged_object(call, directory, path, flags, place); error != 0) return {error};
+    if (const int error = judged_object(call, directory, path, flags, PathUse::write, place); error != 0)
+        return {error};
     return {result_of(
         ::fchownat(place.object.get(), "", static_cast<uid_t>(uid), static_cast<gid_t>(gid), AT_EMPTY_PATH))};
 }
@@ -73,8 +79,8 @@ CallAnswerer::Answer CallAnswerer::change_times(const Call& call, int directory,
         // What the descriptor is open on: futimens(3).
         if (directory == AT_FDCWD) return {EFAULT};
         if (error = call.walk.base(directory, /*any=*/true, place.object); error != 0) return {error};
-        if (error = judge(call, name_of(place.object.get())); error != 0) return {error};
-    } else if (error = judged_object(call, directory, path, flags, place); error != 0) {
+        if (error = judge(call, name_of(place.object.get()), PathUse::write); error != 0) return {error};
+    } else if (error = judged_object(call, directory, path, flags, PathUse::write, place); error != 0) {
         return {error};
     }
     return {result_of(::utimensat(place.object.get(), "", times == 0 ? nullptr : set.data(), AT_EMPTY_PATH))};
@@ -83,13 +89,16 @@ CallAnswerer::Answer CallAnswerer::change_times(const Call& call, int directory,
 CallAnswerer::Answer CallAnswerer::cut(const Call& call) const {
     const auto& a = call.notice.arguments;
     Place place;
-    if (const int error = judged_object(call, AT_FDCWD, a[0], 0, place); error != 0) return {error};
+    if (const int error = judged_object(call, AT_FDCWD, a[0], 0, PathUse::write, place); error != 0)
+        return {error};
     return {result_of(::truncate(own_path(place.object.get()).c_str(), static_cast<off_t>(a[1])))};
 }
 
-int CallAnswerer::attribute_object(const Call& call, bool follow, Place& place, bool& link) const {
+int CallAnswerer::attribute_object(const Call& call, bool follow, PathUse use, Place& place,
+                                   bool& link) const {
     const int flags = follow ? 0 : AT_SYMLINK_NOFOLLOW;
-    if (const int error = judged_object(call, AT_FDCWD, call.notice.arguments[0], flags, place); error != 0)
+    if (const int error = judged_object(call, AT_FDCWD, call.notice.arguments[0], flags, use, place);
+        error != 0)
         return error;
     link = is_link(place.object.get());
     return 0;
@@ -105,7 +114,8 @@ CallAnswerer::Answer CallAnswerer::set_attribute(const Call& call, bool follow) 
     if (const int error = call.memory.read(a[2], value); error != 0) return {error};
     Place place;
     bool link = false;
-    if (const int error = attribute_object(call, follow, place, link); error != 0) return {error};
+    if (const int error = attribute_object(call, follow, PathUse::write, place, link); error != 0)
+        return {error};
     if (link) return {EPERM};
     return {result_of(::setxattr(own_path(place.object.get()).c_str(), name.c_str(), value.data(),
                                  value.size(), static_cast<int>(a[4])))};
@@ -118,7 +128,8 @@ CallAnswerer::Answer CallAnswerer::remove_attribute(const Call& call, bool follo
         return {error == ENAMETOOLONG ? ERANGE : error};
     Place place;
     bool link = false;
-    if (const int error = attribute_object(call, follow, place, link); error != 0) return {error};
+    if (const int error = attribute_object(call, follow, PathUse::write, place, link); error != 0)
+        return {error};
     if (link) return {EPERM};
     return {result_of(::removexattr(own_path(place.object.get()).c_str(), name.c_str()))};
 }
@@ -131,8 +142,8 @@ CallAnswerer::Answer CallAnswerer::get_attribute(const Call& call, bool follow) 
         return {error == ENAMETOOLONG ? ERANGE : error};
     Place place;
     bool link = false;
-    const int error = attribute_object(call, follow, place, link);
-    if (link || (error == EACCES && is_denied(place.name))) return {ENODATA};
+    const int error = attribute_object(call, follow, PathUse::list, place, link);
+    if (link || (error == EACCES && is_denied(place.name, PathUse::list))) return {ENODATA};
     if (error != 0) return {error};
     std::string value(std::min<std::uint64_t>(a[3], XATTR_SIZE_MAX), '\0');
     const ssize_t size =
@@ -146,14 +157,37 @@ CallAnswerer::Answer CallAnswerer::list_attributes(const Call& call, bool follow
     const auto& a = call.notice.arguments;
     Place place;
     bool link = false;
-    const int error = attribute_object(call, follow, place, link);
-    if (link || (error == EACCES && is_denied(place.name))) return {0, 0};
+    const int error = attribute_object(call, follow, PathUse::list, place, link);
+    if (link || (error == EACCES && is_denied(place.name, PathUse::list))) return {0, 0};
     if (error != 0) return {error};
     std::string names(std::min<std::uint64_t>(a[2], XATTR_LIST_MAX), '\0');
     const ssize_t size = ::listxattr(own_path(place.object.get()).c_str(), names.data(), names.size());
     if (size < 0) return {errno};
     if (names.empty()) return {0, size};
     return {call.memory.write(a[1], std::span(names).first(static_cast<std::size_t>(size))), size};
+}
+
+// What a descriptor is open on can be changed so whatever it was opened for.
+CallAnswerer::Answer CallAnswerer::change_descriptor(const Call& call) const {
+    using enum sys::PathCall;
+    const auto& a = call.notice.arguments;
+    const sys::UniqueFd of(::pidfd_open(process_of(call.notice.caller), 0));
+    if (!of) return {EACCES};
+    const sys::UniqueFd file(::pidfd_getfd(of.get(), static_cast<int>(a[0] & 0xffffffff), 0));
+    if (!file) return {errno};
+    if (const int error = judge(call, name_of(file.get()), PathUse::write); error != 0) return {error};
+    if (call.notice.call == fchmod) return {result_of(::fchmod(file.get(), a[1] & 07777))};
+    if (call.notice.call == fchown)
+        return {result_of(::fchown(file.get(), static_cast<uid_t>(a[1]), static_cast<gid_t>(a[2])))};
+    std::string name;
+    if (const int error = call.memory.read_text(a[1], XATTR_NAME_MAX + 1, name); error != 0)
+        return {error == ENAMETOOLONG ? ERANGE : error};
+    if (call.notice.call == fremovexattr) return {result_of(::fremovexattr(file.get(), name.c_str()))};
+    if (a[3] > XATTR_SIZE_MAX) return {E2BIG};
+    std::string value(a[3], '\0');
+    if (const int error = call.memory.read(a[2], value); error != 0) return {error};
+    return {
+        result_of(::fsetxattr(file.get(), name.c_str(), value.data(), value.size(), static_cast<int>(a[4])))};
 }
 
 }  // namespace substrate::world

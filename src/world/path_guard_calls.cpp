@@ -66,13 +66,13 @@ int CallAnswerer::read_named(const Call& call, int directory, std::uint64_t addr
 }
 
 // EACCES for what is denied. SAFETY: only now, with all read, is it sure whose they were.
-int CallAnswerer::judge(const Call& call, const std::string& name) const {
+int CallAnswerer::judge(const Call& call, const std::string& name, PathUse use) const {
     if (!listener_.waits(call.notice.id)) return EINTR;
-    return is_denied(name) ? EACCES : 0;
+    return is_denied(name, use) ? EACCES : 0;
 }
 
 int CallAnswerer::judged_object(const Call& call, int directory, std::uint64_t address, int flags,
-                                Place& place) const {
+                                PathUse use, Place& place) const {
     Named named;
     if (const int error = read_named(call, directory, address, named); error != 0) return error;
     if (named.path.empty()) {
@@ -84,15 +84,16 @@ int CallAnswerer::judged_object(const Call& call, int directory, std::uint64_t a
         if (const int error = call.walk.find(named.base.get(), named.path, follow, place); error != 0)
             return error;
     }
-    return judge(call, place.name);
+    return judge(call, place.name, use);
 }
 
-int CallAnswerer::judged_entry(const Call& call, int directory, std::uint64_t address, Place& place) const {
+int CallAnswerer::judged_entry(const Call& call, int directory, std::uint64_t address, PathUse use,
+                               Place& place) const {
     Named named;
     if (const int error = read_named(call, directory, address, named); error != 0) return error;
     if (named.path.empty()) return ENOENT;
     if (const int error = call.walk.locate(named.base.get(), named.path, place); error != 0) return error;
-    return judge(call, place.name);
+    return judge(call, place.name, use);
 }
 
 CallAnswerer::Answer CallAnswerer::perform(const Call& call) {
@@ -157,6 +158,10 @@ CallAnswerer::Answer CallAnswerer::perform_more(const Call& call) {
         case lgetxattr: return get_attribute(call, /*follow=*/false);
         case listxattr: return list_attributes(call, /*follow=*/true);
         case llistxattr: return list_attributes(call, /*follow=*/false);
+        case fchmod:
+        case fchown:
+        case fsetxattr:
+        case fremovexattr: return change_descriptor(call);
         default: return {ENOSYS};
     }
 }
@@ -164,7 +169,8 @@ CallAnswerer::Answer CallAnswerer::perform_more(const Call& call) {
 CallAnswerer::Answer CallAnswerer::make_entry(const Call& call, int directory, std::uint64_t path,
                                               mode_t mode, dev_t device) const {
     Place place;
-    if (const int error = judged_entry(call, directory, path, place); error != 0) return {error};
+    const PathUse use = S_ISDIR(mode) ? PathUse::make_directory : PathUse::write;
+    if (const int error = judged_entry(call, directory, path, use, place); error != 0) return {error};
     ::umask(umask_of(call.notice.caller));
     return {result_of(S_ISDIR(mode) ? ::mkdirat(place.parent.get(), place.last.c_str(), mode & 07777)
                                     : ::mknodat(place.parent.get(), place.last.c_str(), mode, device))};
@@ -175,22 +181,27 @@ CallAnswerer::Answer CallAnswerer::make_link(const Call& call, std::uint64_t tar
     std::string text;
     Place place;
     if (const int error = call.memory.read_path(target, text); error != 0) return {error};
-    if (const int error = judged_entry(call, directory, path, place); error != 0) return {error};
+    if (const int error = judged_entry(call, directory, path, PathUse::write, place); error != 0)
+        return {error};
     return {result_of(::symlinkat(text.c_str(), place.parent.get(), place.last.c_str()))};
 }
 
 CallAnswerer::Answer CallAnswerer::remove_entry(const Call& call, int directory, std::uint64_t path,
                                                 int flags) const {
     Place place;
-    if (const int error = judged_entry(call, directory, path, place); error != 0) return {error};
+    const PathUse use = (flags & AT_REMOVEDIR) != 0 ? PathUse::make_directory : PathUse::write;
+    if (const int error = judged_entry(call, directory, path, use, place); error != 0) return {error};
     return {result_of(::unlinkat(place.parent.get(), place.last.c_str(), flags))};
 }
 
 CallAnswerer::Answer CallAnswerer::rename_entry(const Call& call, int from_directory, std::uint64_t from,
                                                 int to_directory, std::uint64_t to, unsigned flags) const {
     Place old, made;
-    if (const int error = judged_entry(call, from_directory, from, old); error != 0) return {error};
-    if (const int error = judged_entry(call, to_directory, to, made); error != 0) return {error};
+    // What is named is so with all below it.
+    if (const int error = judged_entry(call, from_directory, from, PathUse::write, old); error != 0)
+        return {error};
+    if (const int error = judged_entry(call, to_directory, to, PathUse::write, made); error != 0)
+        return {error};
     // A directory takes along what is below it: nothing of that may get out of a pattern's sight.
     if (is_directory(old.parent.get(), old.last) && !guard_.may_move(old.name, made.name)) return {EACCES};
     if ((flags & RENAME_EXCHANGE) != 0 && is_directory(made.parent.get(), made.last) &&
@@ -205,8 +216,11 @@ CallAnswerer::Answer CallAnswerer::link_entry(const Call& call, int from_directo
     if ((flags & ~(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH)) != 0) return {EINVAL};
     Place old, made;
     const int how = (flags & AT_EMPTY_PATH) | ((flags & AT_SYMLINK_FOLLOW) != 0 ? 0 : AT_SYMLINK_NOFOLLOW);
-    if (const int error = judged_object(call, from_directory, from, how, old); error != 0) return {error};
-    if (const int error = judged_entry(call, to_directory, to, made); error != 0) return {error};
+    // By another name of it, too, a file would be written: so the old one must be writable.
+    if (const int error = judged_object(call, from_directory, from, how, PathUse::write, old); error != 0)
+        return {error};
+    if (const int error = judged_entry(call, to_directory, to, PathUse::write, made); error != 0)
+        return {error};
     struct ::stat st{};
     if (::fstat(old.object.get(), &st) != 0) return {errno};
     if (!S_ISLNK(st.st_mode))
@@ -214,7 +228,8 @@ CallAnswerer::Answer CallAnswerer::link_entry(const Call& call, int from_directo
                                    made.last.c_str(), AT_SYMLINK_FOLLOW))};
     // Of a symbolic link itself only the name will do.
     Place entry;
-    if (const int error = judged_entry(call, from_directory, from, entry); error != 0) return {error};
+    if (const int error = judged_entry(call, from_directory, from, PathUse::write, entry); error != 0)
+        return {error};
     return {
         result_of(::linkat(entry.parent.get(), entry.last.c_str(), made.parent.get(), made.last.c_str(), 0))};
 }
@@ -229,12 +244,12 @@ CallAnswerer::Answer CallAnswerer::read_link(const Call& call, int directory, st
     ssize_t length = -1;
     if (named.path.empty()) {
         const std::string name = name_of(named.base.get());
-        if (const int error = judge(call, name); error != 0) return {error};
+        if (const int error = judge(call, name, PathUse::list); error != 0) return {error};
         length = ::readlinkat(named.base.get(), "", text.data(), text.size());
     } else {
         if (const int error = call.walk.locate(named.base.get(), named.path, place); error != 0)
             return {error};
-        if (const int error = judge(call, place.name); error != 0) return {error};
+        if (const int error = judge(call, place.name, PathUse::list); error != 0) return {error};
         if (place.name == "/proc/self" || place.name == "/proc/thread-self") {
             text = call.walk.self_text(place.last);
             length = static_cast<ssize_t>(text.size());
@@ -261,14 +276,14 @@ CallAnswerer::Answer CallAnswerer::execute(const Call& call, int directory, std:
             const std::string text = std::exchange(program, nullptr);
             Place place;
             if (call.walk.find(first_directory_.get(), text, /*follow=*/true, place) != 0) return pass;
-            const int error = judge(call, place.name);
+            const int error = judge(call, place.name, PathUse::read);
             return error != 0 ? Answer{error} : pass;
         }
     }
     first_directory_.reset();
     Place place;
-    const int error = judged_object(call, directory, path, flags, place);
-    return error == EACCES && is_denied(place.name) ? Answer{EACCES} : pass;
+    const int error = judged_object(call, directory, path, flags, PathUse::read, place);
+    return error == EACCES && is_denied(place.name, PathUse::read) ? Answer{EACCES} : pass;
 }
 
 CallAnswerer::Answer CallAnswerer::bind_socket(const Call& call) const {
@@ -291,7 +306,7 @@ CallAnswerer::Answer CallAnswerer::bind_socket(const Call& call) const {
         path.assign(text, ::strnlen(text, size - kPathAt));
     }
     if (path.empty()) {
-        if (const int error = judge(call, "/"); error != 0 && error != EACCES) return {error};
+        if (const int error = judge(call, "/", PathUse::list); error != 0 && error != EACCES) return {error};
         return {result_of(::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), size))};
     }
     sys::UniqueFd base;
@@ -299,7 +314,7 @@ CallAnswerer::Answer CallAnswerer::bind_socket(const Call& call) const {
         if (const int error = call.walk.base(AT_FDCWD, /*any=*/false, base); error != 0) return {error};
     Place place;
     if (const int error = call.walk.locate(base.get(), path, place); error != 0) return {error};
-    if (const int error = judge(call, place.name); error != 0) return {error};
+    if (const int error = judge(call, place.name, PathUse::write); error != 0) return {error};
     ::umask(umask_of(call.notice.caller));
     // The kernel keeps the name as it is given, for whoever asks: so it must be the caller's. Where a
     // directory is swapped for a link meanwhile, an empty socket is made elsewhere.

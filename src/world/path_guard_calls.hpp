@@ -56,11 +56,12 @@ class CallAnswerer {
     Answer perform_more(const Call& call);
     int read_named(const Call& call, int directory, std::uint64_t address, Named& named) const;
     // The object that the call names, judged. `flags`: AT_EMPTY_PATH; AT_SYMLINK_NOFOLLOW.
-    int judged_object(const Call& call, int directory, std::uint64_t address, int flags, Place& place) const;
+    int judged_object(const Call& call, int directory, std::uint64_t address, int flags, PathUse use,
+                      Place& place) const;
     // The name in its directory, judged.
-    int judged_entry(const Call& call, int directory, std::uint64_t address, Place& place) const;
-    int judge(const Call& call, const std::string& name) const;
-    bool is_denied(const std::string& name) const { return guard_.denies(name); }
+    int judged_entry(const Call& call, int directory, std::uint64_t address, PathUse use, Place& place) const;
+    int judge(const Call& call, const std::string& name, PathUse use) const;
+    bool is_denied(const std::string& name, PathUse use) const { return guard_.denies(name, use); }
 
     // path_guard_open.cpp
     Answer open_file(const Call& call, const OpenRequest& request);
@@ -98,7 +99,8 @@ class CallAnswerer {
     Answer remove_attribute(const Call& call, bool follow) const;
     Answer get_attribute(const Call& call, bool follow) const;
     Answer list_attributes(const Call& call, bool follow) const;
-    int attribute_object(const Call& call, bool follow, Place& place, bool& is_link) const;
+    int attribute_object(const Call& call, bool follow, PathUse use, Place& place, bool& is_link) const;
+    Answer change_descriptor(const Call& call) const;
 
     struct Worker {
         pid_t pid;

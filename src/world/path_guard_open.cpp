@@ -39,6 +39,16 @@ int open_again(int object, std::uint64_t flags, std::uint64_t mode) {
     return fd;
 }
 
+bool is_directory(int fd) {
+    struct ::stat st{};
+    return ::fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+PathUse use_of(std::uint64_t flags, int object) {
+    if ((flags & O_ACCMODE) != O_RDONLY || (flags & (O_TRUNC | kTemporary)) != 0) return PathUse::write;
+    return is_directory(object) ? PathUse::list : PathUse::read;
+}
+
 bool is_restricted(std::uint64_t resolve) { return resolve != 0; }
 
 }  // namespace
@@ -96,7 +106,8 @@ CallAnswerer::Answer CallAnswerer::open2(const Call& call) {
 CallAnswerer::Answer CallAnswerer::open_found(const Call& call, const OpenRequest& request,
                                               const Place& place) {
     if ((request.flags & O_CREAT) != 0 && (request.flags & O_EXCL) != 0) return {EEXIST};
-    if (const int error = judge(call, place.name); error != 0) return {error};
+    const PathUse use = use_of(request.flags, place.object.get());
+    if (const int error = judge(call, place.name, use); error != 0) return {error};
     return reopen(call, request.flags, request.mode, place);
 }
 
@@ -125,7 +136,7 @@ CallAnswerer::Answer CallAnswerer::create(const Call& call, const OpenRequest& r
         }
         if (error != 0) return {error};
         if (place.object) return open_found(call, request, place);
-        if (error = judge(call, place.name); error != 0) return {error};
+        if (error = judge(call, place.name, PathUse::write); error != 0) return {error};
         // O_NONBLOCK for what is no new file after all.
         const std::uint64_t used = request.flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY;
         sys::UniqueFd fd(::openat(place.parent.get(), place.last.c_str(), static_cast<int>(used),
@@ -181,7 +192,9 @@ CallAnswerer::Answer CallAnswerer::open_beside(const Call& call, std::uint64_t f
 CallAnswerer::Answer CallAnswerer::give(const Call& call, std::uint64_t asked, std::uint64_t used,
                                         const std::string& judged, sys::UniqueFd fd) const {
     // It may have got another name since it was judged.
-    if (const std::string name = name_of(fd.get()); name != judged && is_denied(name)) return {EACCES};
+    if (const std::string name = name_of(fd.get());
+        name != judged && is_denied(name, use_of(asked, fd.get())))
+        return {EACCES};
     if (asked != used && ::fcntl(fd.get(), F_SETFL, static_cast<int>(asked & kChangeable)) != 0)
         return {errno};
     if (const int error = listener_.give(call.notice.id, fd.get(), (asked & O_CLOEXEC) != 0); error != 0)

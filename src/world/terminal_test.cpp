@@ -67,6 +67,46 @@ TEST_F(TerminalTest, IsTheWorldsOwnAndControlsTheSession) {
     EXPECT_EQ(session.exit, 0);
 }
 
+// Standard input stays the caller's; the terminal controls the session all the same.
+TEST_F(TerminalTest, TakesThePlaceOfSomeStreams) {
+    auto world = World::launch(make_plan(), {init_program(), &seccomp_});
+    ASSERT_TRUE(world) << world.error().describe();
+    int fds[2];
+    ASSERT_EQ(::pipe2(fds, O_CLOEXEC), 0);
+    sys::UniqueFd read(fds[0]), write(fds[1]);
+    const sys::UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+    ExecOrder order;
+    order.slot.path = world_ + "/slots/0";
+    order.program = "/bin/bash";
+    order.argv = {"bash", "-c",
+                  "cat; [ -t 1 ] && [ ! -t 0 ] && [ ! -t 2 ] && tty </dev/tty; echo unseen >&2"};
+    order.environment = {"PATH=/usr/bin:/bin"};
+    order.cwd = base_ + "/project";
+    order.terminal = TerminalOrder{.columns = 91, .rows = 17, .streams = 2};
+    ASSERT_TRUE(sys::write_all(write.get(), "from a pipe\n"));
+    write.reset();
+    ASSERT_TRUE(world->exec(order, {read.get(), null.get(), null.get()}));
+    Session session;
+    while (session.exit < 0) {
+        auto event = world->receive();
+        ASSERT_TRUE(event) << event.error().message();
+        if (const auto* failed = std::get_if<Failed>(&*event)) FAIL() << failed->message;
+        if (const auto* exited = std::get_if<Exited>(&*event)) session.exit = exited->wait_status;
+        if (std::holds_alternative<TerminalOpened>(*event)) session.master = world->take_terminal();
+    }
+    ASSERT_TRUE(session.master);
+    while (read_some(session)) continue;
+    EXPECT_EQ(session.output, "from a pipe\r\n/dev/tty\r\n");
+    EXPECT_EQ(session.exit, 0);
+    // A directory leads out of the world, beside a terminal as well.
+    const sys::UniqueFd directory(::open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    ASSERT_TRUE(world->exec(order, {directory.get(), null.get(), null.get()}));
+    const auto event = world->receive();
+    ASSERT_TRUE(event);
+    ASSERT_TRUE(std::holds_alternative<Failed>(*event));
+    EXPECT_TRUE(std::get<Failed>(*event).message.contains("standard input is a directory"));
+}
+
 TEST_F(TerminalTest, HasJobControl) {
     const Session session = run_on_terminal(
         "set -m; sleep 1000 & kill -STOP %1; wait %1; jobs -s | grep -c Stopped; kill -KILL %1");

@@ -186,6 +186,23 @@ END
     equal outcome '["timeout","runtime"]' "$(last '[.outcome, .outcome_reason] | tojson')"
 }
 
+@test "what a policy says of reading and writing is in the group, or named" {
+    policy $'world:\n  limits: {io: {read_bps: 1Mi, write_iops: 50}}'
+    run --separate-stderr -0 substrate -c 'cat /proc/self/cgroup'
+    if [[ $(last '.enforcement.limits.io // {} | tojson') == '{"read_bps":1048576,"write_iops":50}' ]]; then
+        [[ $(last .enforcement.cgroup) == *blkio*substrate/wld_* ]] && contains "$stderr" 'limits on writing hold only for what is written at once' ||
+            [[ $(last .enforcement.cgroup) == */substrate/wld_* ]]
+    else
+        contains "$stderr" 'degraded: cgroup: no limit on reading and writing: '
+        equal none null "$(last .enforcement.limits.io)"
+    fi
+    run -0 substrate policy show --json
+    contains "$output" '1Mi'
+    policy $'world:\n  limits: {io: {read_bps: fast}}'
+    run ! substrate policy validate
+    contains "$output" '/world/limits/io/read_bps'
+}
+
 @test "limits that cannot be had are named" {
     policy $'world:\n  limits: {memory: 1Gi, cpu: "2"}'
     run --separate-stderr -0 substrate -c true

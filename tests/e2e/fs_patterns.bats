@@ -165,20 +165,70 @@ print(last.errno)
     ! command -v node >/dev/null || run -0 substrate -c 'node -e "require(\"fs\").writeFileSync(\"n\", require(\"fs\").readFileSync(\"plain\")); console.log(require(\"fs\").realpathSync(\"n\"))"'
 }
 
-@test "a pattern in fs.write or fs.read opens nothing, and that is said" {
+@test "patterns of fs.write open what they name of the project, and nothing else" {
     echo before >notes.md
+    mkdir src build
+    echo 'int x;' | tee src/x.c >src/x.h
+    policy 'fs: {write: [build, "**/*.md", "src/*.c"]}'
+    run --separate-stderr -0 substrate -c 'echo x >notes.md; echo x >new.md; mkdir -p a/d && echo x >a/d/e.md; echo y >src/x.c; echo o >build/o'
+    equal stderr '' "$stderr"
+    equal 'on the host' 'x x x y o' "$(cat notes.md new.md a/d/e.md src/x.c build/o | xargs)"
+    for line in 'echo x >plain' 'echo x >>src/x.h' 'rm src/x.h' 'mv src/x.h src/x.c' 'mv src/x.c src/x.o' 'ln src/x.h l.md' \
+        'chmod 600 plain' 'mkdir new && echo x >new/x' 'ln -s plain q.md && echo x >q.md' 'exec 3<plain; echo x >/proc/self/fd/3' \
+        'mv a a.md && echo x >a.md/z' 'cp plain src/n' 'touch src/x.h' 'rm -rf src'; do
+        run ! substrate -c "$line"
+    done
+    equal 'on the host' 'plain int x;' "$(cat plain src/x.h | xargs)"
+    equal 'in src' 'x.c x.h' "$(find src -type f -printf '%f\n' | sort | xargs)"
+    equal rules 1 "$(last .enforcement.fs_rules)"
+    run -0 substrate --explain -c true
+    contains "$output" "by name    writes below $PWD" "$PWD/**/*.md"
+}
+
+@test "patterns of fs.write hold with full isolation, in the project itself and beside what is denied" {
+    policy $'world_fs: {isolation: full, write_allowlist: ["**/*.md"]}\nfs: {deny: ["**/no*"]}'
+    run -0 substrate -c 'echo x >/project/a.md; cat a.md'
+    for line in 'echo x >/project/plain' 'echo x >plain' 'echo x >no.md' 'mv a.md no.md'; do run ! substrate -c "$line"; done
     policy 'fs: {write: ["**/*.md"]}'
-    run --separate-stderr substrate -c 'echo x >notes.md; echo x >new.md; echo x >plain2'
-    contains "$stderr" 'degraded: fs: fs.write "**/*.md" is not enforced by worlds: it is a pattern, and this list takes paths'
-    [[ $(cat notes.md) == before && ! -e new.md && ! -e plain2 ]]
+    run -0 substrate --direct -c 'echo y >a.md'
+    run ! substrate --direct -c 'echo y >plain'
+    equal 'on the host' 'y plain' "$(cat a.md plain | xargs)"
+}
+
+@test "of several policies, each one's patterns hold" {
+    policy 'fs: {write: ["**/*.md"]}'
+    printf 'id: mine\nfs: {write: ["a/**", "*.txt"]}\n' >.substrate-policy.yaml
+    run -0 substrate -c 'echo x >a/x.md'
+    for line in 'echo x >x.md' 'echo x >a/x.txt' 'echo x >x.txt' 'echo x >.substrate-policy.yaml'; do run ! substrate -c "$line"; done
+    [[ -e a/x.md && ! -e x.md && ! -e a/x.txt && ! -e x.txt ]]
+}
+
+@test "a pattern that would open files of the host for writing opens nothing, and that is said" {
+    mkdir -p "$HOME/cache/one"
+    policy 'fs: {write: ["$PROJECT", "$HOME/cache/*"]}'
+    run -0 substrate -c 'echo x >"$HOME/cache/one/x"'
+    policy 'fs: {write: ["$PROJECT", "$HOME/cache/o*"]}'
+    run --separate-stderr substrate -c 'echo x >"$HOME/cache/one/y"'
+    [[ $status != 0 && ! -e $HOME/cache/one/y ]]
+    contains "$stderr" 'degraded: fs: fs.write "$HOME/cache/o*" is not enforced by worlds: outside the project only paths open something; name the directory'
     equal degraded fs "$(last '.degradations[0].component')"
-    # Beside a path that opens something the pattern opens nothing more.
-    mkdir build
-    policy 'fs: {write: [build, "**/*.md"]}'
-    run --separate-stderr substrate -c 'echo x >build/made; echo x >notes.md'
-    [[ -e build/made && $(cat notes.md) == before ]]
-    policy $'world_fs: {isolation: full}\nfs: {read: ["/home/**/*.md", "/srv/*"]}'
-    run --separate-stderr substrate -c 'ls /home /srv'
-    contains "$stderr" 'fs.read "/home/**/*.md" is not enforced by worlds'
-    [[ $status != 0 ]]
+}
+
+@test "patterns of fs.read show what they name, with full isolation" {
+    mkdir -p "$T/data/one/pub" "$T/data/two/pub" "$T/data/two/priv"
+    echo shown | tee "$T/data/one/pub/f" >"$T/data/two/pub/f"
+    echo 'the secret' | tee "$T/data/two/priv/f" >"$T/data/f"
+    ln -s ../../two/priv/f "$T/data/one/pub/l"
+    policy $'world_fs: {isolation: full}\nfs: {read: ["'"$T"'/data/*/pub"]}'
+    run --separate-stderr -0 substrate -c "cat $T/data/*/pub/f; ls $T/data"
+    equal stderr '' "$stderr"
+    equal shown 'shown shown f one two' "$(xargs <<<"$output")"
+    for line in "cat $T/data/f" "cat $T/data/two/priv/f" "cat $T/data/one/pub/l" "ls $T/data/two/priv" "cd $T/data/two && cat priv/f" \
+        "cat $T/data/one/pub/../../f" "echo x >$T/data/one/pub/f"; do
+        run ! substrate -c "$line"
+        lacks "$output" 'the secret' || { echo "by: $line" && return 1; }
+    done
+    policy $'world_fs: {isolation: full}\nfs: {read: ["/**/*.md"]}'
+    run --separate-stderr -0 substrate -c 'cat plain'
+    contains "$stderr" 'fs.read "/**/*.md" is not enforced by worlds: it begins with no directory, or one that holds the project'
 }

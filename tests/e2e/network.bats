@@ -377,3 +377,26 @@ ask me 'while curl -sS --max-time 5 http://evil.test/x; do sleep 0.1; done >/dev
 [[ $(more net:evil.test:80 | jq -r '.results[0].status') == pending ]]
 E
 }
+
+@test "on the host's network the ports of net.allowed are held, and it is said that names are not" {
+    printf 'id: default\nmode: enforce\nnet: {allowed: ["pypi.test:443"]}\nworld: {isolate_network: false}\n' >"$SUBSTRATE_HOME/policies/default.yaml"
+    in_internet <<'E'
+substrate -c true 2>err
+ports=$(substrate trace --last --json | jq -c .enforcement.landlock_tcp_ports)
+grep -q "degraded: network: on the host's network" err
+[[ $ports != null ]] || { grep -q 'nothing of net.allowed is held' err; exit 0; }
+[[ $ports == '[443]' ]]
+substrate trace --last | grep -q 'TCP to ports 443'
+[[ $(substrate -c "curl -sS --cacert ca.pem https://pypi.test/y" 2>/dev/null) == '44.128.0.10 pypi.test /y' ]]
+for to in 44.128.0.10/80 44.128.0.66/80 127.0.0.1/80; do
+    (exec 3<>"/dev/tcp/$to")
+    out=$(substrate -c "exec 3<>/dev/tcp/$to" 2>&1) && { echo "$to: $out"; exit 1; }
+    grep -q 'Permission denied' <<<"$out" || { echo "$to: $out"; exit 1; }
+done
+# Listening is nobody's concern, and a policy that names every port for an entry holds none.
+substrate -c 'python3 -c "import socket; s = socket.create_server((\"127.0.0.1\", 0)); print(s.getsockname()[1] > 0)"' 2>/dev/null | grep -q True
+printf 'id: default\nmode: enforce\nnet: {allowed: [pypi.test]}\nworld: {isolate_network: false}\n' >"$SUBSTRATE_HOME/policies/default.yaml"
+substrate -c 'exec 3<>/dev/tcp/44.128.0.66/80' 2>err
+[[ ! -s err && $(substrate trace --last --json | jq -c .enforcement.landlock_tcp_ports) == null ]]
+E
+}

@@ -1,5 +1,5 @@
-// Reaching into the world's init, process 1: process1 VARIANT [NAME]. Nothing is changed
-// there: attached processes are let go, memory is read or opened only.
+// Reaching into the world's init, process 1, or another process: process1 VARIANT [NAME [PID]]. Nothing is
+// changed there: attached processes are let go, memory is read or opened only.
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -47,27 +47,29 @@ static void enter(const char* name) {
     refused(path);
 }
 
+static pid_t target = 1;
+
 static void read_memory(int write) {
     char bytes[16] = {0};
     struct iovec ours = {bytes, sizeof bytes};
     // Where a static program at a fixed address begins.
     struct iovec theirs = {(void*)0x400000, sizeof bytes};
-    if (!write) judge(syscall(SYS_process_vm_readv, 1, &ours, 1, &theirs, 1, 0), "process_vm_readv");
+    if (!write) judge(syscall(SYS_process_vm_readv, target, &ours, 1, &theirs, 1, 0), "process_vm_readv");
     // Where nothing can be: the right is judged first.
     theirs.iov_base = (void*)8;
-    const long result = syscall(SYS_process_vm_writev, 1, &ours, 1, &theirs, 1, 0);
+    const long result = syscall(SYS_process_vm_writev, target, &ours, 1, &theirs, 1, 0);
     judge(result < 0 && errno == EFAULT ? 0 : result, "process_vm_writev");
 }
 
 static void trace(int request) {
-    const long result = ptrace(request, 1, NULL, NULL);
-    if (result == 0) ptrace(PTRACE_DETACH, 1, NULL, NULL);
-    judge(result, "ptrace process 1");
+    const long result = ptrace(request, target, NULL, NULL);
+    if (result == 0) ptrace(PTRACE_DETACH, target, NULL, NULL);
+    judge(result, "ptrace");
 }
 
 static void by_pidfd(const char* variant) {
-    const int fd = (int)syscall(SYS_pidfd_open, 1, 0);
-    if (fd < 0) refused("pidfd of process 1");
+    const int fd = (int)syscall(SYS_pidfd_open, target, 0);
+    if (fd < 0) refused("pidfd");
     if (is(variant, "pidfd_getfd")) {
         for (int number = 0; number < 64; ++number)
             if (syscall(SYS_pidfd_getfd, fd, number, 0) >= 0) succeeded("a descriptor of process 1");
@@ -88,6 +90,7 @@ int main(int argc, char** argv) {
     if (argc < 2) broken("no variant");
     const char* variant = argv[1];
     const char* name = argc > 2 ? argv[2] : "mem";
+    if (argc > 3) target = (pid_t)atoi(argv[3]);
     if (is(variant, "read")) open_file(name, O_RDONLY);
     if (is(variant, "write")) open_file(name, O_WRONLY);
     if (is(variant, "directory")) enter(name);
