@@ -40,6 +40,7 @@ struct MainOptions {
     bool no_world = false;
     bool world = false;
     bool share_network = false;
+    bool pty = false;
     bool interactive = false;
 };
 
@@ -71,6 +72,7 @@ void add_main_options(CLI::App& app, MainOptions& options) {
     app.add_option("--shell", options.shell, "The shell that runs the line");
     app.add_option("--timeout", options.timeout_seconds, "End the command after this many seconds");
     app.add_flag("--share-network", options.share_network, "Use the host's network; the span says so");
+    app.add_flag("--pty", options.pty, "On a terminal of the world's own: job control, and /dev/tty");
     app.add_flag("--explain", options.explain, "Show what would be done, and run nothing");
     app.add_flag("--no-world", options.no_world, "Run on the host, unconfined; recorded as such");
     app.add_flag("--world", options.world, "Run in a world, whatever SUBSTRATE_WORLD says");
@@ -142,6 +144,7 @@ int run_main(const Console& console, const MainOptions& options) {
     request.ephemeral = options.ephemeral;
     request.commit = *parse_commit_mode(options.commit);
     request.host_network = options.share_network;
+    run.terminal = options.pty;
     request.timeout_ms = static_cast<std::int64_t>(options.timeout_seconds * 1000);
     if (!options.capture.empty()) request.capture = parse_capture_strategy(options.capture);
     if (options.direct) request.capture = CaptureStrategy::direct;

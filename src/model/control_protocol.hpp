@@ -34,6 +34,8 @@ inline constexpr std::string_view kGc = "gc";
 inline constexpr std::string_view kStop = "stop";
 // Agent to client.
 inline constexpr std::string_view kEnded = "ended";  // the command has; its output is asked for
+// With the master of the terminal that the command was to get; it begins now.
+inline constexpr std::string_view kTerminal = "terminal";
 // With the master of its terminal: "session_id", "project", "world_id", "cwd", "policy_id", "mode",
 // "pending".
 inline constexpr std::string_view kShellOpened = "shell_opened";

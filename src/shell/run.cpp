@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -19,6 +20,7 @@
 #include "shell/local_run.hpp"
 #include "shell/nested_run.hpp"
 #include "shell/render.hpp"
+#include "shell/terminal_relay.hpp"
 #include "supervisor/client.hpp"
 #include "supervisor/protocol.hpp"
 #include "sys/file.hpp"
@@ -48,6 +50,9 @@ class Conversation {
     Result<> begin(bool sent);
     Result<Json> wait_for_message();
     Result<> pass_on(int signal);
+    Result<> stop_for_a_while();
+    Result<> begin_terminal();
+    void end_terminal();
     Result<> answer_ended();
     Result<> answer_commit(const Json& question);
     Result<> answer_approval(const Json& question);
@@ -58,6 +63,9 @@ class Conversation {
     OutputWatch watch_;
     start::TerminalSettings terminal_;
     sys::UniqueFd signals_;
+    sys::UniqueFd master_;  // of the command's terminal, where it has one of its own
+    sys::UniqueFd tty_;     // ours, where no standard stream leads there
+    std::unique_ptr<TerminalRelay> relay_;
 };
 
 Result<> Conversation::begin(bool sent) {
@@ -72,14 +80,49 @@ Result<> Conversation::begin(bool sent) {
     return {};
 }
 
+// The agent has sent the other end of the command's terminal.
+Result<> Conversation::begin_terminal() {
+    std::vector<sys::UniqueFd> fds = client_.channel().take_fds();
+    if (fds.size() != 1) return fail({Errc::internal, "a terminal without its descriptor"});
+    master_ = std::move(fds.front());
+    if (::fcntl(master_.get(), F_SETFL, O_RDWR | O_NONBLOCK) != 0) return fail(Error::last_os("fcntl"));
+    const bool keys = ::isatty(STDIN_FILENO) == 1, screen = ::isatty(STDOUT_FILENO) == 1;
+    if (!keys || !screen) {
+        SUB_TRY_ASSIGN(tty_, sys::open_path("/dev/tty", O_RDWR));
+    }
+    SUB_TRY_ASSIGN(relay_,
+                   TerminalRelay::begin(master_.get(), {.keys = keys ? STDIN_FILENO : tty_.get(),
+                                                        .screen = screen ? STDOUT_FILENO : tty_.get()}));
+    relay_->note_stop_keys();
+    return {};
+}
+
+void Conversation::end_terminal() {
+    if (!relay_) return;
+    (void)relay_->finish();
+    relay_.reset();
+    master_.reset();
+}
+
+// As a shell's job: stopped until it is continued.
+Result<> Conversation::stop_for_a_while() {
+    SUB_TRY(client_.channel().send({{"type", message::kSignal}, {"signal", SIGSTOP}}));
+    if (relay_) relay_->pause();
+    (void)::raise(SIGSTOP);
+    // The SIGCONT that we get is passed on as any other.
+    return relay_ ? relay_->resume() : Result<>{};
+}
+
 Result<> Conversation::pass_on(int signal) {
     if (signal == SIGPIPE) return {};
+    if (signal == SIGWINCH && relay_) {
+        relay_->copy_size();
+        return {};
+    }
     // The command's process group is nobody's foreground job in the world, so the
     // kernel would ignore its SIGTSTP.
-    const int passed = signal == SIGTSTP ? SIGSTOP : signal;
-    SUB_TRY(client_.channel().send({{"type", message::kSignal}, {"signal", passed}}));
-    if (signal == SIGTSTP) (void)::raise(SIGSTOP);
-    return {};
+    if (signal == SIGTSTP) return stop_for_a_while();
+    return client_.channel().send({{"type", message::kSignal}, {"signal", signal}});
 }
 
 Result<Json> Conversation::wait_for_message() {
@@ -87,14 +130,20 @@ Result<Json> Conversation::wait_for_message() {
         if (client_.channel().has_buffered()) return client_.receive();
         std::vector<pollfd> polled = {{client_.channel().fd(), POLLIN, 0}, {signals_.get(), POLLIN, 0}};
         watch_.add_to(polled);
+        const std::size_t relayed = polled.size();
+        if (relay_) relay_->add_to(polled);
         if (::poll(polled.data(), polled.size(), -1) < 0 && errno != EINTR)
             return fail(Error::last_os("poll"));
         if (polled[1].revents != 0) {
             SUB_TRY_ASSIGN(const auto signal, sys::read_signal(signals_.get()));
             if (signal) SUB_TRY(pass_on(*signal));
         }
-        for (std::size_t i = 2; i < polled.size(); ++i)
+        for (std::size_t i = 2; i < relayed; ++i)
             if (polled[i].revents != 0) SUB_TRY(watch_.move());
+        for (std::size_t i = relayed; relay_ && i < polled.size(); ++i)
+            if (polled[i].revents != 0 && !relay_->move())
+                return fail({Errc::unavailable, "the terminal is gone"});
+        if (relay_ && relay_->take_stop_key()) SUB_TRY(stop_for_a_while());
         if (polled[0].revents != 0) return client_.receive();
     }
 }
@@ -122,6 +171,12 @@ Result<ExecResult> Conversation::run(bool sent) {
     for (;;) {
         SUB_TRY_ASSIGN(const Json reply, wait_for_message());
         const std::string type = supervisor::text_of(reply, "type");
+        if (type == message::kTerminal) {
+            SUB_TRY(begin_terminal());
+            continue;
+        }
+        // Whatever comes now comes after the command.
+        end_terminal();
         if (type == message::kEnded) {
             SUB_TRY(answer_ended());
         } else if (type == message::kAskCommit) {
@@ -188,7 +243,31 @@ Result<> fill_from_process(const Console& console, ExecRequest& request) {
     return {};
 }
 
+namespace {
+
+// In the place of those of our streams that lead to a terminal.
+Result<TerminalSize> terminal_like_ours() {
+    TerminalSize terminal;
+    for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+        winsize size{};
+        if (::ioctl(fd, TIOCGWINSZ, &size) != 0) continue;
+        terminal.streams |= static_cast<std::uint8_t>(1u << static_cast<unsigned>(fd));
+        if (size.ws_col != 0 && size.ws_row != 0) {
+            terminal.columns = size.ws_col;
+            terminal.rows = size.ws_row;
+        }
+    }
+    if (terminal.streams != 0) return terminal;
+    return fail(Error(Errc::invalid, "--pty: none of standard input, output and error is a terminal")
+                    .hint("run it at a terminal, or leave out --pty"));
+}
+
+}  // namespace
+
 Result<ExecResult> run_in_world(const Console& console, RunOptions options) {
+    if (options.terminal) {
+        SUB_TRY_ASSIGN(options.request.terminal, terminal_like_ours());
+    }
     SUB_TRY_ASSIGN(supervisor::Client client, supervisor::Client::connect(console.env, console.home));
     SUB_TRY_ASSIGN(OutputWatch watch, OutputWatch::make(options.terminals, options.merge_output));
     start::TerminalSettings terminal;
@@ -228,6 +307,11 @@ void take_traceparent(const Console& console, ExecRequest& request) {
 int run_command(const Console& console, RunOptions options, bool on_host) {
     take_traceparent(console, options.request);
     const bool quiet = options.quiet;
+    if (options.terminal && inside_world()) return console.fail_with(only_outside("--pty"));
+    if (options.terminal && on_host)
+        return console.fail_with(
+            Error(Errc::invalid, "--pty is a world's terminal, and --no-world makes none")
+                .hint("leave out --pty"));
     auto result = inside_world() ? run_nested(console, std::move(options), on_host)
                   : on_host      ? run_on_host(console, options)
                                  : run_in_world(console, std::move(options));

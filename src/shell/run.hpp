@@ -13,7 +13,8 @@ struct RunOptions {
     OutputWatch::Terminals terminals = OutputWatch::Terminals::leave_alone;
     bool merge_output = false;
     bool want_span = false;
-    bool quiet = false;  // notices are the caller's to show
+    bool terminal = false;  // a terminal of the world's own in the place of ours
+    bool quiet = false;     // notices are the caller's to show
 };
 
 // Everything of a request that comes from this process: working directory,

@@ -19,33 +19,43 @@ constexpr std::size_t kTail = 16;
 
 }  // namespace
 
-Result<std::unique_ptr<TerminalRelay>> TerminalRelay::begin(int master) {
-    std::unique_ptr<TerminalRelay> relay(new TerminalRelay(master));
+Result<std::unique_ptr<TerminalRelay>> TerminalRelay::begin(int master, PersonsTerminal terminal) {
+    std::unique_ptr<TerminalRelay> relay(new TerminalRelay(master, terminal));
     relay->hash_.reset(XXH3_createState());
     if (!relay->hash_) return fail({Errc::os, "no memory for a hash"});
     XXH3_128bits_reset(relay->hash_.get());
-    copy_window_size(master);
-    if (::tcgetattr(STDIN_FILENO, &relay->before_) != 0) return fail(Error::last_os("tcgetattr"));
-    termios raw = relay->before_;
-    ::cfmakeraw(&raw);
-    // The world's terminal has made line ends of newlines already.
-    if (::tcsetattr(STDIN_FILENO, TCSADRAIN, &raw) != 0) return fail(Error::last_os("tcsetattr"));
-    relay->raw_ = true;
+    SUB_TRY(relay->resume());
     return relay;
 }
 
-TerminalRelay::~TerminalRelay() {
-    if (raw_) (void)::tcsetattr(STDIN_FILENO, TCSADRAIN, &before_);
+TerminalRelay::~TerminalRelay() { pause(); }
+
+Result<> TerminalRelay::resume() {
+    copy_size();
+    if (::tcgetattr(terminal_.keys, &before_) != 0) return fail(Error::last_os("tcgetattr"));
+    termios raw = before_;
+    ::cfmakeraw(&raw);
+    // The world's terminal has made line ends of newlines already.
+    if (::tcsetattr(terminal_.keys, TCSADRAIN, &raw) != 0) return fail(Error::last_os("tcsetattr"));
+    raw_ = true;
+    return {};
 }
 
+void TerminalRelay::pause() {
+    if (raw_) (void)::tcsetattr(terminal_.keys, TCSADRAIN, &before_);
+    raw_ = false;
+}
+
+void TerminalRelay::copy_size() const { copy_window_size(master_, terminal_.keys); }
+
 void TerminalRelay::add_to(std::vector<pollfd>& polled) const {
-    polled.push_back({keys_.size() < kKeys ? STDIN_FILENO : -1, POLLIN, 0});
+    polled.push_back({keys_.size() < kKeys ? terminal_.keys : -1, POLLIN, 0});
     const int events = POLLIN | (keys_.empty() ? 0 : POLLOUT);
     polled.push_back({hung_up_ ? -1 : master_, static_cast<short>(events), 0});
 }
 
 bool TerminalRelay::move() {
-    pollfd keys = {STDIN_FILENO, POLLIN, 0};
+    pollfd keys = {terminal_.keys, POLLIN, 0};
     if (keys_.size() < kKeys && ::poll(&keys, 1, 0) == 1 && !read_keys()) return false;
     write_keys();
     (void)show_output();
@@ -54,9 +64,16 @@ bool TerminalRelay::move() {
 
 bool TerminalRelay::read_keys() {
     std::array<char, 4096> buffer{};
-    const auto n = sys::read_some(STDIN_FILENO, buffer);
+    const auto n = sys::read_some(terminal_.keys, buffer);
     if (!n || *n == 0) return false;
-    keys_.append(buffer.data(), *n);
+    std::string_view typed(buffer.data(), *n);
+    if (const auto stop = notes_stops_ ? sys::stop_key_of_leader(master_) : std::nullopt) {
+        const std::size_t at = typed.find(*stop);
+        stop_typed_ = at != std::string_view::npos;
+        // What was typed behind it is for whoever reads the terminal then; it cannot be put back.
+        typed = typed.substr(0, at);
+    }
+    keys_ += typed;
     return true;
 }
 
@@ -85,7 +102,7 @@ bool TerminalRelay::show_output() {
     tail_ += bytes.substr(size - std::min(size, kTail));
     tail_.erase(0, tail_.size() - std::min(tail_.size(), kTail));
     // A reader that has gone is no reason to stop the command.
-    (void)sys::write_all(STDOUT_FILENO, bytes);
+    (void)sys::write_all(terminal_.screen, bytes);
     return true;
 }
 
@@ -119,9 +136,9 @@ bool show_pending_output(int master) {
     }
 }
 
-void copy_window_size(int master) {
+void copy_window_size(int master, int terminal) {
     winsize size{};
-    if (::ioctl(STDIN_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return;
+    if (::ioctl(terminal, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return;
     (void)sys::set_window_size(master, {size.ws_col, size.ws_row});
 }
 

@@ -19,6 +19,12 @@ Result<Caller::Word> ChannelCaller::hear() {
     return Word{.gone = false, .signal = static_cast<int>(number_of(*message, "signal"))};
 }
 
+// A caller that has gone is found out when it is listened to.
+void ChannelCaller::take_terminal(sys::UniqueFd master) {
+    const int fd = master.get();
+    (void)channel_.send({{"type", message::kTerminal}}, {&fd, 1});
+}
+
 Result<> ChannelCaller::tell_ended(int exit) {
     return channel_.send({{"type", message::kEnded}, {"exit", exit}});
 }

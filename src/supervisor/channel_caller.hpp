@@ -18,6 +18,8 @@ class ChannelCaller : public Caller {
 
     int fd() const override { return channel_.fd(); }
     Result<Word> hear() override;
+    // Sends it on with `terminal`.
+    void take_terminal(sys::UniqueFd master) override;
     Result<> tell_ended(int exit) override;
     Result<OutputRecord> take_output() override;
     Result<bool> can_ask() override;

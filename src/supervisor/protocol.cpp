@@ -51,6 +51,10 @@ Json to_json(const ExecRequest& request) {
                  {"observes_output", request.observes_output}};
     if (!request.traceparent.empty()) json["traceparent"] = request.traceparent;
     if (request.capture) json["capture"] = to_string(*request.capture);
+    if (request.terminal)
+        json["terminal"] = {{"columns", request.terminal->columns},
+                            {"rows", request.terminal->rows},
+                            {"streams", request.terminal->streams}};
     return json;
 }
 
@@ -66,6 +70,20 @@ Result<> require_texts(const Json& json) {
     if (env != json.end() && !(env->is_object() && std::ranges::all_of(*env, is_text)))
         return fail({Errc::invalid, "an environment variable is no text"});
     return {};
+}
+
+// One that takes the place of at least one of the three descriptors.
+Result<TerminalSize> terminal_from_json(const Json& json) {
+    const auto number = [&](const char* key, std::int64_t most) {
+        const std::int64_t value = json.is_object() ? number_of(json, key) : 0;
+        return value >= 1 && value <= most ? value : 0;
+    };
+    const TerminalSize terminal{.columns = static_cast<std::uint16_t>(number("columns", 0xffff)),
+                                .rows = static_cast<std::uint16_t>(number("rows", 0xffff)),
+                                .streams = static_cast<std::uint8_t>(number("streams", 7))};
+    if (terminal.columns == 0 || terminal.rows == 0 || terminal.streams == 0)
+        return fail({Errc::invalid, "a terminal of no size, or in the place of no stream"});
+    return terminal;
 }
 
 }  // namespace
@@ -99,6 +117,9 @@ Result<ExecRequest> exec_request_from_json(const Json& json) {
     if (json.contains("capture")) {
         request.capture = parse_capture_strategy(text_of(json, "capture"));
         if (!request.capture) return fail({Errc::invalid, "unknown capture strategy"});
+    }
+    if (const auto terminal = json.find("terminal"); terminal != json.end()) {
+        SUB_TRY_ASSIGN(request.terminal, terminal_from_json(*terminal));
     }
     if (request.cwd.empty() || request.cwd.front() != '/')
         return fail({Errc::invalid, "cwd is not an absolute path"});

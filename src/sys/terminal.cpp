@@ -2,11 +2,13 @@
 
 #include <asm/ioctls.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
 
 #include <array>
+#include <cstdlib>
 
 #include "sys/file.hpp"
 
@@ -42,6 +44,34 @@ Result<Terminal> open_terminal(const std::string& multiplexer, WindowSize size) 
     terminal.slave.reset(slave);
     SUB_TRY(set_window_size(terminal.master.get(), size));
     return terminal;
+}
+
+namespace {
+
+// Whether the process ignores or catches the signal, by proc_pid_status(5); true where it cannot be read.
+bool has_own_way_with(pid_t process, int signal) {
+    const auto status = read_file("/proc/" + std::to_string(process) + "/status");
+    if (!status) return true;
+    for (const std::string_view field : {"\nSigIgn:\t", "\nSigCgt:\t"}) {
+        const std::size_t at = status->find(field);
+        if (at == std::string::npos) return true;
+        const auto mask = std::strtoull(status->c_str() + at + field.size(), nullptr, 16);
+        if ((mask >> (signal - 1) & 1) != 0) return true;
+    }
+    return false;
+}
+
+}  // namespace
+
+std::optional<char> stop_key_of_leader(int master) {
+    termios modes{};
+    pid_t foreground = 0, session = 0;
+    if (::tcgetattr(master, &modes) != 0 || (modes.c_lflag & ISIG) == 0) return std::nullopt;
+    if (modes.c_cc[VSUSP] == _POSIX_VDISABLE) return std::nullopt;
+    if (::ioctl(master, TIOCGPGRP, &foreground) != 0 || ::ioctl(master, TIOCGSID, &session) != 0)
+        return std::nullopt;
+    if (foreground <= 0 || foreground != session || has_own_way_with(session, SIGTSTP)) return std::nullopt;
+    return static_cast<char>(modes.c_cc[VSUSP]);
 }
 
 // n_tty(4) gives parts of lines to who does not ask for whole ones. The mode is the terminal's, so it is

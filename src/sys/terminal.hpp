@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -39,5 +40,10 @@ Result<std::string> take_unread_input(int master);
 // By the master: SIGINT, SIGQUIT or SIGTSTP to the foreground process group, as by the terminal's own
 // keys but in any of its modes. EINVAL for other signals.
 Result<> signal_foreground(int master, int signal);
+
+// By the master: the character that stops the foreground, where that is the session leader's own process
+// group and the leader takes SIGTSTP as it comes: the kernel then stops nobody (an orphaned process group,
+// setpgid(2)). nullopt: keys are the foreground's.
+std::optional<char> stop_key_of_leader(int master);
 
 }  // namespace substrate::sys
