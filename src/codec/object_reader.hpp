@@ -36,6 +36,8 @@ class ObjectReader {
     void time(std::string_view key, std::int64_t& out);
     template <std::integral Int>
     void integer(std::string_view key, Int& out);
+    template <std::integral Int>
+    void integers(std::string_view key, std::optional<std::vector<Int>>& out);
     // A word that `parse` turns into an optional value.
     template <class T, class Parse>
     void word(std::string_view key, T& out, Parse parse);
@@ -52,6 +54,9 @@ class ObjectReader {
     Result<> finish() const;
 
   private:
+    // Why it is none of these.
+    template <std::integral Int>
+    static std::string_view read_integer(const Json& value, Int& out);
     bool escaped(std::string_view key) const;
     std::string pointer_to(std::string_view key) const;
     template <class Read>
@@ -63,20 +68,39 @@ class ObjectReader {
 };
 
 template <std::integral Int>
+std::string_view ObjectReader::read_integer(const Json& value, Int& out) {
+    constexpr std::string_view kOutOfRange = "is out of range";
+    if (value.is_number_unsigned()) {
+        const auto number = value.get<std::uint64_t>();
+        if (!std::in_range<Int>(number)) return kOutOfRange;
+        out = static_cast<Int>(number);
+    } else if (value.is_number_integer()) {
+        const auto number = value.get<std::int64_t>();
+        if (!std::in_range<Int>(number)) return kOutOfRange;
+        out = static_cast<Int>(number);
+    } else {
+        return "is not an integer";
+    }
+    return {};
+}
+
+template <std::integral Int>
 void ObjectReader::integer(std::string_view key, Int& out) {
     const Json* member = find(key);
     if (member == nullptr) return;
-    if (member->is_number_unsigned()) {
-        const auto number = member->get<std::uint64_t>();
-        if (std::in_range<Int>(number)) out = static_cast<Int>(number);
-        else problem(key, "is out of range");
-    } else if (member->is_number_integer()) {
-        const auto number = member->get<std::int64_t>();
-        if (std::in_range<Int>(number)) out = static_cast<Int>(number);
-        else problem(key, "is out of range");
-    } else {
-        problem(key, "is not an integer");
-    }
+    if (const std::string_view what = read_integer(*member, out); !what.empty()) problem(key, what);
+}
+
+template <std::integral Int>
+void ObjectReader::integers(std::string_view key, std::optional<std::vector<Int>>& out) {
+    const Json* member = find(key);
+    if (member == nullptr) return;
+    if (!member->is_array()) return problem(key, "is not an array");
+    std::vector<Int> read;
+    for (const Json& value : *member)
+        if (const std::string_view what = read_integer(value, read.emplace_back()); !what.empty())
+            return problem(key, what);
+    out = std::move(read);
 }
 
 template <class T, class Parse>

@@ -149,6 +149,7 @@ void read_enforcement(ObjectReader& reader, Enforcement& layers) {
     reader.boolean("no_new_privs", layers.no_new_privs);
     reader.boolean("capabilities_dropped", layers.capabilities_dropped);
     reader.integer("landlock_abi", layers.landlock_abi);
+    reader.integers("landlock_tcp_ports", layers.tcp_ports);
     reader.integer("fs_guard", layers.fs_guard);
     reader.integer("fs_rules", layers.fs_rules);
     reader.bytes("cgroup", layers.cgroup);

@@ -35,8 +35,20 @@ Span full_span() {
     span.commit = "applied";
     span.capture = {CaptureStrategy::overlay, CaptureStrategy::copy_diff, "no overlay here"};
     span.degraded = {{"cgroup", "not delegated", "systemd-run --user --scope -p Delegate=yes"}};
-    span.enforcement = {true, true, true, "loopback", "enforce",         "xxh3:1",
-                        true, true, 6,    3,          "/substrate/wld_1"};
+    span.enforcement = {.user_namespace = true,
+                        .mount_namespace = true,
+                        .pid_namespace = true,
+                        .netns = "loopback",
+                        .seccomp = "enforce",
+                        .seccomp_hash = "xxh3:1",
+                        .no_new_privs = true,
+                        .capabilities_dropped = true,
+                        .landlock_abi = 6,
+                        .tcp_ports = std::vector<std::uint16_t>{443, 8080},
+                        .fs_guard = 3,
+                        .fs_rules = 2,
+                        .cgroup = "/substrate/wld_1",
+                        .limits = {}};
     span.decision = {"allow_with_restrictions", "r1", "npm *", "lockfile", {"ephemeral"}};
     span.replay = {"/usr/bin",
                    {{"LANG", "C.UTF-8"}, {"X", "\xff"}},

@@ -47,7 +47,20 @@ Span full_span() {
     span.commit = "applied";
     span.capture = {CaptureStrategy::overlay, CaptureStrategy::copy_diff, "no overlay"};
     span.degraded = {{"cgroup", "not delegated", "delegate"}};
-    span.enforcement = {true, true, true, "loopback", "enforce", "xxh3:1", true, true, 6, 3, "/c"};
+    span.enforcement = {.user_namespace = true,
+                        .mount_namespace = true,
+                        .pid_namespace = true,
+                        .netns = "loopback",
+                        .seccomp = "enforce",
+                        .seccomp_hash = "xxh3:1",
+                        .no_new_privs = true,
+                        .capabilities_dropped = true,
+                        .landlock_abi = 6,
+                        .tcp_ports = std::vector<std::uint16_t>{443},
+                        .fs_guard = 3,
+                        .fs_rules = 1,
+                        .cgroup = "/c",
+                        .limits = {}};
     span.decision = {"ask", "r", "p *", "why", {"ephemeral"}};
     span.replay.env = {{"A", "\xff"}, {"B_TOKEN", "x"}};
     span.replay.argv = {"deploy"};
