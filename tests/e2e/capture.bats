@@ -112,7 +112,7 @@ by_all() {
     run -0 substrate -c 'cat f g'
     equal 'seen by the next' $'new\ntext' "$output"
     run --separate-stderr -0 substrate -c 'echo third >>f'
-    contains "$stderr" pending
+    contains "$stderr" "kept: 1 changed paths, after others that wait"
     equal host old "$(cat f)"
     run -0 substrate apply
     equal 'two spans' 2 "$(grep -c applied <<<"$output")"
