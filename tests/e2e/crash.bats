@@ -28,7 +28,8 @@ works_again() {
     substrate world stop
     report=$(substrate world gc --json)
     equal 'errors of gc' '[]' "$(jq -c .errors <<<"$report")"
-    equal 'removed by a second gc' '[]' "$(substrate world gc --json | jq -c .removed)"
+    # Groups belong to no home: those of other tests become leftovers meanwhile.
+    equal 'removed by a second gc' '[]' "$(substrate world gc --json | jq -c '.removed | map(select(startswith("cgroup ") | not))')"
     equal 'worlds left' '' "$(find "$SUBSTRATE_HOME/overlay" -mindepth 3 -maxdepth 3 -path '*/worlds/*')"
     equal 'trash left' '' "$(find "$SUBSTRATE_HOME/overlay" -mindepth 3 -maxdepth 3 -path '*/trash/*')"
     substrate world stop
