@@ -149,7 +149,12 @@ refused() {
 # Starts COMMAND in a terminal of its own; what it shows stays there after its end.
 in_terminal() {
     echo 'set-option -g remain-on-exit on' >"$T/tmux.conf"
-    tmux -S "$T/tmux" -f "$T/tmux.conf" new-session -d -x 80 -y 24 "$1" 3>&-
+    # A server that was told to end just before may still have the socket.
+    local try
+    for try in 1 2 3; do
+        tmux -S "$T/tmux" -f "$T/tmux.conf" new-session -d -x 80 -y 24 "$1" 3>&- && return 0
+    done
+    echo "tmux did not start, $try times" && return 1
 }
 terminal() { tmux -S "$T/tmux" "$@"; }
 shows() { terminal capture-pane -p | grep -q "$1"; }
