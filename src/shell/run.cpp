@@ -90,9 +90,11 @@ Result<> Conversation::begin_terminal() {
     if (!keys || !screen) {
         SUB_TRY_ASSIGN(tty_, sys::open_path("/dev/tty", O_RDWR));
     }
+    // Where the command's output goes elsewhere, it may be to programs that write to this terminal.
     SUB_TRY_ASSIGN(relay_,
                    TerminalRelay::begin(master_.get(), {.keys = keys ? STDIN_FILENO : tty_.get(),
-                                                        .screen = screen ? STDOUT_FILENO : tty_.get()}));
+                                                        .screen = screen ? STDOUT_FILENO : tty_.get(),
+                                                        .shared = !screen && ::isatty(STDERR_FILENO) != 1}));
     relay_->note_stop_keys();
     return {};
 }

@@ -35,7 +35,8 @@ Result<> TerminalRelay::resume() {
     if (::tcgetattr(terminal_.keys, &before_) != 0) return fail(Error::last_os("tcgetattr"));
     termios raw = before_;
     ::cfmakeraw(&raw);
-    // The world's terminal has made line ends of newlines already.
+    // The world's terminal has made line ends of newlines already; twice does no harm.
+    if (terminal_.shared) raw.c_oflag = before_.c_oflag;
     if (::tcsetattr(terminal_.keys, TCSADRAIN, &raw) != 0) return fail(Error::last_os("tcsetattr"));
     raw_ = true;
     return {};

@@ -18,6 +18,8 @@ namespace substrate::shell {
 struct PersonsTerminal {
     int keys = 0;    // standard input
     int screen = 1;  // standard output
+    // Others write to it too, and rely on what it makes of newlines.
+    bool shared = false;
 };
 
 // While it lives, the person's terminal is the other side of a terminal of a world: what is typed goes

@@ -157,6 +157,8 @@ in_terminal() {
     echo "tmux did not start, $try times" && return 1
 }
 terminal() { tmux -S "$T/tmux" "$@"; }
+# The terminal belongs to this program.
+in_front() { [[ $(terminal display-message -p '#{pane_current_command}') == "$1" ]]; }
 shows() { terminal capture-pane -p | grep -q "$1"; }
 # typed LINE: as a person does, in the shell of the terminal.
 typed() { terminal send-keys -l "$1" && terminal send-keys Enter; }

@@ -93,6 +93,8 @@ END
     terminal send-keys C-z
     shown 'Stopped'
     terminal send-keys fg Enter
+    # What is typed before that, the shell's own modes hold back.
+    wait_for 20 in_front substrate
     terminal send-keys later Enter
     shown '^got later'
 }
