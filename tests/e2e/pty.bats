@@ -39,7 +39,7 @@ shell_in_terminal() {
     shown '^here'
     terminal send-keys C-c
     shown 'code-130'
-    typed "clear; substrate --pty -c 'trap \"echo caught; exit 3\" INT; echo here; while :; do read -r x; done'; echo code-\$?"
+    typed "clear; substrate --pty -c 'trap \"echo caught; exit 3\" INT; echo here; while :; do read -r -t 1 x; done'; echo code-\$?"
     shown '^here'
     terminal send-keys C-c
     shown 'caught'
@@ -90,7 +90,7 @@ shell_in_terminal() {
 
 @test "a size that changes is told" {
     shell_in_terminal
-    typed "substrate --pty -c 'trap \"stty size\" WINCH; echo here; while :; do read -r -t 1000 x; done'"
+    typed "substrate --pty -c 'trap \"stty size\" WINCH; echo here; while :; do read -r -t 1 x; done'"
     shown '^here'
     terminal resize-window -x 91 -y 17
     shown '^17 91$'
