@@ -2,12 +2,12 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 
 #include "egress/confine.hpp"
 #include "egress/gateway.hpp"
 #include "plan/world_plan.hpp"
 #include "sys/file.hpp"
+#include "sys/file_limit.hpp"
 
 namespace {
 
@@ -32,11 +32,7 @@ int main() {
     // It reads what hostile programs send: nobody's files need be in reach of its memory.
     if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
         return fail_with(Error::last_os("prctl"));
-    rlimit files{};
-    if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {
-        files.rlim_cur = files.rlim_max;
-        (void)::setrlimit(RLIMIT_NOFILE, &files);
-    }
+    (void)sys::raise_file_limit();
     auto gateway = egress::Gateway::make(sys::UniqueFd(kControl), {*IpNetwork::parse(plan::kNamedNetwork),
                                                                    *IpNetwork::parse(plan::kNamedNetwork6)});
     if (!gateway) return fail_with(gateway.error());

@@ -13,6 +13,7 @@
 #include "supervisor/settings.hpp"
 #include "sys/activation.hpp"
 #include "sys/file.hpp"
+#include "sys/file_limit.hpp"
 #include "sys/host_env.hpp"
 #include "sys/signals.hpp"
 
@@ -85,6 +86,10 @@ int main(int argc, char** argv) {
     options.init_program = supervisor::sibling_program("substrate-world-init");
     options.gateway_program = supervisor::sibling_program("substrate-gateway");
     options.identity = supervisor::program_identity(supervisor::sibling_program("substrate-world-agent"));
+    // Each world that waits for a command keeps some files open.
+    const auto file_limit = sys::raise_file_limit();
+    if (!file_limit) return fail_with(file_limit.error());
+    options.file_limit = *file_limit;
     auto settings = supervisor::load_settings(env, flags, home->agent_settings());
     if (!settings) return fail_with(settings.error());
     options.settings = std::move(*settings);

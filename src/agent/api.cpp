@@ -5,8 +5,8 @@
 #include <algorithm>
 
 #include "agent/problem.hpp"
+#include "agent/request_check.hpp"
 #include "base/text.hpp"
-#include "codec/schema_check.hpp"
 #include "sys/socket.hpp"
 
 namespace substrate::agent {
@@ -18,16 +18,9 @@ constexpr std::size_t kQueries = 2;
 constexpr std::size_t kTerminals = 64;  // each has a thread
 constexpr std::size_t kWaiting = 1'024;
 
-// Without parameters: "application/json; charset=utf-8".
-bool is_json(std::string_view content_type) {
-    content_type = content_type.substr(0, content_type.find(';'));
-    while (content_type.ends_with(' ')) content_type.remove_suffix(1);
-    return content_type.empty() || content_type == "application/json";
-}
-
 }  // namespace
 
-const std::array<Api::Handler, 19> Api::kHandlers = {{
+const std::array<Api::Handler, 23> Api::kHandlers = {{
     {"health", Lane::at_once, &Api::health},
     {"metrics", Lane::query, &Api::metrics},
     {"openapi", Lane::at_once, &Api::openapi},
@@ -40,6 +33,10 @@ const std::array<Api::Handler, 19> Api::kHandlers = {{
     {"world_diff", Lane::query, &Api::world_diff},
     {"world_apply", Lane::query, &Api::world_apply},
     {"world_discard", Lane::query, &Api::world_discard},
+    {"make_world", Lane::query, &Api::make_world},
+    {"world_fork", Lane::query, &Api::world_fork},
+    {"world_snapshot", Lane::query, &Api::world_snapshot},
+    {"world_delete", Lane::query, &Api::world_delete},
     {"execute", Lane::command, &Api::execute},
     {"execute_stream", Lane::command, &Api::execute_stream},
     {"cancel", Lane::at_once, &Api::cancel},
@@ -128,39 +125,13 @@ void Api::handle(HttpRequest&& request, std::shared_ptr<Exchange> exchange) {
               .peer = std::move(request.peer),
               .exchange = std::move(exchange),
               .upgrade = request.upgrade};
-    if (auto refusal = check(*found.operation, request, call.body))
-        return call.exchange->respond(std::move(*refusal));
+    auto body = read_body(*contract, *found.operation, request.query, request.content_type, request.body);
+    if (!body) return call.exchange->respond(std::move(body).error());
+    call.body = std::move(*body);
     const auto handler = std::ranges::find(kHandlers, found.operation->id, &Handler::operation);
     if (handler == kHandlers.end())
         return call.exchange->respond(problem(500, "internal", "nobody does " + found.operation->id));
     dispatch(*handler, std::move(call));
-}
-
-// The request's form, as the document has it.
-std::optional<HttpResponse> Api::check(const Document::Operation& operation, const HttpRequest& request,
-                                       Json& body) const {
-    if (!request.query.empty()) return problem(400, "invalid", "there are no query parameters here");
-    if (operation.body == nullptr) {
-        if (request.body.empty()) return std::nullopt;
-        return problem(400, "invalid", "this request has no body");
-    }
-    if (request.body.empty() && !operation.body_required) {
-        body = Json::object();
-        return std::nullopt;
-    }
-    if (!is_json(request.content_type))
-        return problem(415, "media_type", "the body is to be application/json");
-    auto parsed = parse_json(request.body);
-    if (!parsed) return problem(400, "invalid", parsed.error().message(), {{"pointer", ""}});
-    body = std::move(*parsed);
-    if (operation.id == "execute" || operation.id == "execute_stream" || operation.id == "request_scopes")
-        if (auto refusal = check_agent_id(body)) return refusal;
-    const auto breach = check_schema(document_->json(), *operation.body, body);
-    if (!breach) return problem(breach.error());
-    if (!*breach) return std::nullopt;
-    const std::string where = (*breach)->pointer.empty() ? "the body" : printable((*breach)->pointer);
-    return problem(400, "invalid", where + " " + printable((*breach)->message),
-                   {{"pointer", (*breach)->pointer}});
 }
 
 void Api::dispatch(const Handler& handler, Call call) {

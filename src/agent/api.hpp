@@ -49,7 +49,7 @@ class Api final : public supervisor::Door {
         Lane lane;
         void (Api::*run)(Call&);
     };
-    static const std::array<Handler, 19> kHandlers;
+    static const std::array<Handler, 23> kHandlers;
 
     void begin_stream(std::shared_ptr<StreamLink> link, const StreamMessage& message, const Peer& peer);
     void open_terminal(const std::shared_ptr<TerminalStream>& terminal, const Json& start, const Peer& peer);
@@ -62,8 +62,6 @@ class Api final : public supervisor::Door {
     Json describe_sessions();
 
     void handle(HttpRequest&& request, std::shared_ptr<Exchange> exchange);
-    std::optional<HttpResponse> check(const Document::Operation& operation, const HttpRequest& request,
-                                      Json& body) const;
     void dispatch(const Handler& handler, Call call);
     const Document* document();
 
@@ -80,6 +78,13 @@ class Api final : public supervisor::Door {
     void world_diff(Call& call);
     void world_apply(Call& call);
     void world_discard(Call& call);
+    void make_world(Call& call);
+    void world_fork(Call& call);
+    void world_snapshot(Call& call);
+    void world_delete(Call& call);
+    void branch_off(Call& call, bool snapshot);
+    std::shared_ptr<supervisor::Project> project_with(const std::string& world_id);
+    void answer_made(Call& call, const std::string& world_id);
     void decide_changes(Call& call, const char* request, std::initializer_list<const char*> members);
     Result<Json> describe_worlds();
     void execute(Call& call);

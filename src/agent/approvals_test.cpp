@@ -105,5 +105,31 @@ TEST_F(ApprovalsTest, TheSecretIsNewEachTimeAndTheAccountsOwn) {
     EXPECT_TRUE(sys::remove_tree_at(AT_FDCWD, directory));
 }
 
+TEST_F(ApprovalsTest, WhoAsksWaitsForTheDecisionOrGoes) {
+    const auto await = [&](std::optional<std::int64_t> most_ns,
+                           const std::function<bool(const std::string&)>& pause) {
+        const auto id = ask();
+        if (!id) return std::optional<Answer>();
+        return approvals_.await(*id, question(), most_ns, [&](int left_ms) {
+            EXPECT_GT(left_ms, 0);
+            return pause(*id);
+        });
+    };
+    int pauses = 0;
+    EXPECT_EQ(await({},
+                    [&](const std::string& id) {
+                        return ++pauses < 2 || approvals_.decide(id, Answer::once, "secret").has_value();
+                    }),
+              Answer::once);
+    EXPECT_EQ(pauses, 2);
+    EXPECT_FALSE(await({}, [](const std::string&) { return false; })) << "who asked has gone";
+    EXPECT_FALSE(await(0, [](const std::string&) { return true; })) << "no time is left";
+    EXPECT_TRUE(approvals_.list().at("approvals").empty()) << "nobody waits any more";
+    EXPECT_FALSE(await({}, [&](const std::string&) {
+        approvals_.close();
+        return true;
+    }));
+}
+
 }  // namespace
 }  // namespace substrate::agent

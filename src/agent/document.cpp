@@ -26,7 +26,18 @@ std::string upper(std::string_view text) {
     return out;
 }
 
-Result<Document::Operation> operation_of(const std::string& method, const Json& json) {
+// Whether the schema, or what it refers to in `document`, requires the member.
+bool requires_member(const Json& document, const Json& schema, const char* member) {
+    if (const auto ref = schema.find("$ref"); ref != schema.end()) {
+        const Json::json_pointer at(ref->get_ref<const std::string&>().substr(1));  // behind the '#'
+        return document.contains(at) && requires_member(document, document.at(at), member);
+    }
+    const auto required = schema.find("required");
+    return required != schema.end() &&
+           std::ranges::any_of(*required, [member](const Json& name) { return name == member; });
+}
+
+Result<Document::Operation> operation_of(const Json& document, const std::string& method, const Json& json) {
     Document::Operation operation{.method = upper(method), .id = json.value("operationId", "")};
     if (operation.id.empty()) return fail({Errc::internal, "an operation has no operationId"});
     const auto body = json.find("requestBody");
@@ -35,6 +46,7 @@ Result<Document::Operation> operation_of(const std::string& method, const Json& 
     const Json::json_pointer at("/content/application~1json/schema");
     if (!body->contains(at)) return fail({Errc::internal, operation.id + " has a body without a schema"});
     operation.body = &body->at(at);
+    operation.names_agent = operation.body_required && requires_member(document, *operation.body, "agent_id");
     return operation;
 }
 
@@ -65,7 +77,7 @@ Result<Document> Document::parse(std::string_view yaml) {
     for (const auto& [path, item] : json.at("paths").items()) {
         Path made{.segments = segments_of(path), .operations = {}, .allow = {}};
         for (const auto& [method, operation] : item.items()) {
-            SUB_TRY_ASSIGN(Operation read_operation, operation_of(method, operation));
+            SUB_TRY_ASSIGN(Operation read_operation, operation_of(json, method, operation));
             made.allow += (made.allow.empty() ? "" : ", ") + read_operation.method;
             made.operations.push_back(std::move(read_operation));
         }

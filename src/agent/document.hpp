@@ -25,6 +25,7 @@ class Document {
         std::string id;
         const Json* body = nullptr;  // schema of the request's body; null: it has none
         bool body_required = false;
+        bool names_agent = false;  // the body must say who asks, in agent_id
     };
     struct Found {
         const Operation* operation = nullptr;  // null: the path is known, the method is not

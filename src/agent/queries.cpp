@@ -86,6 +86,11 @@ void Api::metrics(Call& call) {
                agent_.commands());
     add_metric(out, "substrate_commands_warm_total", "counter", "Those that found a world ready.",
                agent_.reused());
+    add_metric(out, "substrate_session_reuse_ratio", "gauge",
+               "The second as a part of the first; 1 before any.",
+               agent_.commands() == 0
+                   ? 1.0
+                   : static_cast<double>(agent_.reused()) / static_cast<double>(agent_.commands()));
     add_metric(out, "substrate_rate_limited_total", "counter", "Calls over a budget.", rate_limited_.load());
     add_metric(out, "substrate_api_commands_running", "gauge", "Commands of this API that run now.",
                commands_.running());

@@ -203,15 +203,17 @@ Result<> Api::run_session(TerminalStream& terminal, const ExecuteRequest& start)
         return {};
     }
     const std::string span_id = make_span_id(machine.env);
+    terminal.begin_command(span_id, {}, nullptr);
     SUB_TRY_ASSIGN(const supervisor::Passage passage,
                    supervisor::pass_gate(machine, agent_.trace(), agent_.broker(), project->path(),
                                          exec.session_id, exec, supervisor::Where::world, span_id, terminal));
     if (passage.denied) {
-        terminal.send_error(
+        terminal.refuse_command(
             error_frame(denial(passage, supervisor::record_denial(machine, agent_.trace(), project->path(),
                                                                   exec.session_id, passage, span_id))));
         return {};
     }
+    terminal.end_command();
     SUB_TRY_ASSIGN(const auto shell, supervisor::open_shell(machine, agent_.trace(), agent_.broker(),
                                                             *project, passage, span_id, terminal));
     terminal.borrow_terminal(shell->terminal());

@@ -298,8 +298,7 @@ bool TerminalStream::await_decision(int left_ms) {
     return last && !*last && take_signal() == 0;
 }
 
-Result<std::optional<broker::Answer>> TerminalStream::ask_approval(
-    const broker::ApprovalQuestion& question) {
+Result<std::optional<broker::Answer>> TerminalStream::ask_approval(const broker::ApprovalQuestion& question) {
     using Decision = std::optional<broker::Answer>;
     if (approvals_ == nullptr) return Decision();
     const auto id = approvals_->ask(question, {options_.agent_id, running_span(), [this] { wake(); }});
@@ -310,10 +309,10 @@ Result<std::optional<broker::Answer>> TerminalStream::ask_approval(
                  {"question", printable_question(question)}};
     if (seq_) question_["seq"] = *seq_;
     if (options_.stays) question_["session"] = options_.id;
+    pump();  // what a trial has written comes first
     send_frame(question_);
-    const Decision decision =
-        approvals_->await(*id, question, ticket_ ? ticket_->left_ns() : std::nullopt,
-                          [this](int left_ms) { return await_decision(left_ms); });
+    const Decision decision = approvals_->await(*id, question, ticket_ ? ticket_->left_ns() : std::nullopt,
+                                                [this](int left_ms) { return await_decision(left_ms); });
     question_ = nullptr;
     // What else it may have been for.
     wake();

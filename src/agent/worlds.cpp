@@ -1,14 +1,37 @@
 // Worlds as resources: what they are, and what becomes of the changes that were made in them.
+#include <expected>
+
 #include "agent/api.hpp"
+#include "agent/execute_answers.hpp"
 #include "agent/problem.hpp"
 #include "base/ids.hpp"
 #include "base/text.hpp"
+#include "supervisor/made_worlds.hpp"
 #include "supervisor/protocol.hpp"
 #include "supervisor/requests.hpp"
 
 namespace substrate::agent {
 
-// By project: the worlds that are idle, then those of which only changes are left.
+namespace {
+
+bool is_world_id(const std::string& text) { return is_id(text, "wld") || is_id(text, "snp"); }
+
+HttpResponse no_world_id() {
+    return problem(400, "invalid", "that is no world id: wld_ or snp_, and a UUID");
+}
+
+// Who asks, and the name that a world is to have.
+std::expected<supervisor::MadeFor, HttpResponse> read_made_for(const Json& body) {
+    supervisor::MadeFor made_for{.agent_id = body.at("agent_id").get<std::string>(),
+                                 .name = body.value("name", "")};
+    if (printable(made_for.name) == made_for.name) return made_for;
+    return std::unexpected(
+        problem(400, "invalid", "/name: has characters that are not for showing", {{"pointer", "/name"}}));
+}
+
+}  // namespace
+
+// By project: the worlds that are idle, those of which only changes are left, and those that were made.
 Result<Json> Api::describe_worlds() {
     const std::int64_t now = agent_.machine().env.realtime_ns();
     std::map<std::string, Json> found;
@@ -25,16 +48,25 @@ Result<Json> Api::describe_worlds() {
                                  {"age_ms", (now - world.started_ns) / 1'000'000},
                                  {"kept", Json::array()}};
         });
+        const auto known = [&](const std::string& id) -> Json& {
+            Json& world = found[id];
+            if (world.is_null())
+                world = {{"world_id", id}, {"project", path}, {"idle", false}, {"kept", Json::array()}};
+            return world;
+        };
+        for (const supervisor::Branch& branch : project->branches()) {
+            Json& world = known(branch.id);
+            world["agent_id"] = branch.agent_id;
+            world["snapshot"] = branch.is_snapshot();
+            world["forked"] = branch.own_line();
+            if (!branch.name.empty()) world["name"] = branch.name;
+            if (!branch.from.empty()) world["from"] = branch.from;
+        }
         SUB_TRY_ASSIGN(const auto manifests, project->store().list());
         for (const supervisor::Manifest& manifest : manifests) {
             if (manifest.state == supervisor::KeptState::applied || manifest.world_id.empty()) continue;
-            Json& world = found[manifest.world_id];
-            if (world.is_null())
-                world = {{"world_id", manifest.world_id},
-                         {"project", path},
-                         {"idle", false},
-                         {"kept", Json::array()}};
-            world["kept"].push_back({{"span_id", manifest.span_id}, {"state", to_string(manifest.state)}});
+            known(manifest.world_id)["kept"].push_back(
+                {{"span_id", manifest.span_id}, {"state", to_string(manifest.state)}});
         }
     }
     Json all = Json::array();
@@ -49,8 +81,7 @@ void Api::worlds(Call& call) {
 }
 
 void Api::world(Call& call) {
-    if (!is_id(call.parameter, "wld"))
-        return call.exchange->respond(problem(400, "invalid", "that is no world id: wld_ and a UUID"));
+    if (!is_world_id(call.parameter)) return call.exchange->respond(no_world_id());
     const auto all = describe_worlds();
     if (!all) return call.exchange->respond(problem(all.error()));
     for (const Json& world : *all)
@@ -61,8 +92,7 @@ void Api::world(Call& call) {
 
 // By a request of the control protocol, with these members of its answer.
 void Api::decide_changes(Call& call, const char* request, std::initializer_list<const char*> members) {
-    if (!is_id(call.parameter, "wld"))
-        return call.exchange->respond(problem(400, "invalid", "that is no world id: wld_ and a UUID"));
+    if (!is_world_id(call.parameter)) return call.exchange->respond(no_world_id());
     const auto all = describe_worlds();
     if (!all) return call.exchange->respond(problem(all.error()));
     std::string project;
@@ -86,5 +116,64 @@ void Api::decide_changes(Call& call, const char* request, std::initializer_list<
 void Api::world_diff(Call& call) { decide_changes(call, "diff", {"changes"}); }
 void Api::world_apply(Call& call) { decide_changes(call, "apply", {"applied", "notices"}); }
 void Api::world_discard(Call& call) { decide_changes(call, "discard", {"discarded"}); }
+
+std::shared_ptr<supervisor::Project> Api::project_with(const std::string& world_id) {
+    for (const auto& project : agent_.projects())
+        if (project->has_world(world_id)) return project;
+    return nullptr;
+}
+
+void Api::answer_made(Call& call, const std::string& world_id) {
+    const auto all = describe_worlds();
+    if (!all) return call.exchange->respond(problem(all.error()));
+    for (const Json& world : *all)
+        if (world.at("world_id") == world_id) {
+            HttpResponse answer = json_response(world);
+            answer.status = 201;
+            answer.headers.emplace_back("Location", "/v1/worlds/" + world_id);
+            return call.exchange->respond(std::move(answer));
+        }
+    call.exchange->respond(problem(500, "internal", "the new world " + world_id + " is gone already"));
+}
+
+void Api::make_world(Call& call) {
+    const auto made_for = read_made_for(call.body);
+    if (!made_for) return call.exchange->respond(made_for.error());
+    std::string cwd = call.body.value("cwd", call.peer.cwd);
+    if (!cwd.starts_with('/') || cwd.contains('\0'))
+        return call.exchange->respond(
+            problem(400, "invalid", "/cwd: is not an absolute path", {{"pointer", "/cwd"}}));
+    auto real = real_directory(cwd);
+    if (!real) return call.exchange->respond(problem(real.error()));
+    auto made = supervisor::make_world(agent_, *real, *made_for);
+    if (!made) return call.exchange->respond(problem(made.error()));
+    answer_made(call, made->id);
+}
+
+void Api::branch_off(Call& call, bool snapshot) {
+    if (!is_world_id(call.parameter)) return call.exchange->respond(no_world_id());
+    const auto project = project_with(call.parameter);
+    if (!project)
+        return call.exchange->respond(problem(404, "not_found", "there is no world " + call.parameter));
+    const auto made_for = read_made_for(call.body);
+    if (!made_for) return call.exchange->respond(made_for.error());
+    auto made = snapshot ? supervisor::take_snapshot(agent_, *project, call.parameter, *made_for)
+                         : supervisor::fork_world(agent_, *project, call.parameter, *made_for);
+    if (!made) return call.exchange->respond(problem(made.error()));
+    answer_made(call, made->id);
+}
+
+void Api::world_fork(Call& call) { branch_off(call, /*snapshot=*/false); }
+void Api::world_snapshot(Call& call) { branch_off(call, /*snapshot=*/true); }
+
+void Api::world_delete(Call& call) {
+    if (!is_world_id(call.parameter)) return call.exchange->respond(no_world_id());
+    const auto project = project_with(call.parameter);
+    if (!project)
+        return call.exchange->respond(problem(404, "not_found", "there is no world " + call.parameter));
+    if (auto removed = supervisor::remove_world(agent_, *project, call.parameter); !removed)
+        return call.exchange->respond(problem(removed.error()));
+    call.exchange->respond(json_response({{"deleted", call.parameter}}));
+}
 
 }  // namespace substrate::agent

@@ -18,6 +18,12 @@ bool is_overlay_attribute(std::string_view name) {
            name.starts_with("user.fuseoverlayfs.");
 }
 
+// Which attributes travel. That of the object that a copy came from is of no use to another one.
+bool is_transferred(std::string_view name, bool whole_layer) {
+    if (is_overlay_attribute(name)) return whole_layer && !name.ends_with(".origin");
+    return name.starts_with("user.");
+}
+
 // A file that must be read although its mode says no, as its owner may.
 Result<sys::UniqueFd> open_for_copy(int dir, const char* name, const struct ::statx& st, bool unlock) {
     auto fd = sys::open_at(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
@@ -61,6 +67,10 @@ class TreeCopy {
 
     Result<> take(const Change& change) {
         if (rules_.whiteout_files && name_part(change.path).starts_with(kWhiteoutPrefix)) return {};
+        if (rules_.whole_layer && is_whiteout(*change.after)) {
+            SUB_TRY_ASSIGN(const int dir, target_.at(parent_part(change.path)));
+            return sys::make_whiteout_at(dir, change.name);
+        }
         if (const char* reason = refusal_of(change.type, rules_.keep_sockets)) {
             skip_(change.path, reason);
             return {};
@@ -68,7 +78,7 @@ class TreeCopy {
         SUB_TRY_ASSIGN(const int dir, target_.at(parent_part(change.path)));
         if (change.type != FileType::directory) return copy_one(change, dir);
         SUB_TRY(sys::make_dir_at(dir, change.name, 0700));
-        SUB_TRY(copy_user_attributes(change.after_dir, change.name, dir, change.name));
+        SUB_TRY(copy_user_attributes(change.after_dir, change.name, dir, change.name, rules_.whole_layer));
         directories_.push_back({std::string(change.path), *change.after});
         return {};
     }
@@ -132,10 +142,10 @@ mode_t transferred_mode(const struct ::statx& st, Privileges privileges) {
     return mode;
 }
 
-Result<> copy_user_attributes(int from_dir, const char* from, int to_dir, const char* to) {
+Result<> copy_user_attributes(int from_dir, const char* from, int to_dir, const char* to, bool whole_layer) {
     SUB_TRY_ASSIGN(const auto names, sys::list_xattrs_at(from_dir, from));
     for (const auto& attribute : names) {
-        if (!attribute.starts_with("user.") || is_overlay_attribute(attribute)) continue;
+        if (!is_transferred(attribute, whole_layer)) continue;
         SUB_TRY_ASSIGN(const std::string value, sys::read_xattr_at(from_dir, from, attribute));
         auto set = sys::set_xattr_at(to_dir, to, attribute.c_str(), value);
         // A target without extended attributes keeps the content at least.
@@ -155,7 +165,7 @@ Result<> copy_object(int from_dir, const char* from, const struct ::statx& st, i
                      const CopyRules& rules) {
     const auto copy = [&]() -> Result<> {
         SUB_TRY(make_copy_of(from_dir, from, st, to_dir, to, rules));
-        SUB_TRY(copy_user_attributes(from_dir, from, to_dir, to));
+        SUB_TRY(copy_user_attributes(from_dir, from, to_dir, to, rules.whole_layer));
         return set_metadata(to_dir, to, st, rules);
     };
     auto copied = copy();
@@ -190,7 +200,7 @@ Result<> copy_directory(int from_dir, const char* from, const struct ::statx& st
         SUB_TRY_ASSIGN(const int contents, source.at(from));
         SUB_TRY_ASSIGN(const auto target, sys::open_dir_at(to_dir, to));
         SUB_TRY(copy_tree_contents(contents, target.get(), rules, nullptr, skip));
-        SUB_TRY(copy_user_attributes(from_dir, from, to_dir, to));
+        SUB_TRY(copy_user_attributes(from_dir, from, to_dir, to, rules.whole_layer));
         return set_metadata(to_dir, to, st, rules);
     };
     auto filled = fill();

@@ -24,6 +24,8 @@ struct CopyRules {
     bool keep_sockets = false;    // else they are left out
     bool whiteout_files = false;  // the source is fuse-overlayfs's: its marks are left out
     bool unlock_source = false;   // the source is ours: what may not be read is made readable meanwhile
+    // Of an overlay: its whiteouts and the attributes that make it one are copied too.
+    bool whole_layer = false;
 };
 
 // Why an object cannot be transferred; nullptr when it can.
@@ -53,8 +55,9 @@ Result<> copy_directory(int from_dir, const char* from, const struct ::statx& st
 
 // Owner (when kept), mode and mtime of an existing object.
 Result<> set_metadata(int dir, const char* name, const struct ::statx& st, const CopyRules& rules);
-// The user.* attributes but for overlayfs's own.
-Result<> copy_user_attributes(int from_dir, const char* from, int to_dir, const char* to);
+// The user.* attributes but for overlayfs's own; with `whole_layer` those as well.
+Result<> copy_user_attributes(int from_dir, const char* from, int to_dir, const char* to,
+                              bool whole_layer = false);
 
 // Makes an object of a capture fit to be renamed to the host: drops overlayfs's
 // attributes, file capabilities and privileged mode bits.

@@ -181,6 +181,15 @@ SUB_CHILD_SIDE void limit_processes(unsigned long most, int report_fd) noexcept 
     if (result < 0) die(report_fd, ChildStep::process_limit, result, nullptr);
 }
 
+SUB_CHILD_SIDE void limit_files(unsigned long soft, int report_fd) noexcept {
+    rlimit64 limit{};
+    long result = raw_call(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, as_long(&limit));
+    if (result < 0) die(report_fd, ChildStep::file_limit, result, "reading");
+    limit.rlim_cur = soft < limit.rlim_max ? soft : limit.rlim_max;
+    result = raw_call(SYS_prlimit64, 0, RLIMIT_NOFILE, as_long(&limit), 0);
+    if (result < 0) die(report_fd, ChildStep::file_limit, result, nullptr);
+}
+
 SUB_CHILD_SIDE void confine(const ChildPlan& plan, int report_fd) noexcept {
     if (plan.process_limit != 0) limit_processes(plan.process_limit, report_fd);
     if (plan.drop_capabilities) drop_capabilities(report_fd);
@@ -304,6 +313,7 @@ SUB_CHILD_SIDE void join_cgroups(const ChildPlan& plan) noexcept {
         if (result < 0) die(report_fd, ChildStep::controlling_terminal, result, nullptr);
     }
     if (plan.umask >= 0) raw_call(SYS_umask, plan.umask);
+    if (plan.file_limit != 0) limit_files(plan.file_limit, report_fd);
     // Before the working directory: the command must be able to enter it with
     // its own rights, not with ours.
     if (plan.raise_ambient_capabilities) raise_ambient(report_fd);

@@ -35,6 +35,7 @@ enum class ChildStep : std::uint16_t {
     guard = 18,
     controlling_terminal = 19,
     process_limit = 20,
+    file_limit = 21,
 };
 const char* to_string(ChildStep step);
 
@@ -103,6 +104,7 @@ struct ChildPlan {
     bool drop_capabilities = false;           // bounding, ambient, permitted, effective, inheritable
     bool no_new_privs = false;
     unsigned long process_limit = 0;  // RLIMIT_NPROC, soft and hard; 0: as it is
+    unsigned long file_limit = 0;     // RLIMIT_NOFILE, soft; 0: as it is
     const sock_filter* seccomp = nullptr;
     unsigned short seccomp_length = 0;
     int report_fd = -1;

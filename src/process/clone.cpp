@@ -81,6 +81,7 @@ const char* to_string(ChildStep step) {
         case ChildStep::new_network: return "new network namespace";
         case ChildStep::detach_old_root: return "detach the old root";
         case ChildStep::process_limit: return "limit the number of processes";
+        case ChildStep::file_limit: return "limit the number of open files";
         case ChildStep::join_cgroup: return "join the cgroup";
         case ChildStep::landlock: return "Landlock";
         case ChildStep::guard: return "path guard";

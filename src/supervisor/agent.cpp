@@ -44,6 +44,7 @@ Result<std::unique_ptr<Agent>> Agent::start(const Env& env, const Home& home, co
                     .init_program = options.init_program,
                     .cgroups = {},
                     .capture_roots = capture_roots(env, home),
+                    .file_limit = options.file_limit,
                     .standby = options.settings.standby};
     SUB_TRY_ASSIGN(machine.facts, world::probe_host(env, {options.init_program, home.path,
                                                           usual_capture_root(machine.capture_roots)}));

@@ -26,7 +26,8 @@ struct AgentOptions {
     std::string init_program;
     std::string gateway_program;
     Settings settings;
-    std::string identity;  // of the agent's own program file; see program_identity
+    std::string identity;          // of the agent's own program file; see program_identity
+    std::uint64_t file_limit = 0;  // soft, of open files, in worlds; 0: as ours
 };
 
 // Another way in, beside control.sock.

@@ -90,9 +90,14 @@ Manifest manifest_of(const Store& store, const Env& env, const Captured& capture
                       .settled_ns = env.realtime_ns(),
                       .before_ns = {},
                       .dir = captured.dir,
-                      .excluded = captured.excluded};
-    if (auto earlier = store.load(span_id); earlier && *earlier)
+                      .excluded = captured.excluded,
+                      .branch = captured.branch,
+                      .base_ns = captured.base_ns,
+                      .copied_from = {}};
+    if (auto earlier = store.load(span_id); earlier && *earlier) {
         manifest.before_ns = std::move((*earlier)->before_ns);
+        manifest.copied_from = std::move((*earlier)->copied_from);
+    }
     return manifest;
 }
 
@@ -290,12 +295,25 @@ Captured captured_from(const Manifest& manifest, const std::vector<Manifest>& al
     captured.user_xattrs = manifest.user_xattrs;
     captured.captured_ns = manifest.captured_ns;
     captured.excluded = manifest.excluded;
+    captured.branch = manifest.branch;
+    captured.base_ns = manifest.base_ns;
     // Only overlay commands see pending changes, and only those of overlay commands.
     if (manifest.strategy != CaptureStrategy::overlay) return captured;
     for (const Manifest& other : all)
-        if (other.state == KeptState::pending && other.captured_ns < manifest.captured_ns &&
+        if (other.state == KeptState::pending && other.branch == manifest.branch &&
+            std::pair(other.captured_ns, other.span_id) < std::pair(manifest.captured_ns, manifest.span_id) &&
             other.strategy == CaptureStrategy::overlay)
             captured.lowers.insert(captured.lowers.begin(), other.dir + "/upper");
+    return captured;
+}
+
+Result<Captured> captured_on_base(const Store& store, const Manifest& manifest,
+                                  const std::vector<Manifest>& all) {
+    Captured captured = captured_from(manifest, all);
+    if (captured.base_ns == 0) return captured;
+    SUB_TRY_ASSIGN(auto base, base_layers(store, captured.branch, captured.base_ns));
+    captured.lowers.insert(captured.lowers.end(), std::make_move_iterator(base.begin()),
+                           std::make_move_iterator(base.end()));
     return captured;
 }
 
@@ -327,8 +345,18 @@ Result<> finish_interrupted_applies(Store& store, const Env& env) {
     return {};
 }
 
+Result<std::vector<std::string>> base_layers(const Store& store, const std::string& branch,
+                                             std::int64_t base_ns) {
+    std::string why;
+    SUB_TRY_ASSIGN(auto layers, layers_back_to(store, base_ns, why, branch));
+    if (layers) return std::move(*layers);
+    return fail(Error(Errc::conflict,
+                      "the project can no longer be shown as it was when " + branch + " was made: " + why)
+                    .hint("apply its changes with force, or discard them"));
+}
+
 Result<std::optional<std::vector<std::string>>> layers_back_to(const Store& store, std::int64_t time_ns,
-                                                               std::string& why) {
+                                                               std::string& why, std::string_view but_for) {
     SUB_TRY_ASSIGN(const std::vector<Manifest> all, store.list());
     if (store.forgotten_until_ns() >= time_ns) {
         why = "the previous content of a later change is no longer kept";
@@ -339,6 +367,7 @@ Result<std::optional<std::vector<std::string>>> layers_back_to(const Store& stor
         const bool applied = manifest.state == KeptState::applied;
         if (!applied && manifest.before_ns.empty()) continue;  // nothing of it is on the host
         if (applied && manifest.settled_ns < time_ns) continue;
+        if (!but_for.empty() && manifest.branch == but_for) continue;
         if (manifest.strategy == CaptureStrategy::direct) {
             why = manifest.span_id + " changed the project directly";
             return std::optional<std::vector<std::string>>();

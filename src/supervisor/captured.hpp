@@ -31,6 +31,9 @@ struct Captured {
     // Decided already: what has changed on the host since is no conflict.
     bool forced = false;
     bool project_gone = false;  // compared with nothing; cannot be applied
+    // Of a branch with a line of its own: as in the manifest.
+    std::string branch;
+    std::int64_t base_ns = 0;
 };
 
 // What the command changed. Reads the capture and the project, writes nothing.
@@ -71,8 +74,11 @@ Result<> note_direct_change(Store& store, const Env& env, const Captured& captur
 Result<> mark_captured(Store& store, const Env& env, const Captured& captured, const std::string& span_id,
                        const std::string& world_id);
 
-// A kept capture again, with the pending ones below it.
+// A kept capture again, with the pending ones of its line below it.
 Captured captured_from(const Manifest& manifest, const std::vector<Manifest>& all);
+// The same with what it lies on besides: in a line of its own, base_layers().
+Result<Captured> captured_on_base(const Store& store, const Manifest& manifest,
+                                  const std::vector<Manifest>& all);
 
 // Where the changed files of a kept capture lie, absolute.
 std::string captured_path(const Store& store, const Manifest& manifest);
@@ -82,8 +88,14 @@ std::string captured_path(const Store& store, const Manifest& manifest);
 Result<> finish_interrupted_applies(Store& store, const Env& env);
 
 // The `before` layers that, on top of the project, show it as it was at
-// `time_ns`; nullopt with `why` when they are not all there.
+// `time_ns`; nullopt with `why` when they are not all there. Changes of the branch `but_for` stay.
 Result<std::optional<std::vector<std::string>>> layers_back_to(const Store& store, std::int64_t time_ns,
-                                                               std::string& why);
+                                                               std::string& why,
+                                                               std::string_view but_for = {});
+
+// Those for a branch with a line of its own, whose own changes stay. Errc::conflict when they are not all
+// there.
+Result<std::vector<std::string>> base_layers(const Store& store, const std::string& branch,
+                                             std::int64_t base_ns);
 
 }  // namespace substrate::supervisor

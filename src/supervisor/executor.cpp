@@ -2,14 +2,9 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/wait.h>
 
-#include <array>
-
-#include "base/ids.hpp"
 #include "base/text.hpp"
 #include "capture/copy_walk.hpp"
 #include "model/exit_codes.hpp"
@@ -30,12 +25,6 @@ namespace {
 
 constexpr std::int64_t kGraceNs = 2'000'000'000;   // from TERM to KILL
 constexpr std::int64_t kDiskLookNs = 200'000'000;  // a short command is not looked after
-
-// Sealed, and open for reading only.
-Result<sys::UniqueFd> make_token_file(const std::string& text) {
-    SUB_TRY_ASSIGN(const sys::UniqueFd file, sys::make_memfd("substrate-scope", text));
-    return sys::open_path(fmt::format("/proc/self/fd/{}", file.get()), O_RDONLY);
-}
 
 // One execution from plan to span, step by step.
 class Execution {
@@ -99,6 +88,7 @@ class Execution {
     world::ExecOrder order_;
     Captured captured_;
     capture::Snapshot snapshot_;
+    std::optional<Branch> own_line_;  // of the world
     bool had_background_ = false;
     bool caller_gone_ = false;
     bool slot_used_up_ = false;
@@ -182,6 +172,14 @@ Project::Wanted Execution::wanted() { return wanted_for(machine_, request_, netw
 // What holds the shell's world until it ends is the shell.
 Result<std::unique_ptr<LiveShell>> Execution::open_shell(const std::string& span_id) {
     span().span_id = span_id;
+    if (project_.own_line(request_.world_id))
+        return fail(Error(Errc::conflict,
+                          "a session cannot run in " + request_.world_id + ", which has changes of its own")
+                        .hint("run one command after the other in it, by POST /v1/execute"));
+    if (project_.own_line(request_.world_id))
+        return fail(Error(Errc::conflict,
+                          "a session cannot run in " + request_.world_id + ", which has changes of its own")
+                        .hint("run one command after the other in it, by POST /v1/execute"));
     if (!project_.pending_layers().empty())
         return fail(Error(Errc::conflict, "changes of " + printable(project_.path()) + " wait for a decision")
                         .hint("substrate apply or substrate discard first"));
@@ -234,6 +232,11 @@ Result<> Execution::acquire() {
 
 Result<> Execution::prepare_capture() {
     SessionWorld& sw = session_world();
+    own_line_ = project_.own_line(sw.id());
+    if (own_line_) {
+        captured_.branch = own_line_->id;
+        captured_.base_ns = own_line_->base_ns;
+    }
     had_background_ = sw.background;
     captured_.strategy = sw.plan.capture.strategy;
     captured_.user_xattrs = sw.plan.capture.user_xattrs;
@@ -242,6 +245,7 @@ Result<> Execution::prepare_capture() {
         captured_.dir = sw.live_slot;
         captured_.captured_ns = sw.live_since_ns;
         SUB_TRY_ASSIGN(captured_.excluded, excluded_from(store(), captured_.dir));
+        if (own_line_) SUB_TRY(choose_lowers());
         if (shell_ == nullptr)
             span().degraded.push_back({"capture",
                                        "background processes of an earlier command hold the capture: their "
@@ -276,7 +280,8 @@ Result<> Execution::prepare_capture() {
 Result<> Execution::choose_lowers() {
     const bool layered = captured_.strategy == CaptureStrategy::overlay;
     if (request_.as_of_ns == 0) {
-        if (layered) captured_.lowers = project_.pending_layers();
+        if (!layered) return {};
+        SUB_TRY_ASSIGN(captured_.lowers, project_.layers_for(session_world().id()));
         return {};
     }
     std::string why = fmt::format("the capture is {}", to_string(captured_.strategy));
@@ -317,7 +322,7 @@ Result<> Execution::send_order(const int (&stdio)[3]) {
     world::World& world = session_world().world;
     sys::UniqueFd token;
     if (order_.scope_token) {
-        SUB_TRY_ASSIGN(token, make_token_file(request_.scope_token));
+        SUB_TRY_ASSIGN(token, scope_token_file(request_.scope_token));
     }
     if (request_.terminal && request_.terminal->streams == 0)
         return world.exec_on_terminal(order_, -1, token.get());
@@ -326,7 +331,7 @@ Result<> Execution::send_order(const int (&stdio)[3]) {
 
 Result<> Execution::mark_capture() {
     if (had_background_) return {};
-    SUB_TRY_ASSIGN(captured_.captured_ns, capture_time(machine_, store()));
+    SUB_TRY_ASSIGN(captured_.captured_ns, capture_time(machine_, store(), own_line_));
     if (session_world().marked == order_.slot && captured_.excluded.empty()) return {};
     return mark_captured(store(), machine_.env, captured_, span().span_id, session_world().id());
 }
@@ -489,7 +494,12 @@ Result<> Execution::commit(const FsDiff& diff) {
         return note_direct_change(store(), machine_.env, captured_, span().span_id, session_world().id());
     }
     const std::scoped_lock lock(project_.commit_mutex());
-    if (!captured_.lowers.empty()) {
+    if (own_line_ && !background) {
+        result_.notices.push_back(fmt::format("kept in {}: {} changed paths (substrate apply {})",
+                                              own_line_->id, diff.files + diff.dirs, own_line_->id));
+        return keep(KeptState::pending, "pending");
+    }
+    if (!own_line_ && !captured_.lowers.empty()) {
         result_.notices.push_back(
             fmt::format("kept: {} changed paths, after others that wait (substrate apply, substrate discard)",
                         diff.files + diff.dirs));
@@ -501,10 +511,10 @@ Result<> Execution::commit(const FsDiff& diff) {
         span().exit = to_int(ExitCode::denied);
         return {};
     }
-    bool now = request_.commit == CommitMode::automatic || passage_.preview;
+    bool now = !own_line_ && (request_.commit == CommitMode::automatic || passage_.preview);
     // What has filled the disk a person looks at first.
     if (stopped_as_ && span().outcome_reason == kDiskReason) now = false;
-    if (!passage_.preview && request_.commit == CommitMode::ask && !caller_gone_) {
+    if (!passage_.preview && !own_line_ && request_.commit == CommitMode::ask && !caller_gone_) {
         const auto answer = caller_.ask_commit(diff);
         now = answer && *answer;
     }

@@ -3,13 +3,16 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <set>
 
 #include "base/ids.hpp"
+#include "supervisor/branches.hpp"
 #include "supervisor/captured.hpp"
 #include "supervisor/store.hpp"
 #include "sys/directory.hpp"
 #include "sys/file.hpp"
+#include "sys/file_lock.hpp"
 #include "world/cgroup.hpp"
 #include "world/host_link.hpp"
 
@@ -39,6 +42,7 @@ class Collector {
         SUB_TRY_ASSIGN(const auto worlds, store_.lock_dead_worlds());
         for (const Store::FoundWorld& world : worlds)
             if (auto done = collect_world(world); !done) note_error("world " + world.id, done.error());
+        SUB_TRY(collect_branches());
         SUB_TRY(collect_spans());
         if (!dry_run_) store_.empty_trash();
         return {};
@@ -75,7 +79,8 @@ class Collector {
         SUB_TRY_ASSIGN(const auto content, sys::stat_at(AT_FDCWD, captured_path(store_, *mark).c_str()));
         if (!content) return {};
         SUB_TRY_ASSIGN(const std::vector<Manifest> all, store_.list());
-        Captured captured = captured_from(*mark, all);
+        auto on_base = captured_on_base(store_, *mark, all);
+        Captured captured = on_base ? std::move(*on_base) : captured_from(*mark, all);
         SUB_TRY_ASSIGN(const auto project, sys::stat_at(AT_FDCWD, store_.project().c_str()));
         captured.project_gone = !project;
         SUB_TRY_ASSIGN(const FsDiff diff, diff_captured(store_, captured));
@@ -89,12 +94,44 @@ class Collector {
         return keep_captured(store_, env_, captured, span_id, world_id, KeptState::interrupted);
     }
 
+    // Snapshots by age; worlds that nothing is left of; what an interrupted copy has left.
+    Result<> collect_branches() {
+        // Waits until one that is being made has its record.
+        SUB_TRY_ASSIGN(const sys::FileLock lock, sys::FileLock::exclusive(store_.fd()));
+        SUB_TRY_ASSIGN(const std::vector<Manifest> all, store_.list());
+        SUB_TRY_ASSIGN(const std::vector<Branch> branches, list_branches(store_));
+        const std::int64_t oldest = env_.realtime_ns() - limits_.kept_ns;
+        std::set<std::string, std::less<>> known;
+        for (const Branch& branch : branches) {
+            const bool holds = std::ranges::any_of(all, [&](const Manifest& manifest) {
+                return manifest.branch == branch.id && manifest.state != KeptState::applied;
+            });
+            const bool needed = alive_.contains(branch.id) || (holds && !branch.is_snapshot());
+            if (needed || std::max(branch.made_ns, branch.used_ns) >= oldest) {
+                known.insert(branch.id);
+                continue;
+            }
+            // Its changes go below, as what a copy without a record is.
+            report_.removed.push_back(store_.path() + "/" + branch.id);
+            if (!dry_run_) SUB_TRY(remove_branch(store_, branch.id));
+        }
+        for (const Manifest& manifest : all) {
+            if (manifest.copied_from.empty() || manifest.state != KeptState::pending ||
+                known.contains(manifest.branch))
+                continue;
+            dropped_.insert(manifest.span_id);
+            report_.removed.push_back(store_.path() + "/" + Store::span_dir(manifest.span_id));
+            if (!dry_run_) SUB_TRY(store_.drop(manifest));
+        }
+        return {};
+    }
+
     Result<> collect_spans() {
         SUB_TRY_ASSIGN(const std::vector<Manifest> all, store_.list());
         const std::int64_t oldest = env_.realtime_ns() - limits_.kept_ns;
         std::size_t applied = 0;
         for (auto it = all.rbegin(); it != all.rend(); ++it) {
-            if (rescued_.contains(it->span_id)) continue;  // named with more to say
+            if (rescued_.contains(it->span_id) || dropped_.contains(it->span_id)) continue;  // named already
             if (it->state != KeptState::applied) {
                 report_.kept.push_back(
                     {it->span_id, std::string(to_string(it->state)) + " changes of " + store_.project()});
@@ -113,7 +150,7 @@ class Collector {
     bool dry_run_;
     const GcLimits& limits_;
     std::set<std::string>& alive_;
-    std::set<std::string> rescued_;
+    std::set<std::string> rescued_, dropped_;
 };
 
 // Groups of worlds whose processes are gone, also of agents with another home: an empty one belongs

@@ -12,7 +12,9 @@ namespace substrate::supervisor {
 // of older kernels are those of the last clock tick: an edit just before would
 // seem to come after its own tick's stamp, so there the exact clock is taken,
 // and an edit in the rest of the tick is not noticed (its content is kept all the same).
-Result<std::int64_t> capture_time(const Machine& machine, const Store& store) {
+Result<std::int64_t> capture_time(const Machine& machine, const Store& store,
+                                  const std::optional<Branch>& own_line) {
+    if (own_line) return own_line->base_ns;
     if (machine.facts.kernel_at_least(6, 13)) return sys::stamp_now(store.fd());
     return machine.env.realtime_ns();
 }
@@ -36,12 +38,17 @@ void prepare_next(const Machine& machine, Project& project, SessionWorld& idle) 
     const auto slot = idle.prepare_slot(project.store());
     if (!slot || !project.store().take_on_project_root(*slot, next.strategy)) return;
     next.dir = *slot;
-    next.lowers = project.pending_layers();
+    const auto own_line = project.own_line(idle.id());
+    auto layers = project.layers_for(idle.id());
+    if (!layers) return;
+    next.lowers = std::move(*layers);
+    if (own_line) next.branch = own_line->id;
+    if (own_line) next.base_ns = own_line->base_ns;
     const world::CaptureSlot prepared{next.dir, next.lowers};
     (void)idle.world.prepare(prepared);
     // The time of the mark is before the command's: what changes on the host between
     // the two would be a conflict after a crash, never a loss.
-    const auto now = capture_time(machine, project.store());
+    const auto now = capture_time(machine, project.store(), own_line);
     if (!now) return;
     next.captured_ns = *now;
     if (mark_captured(project.store(), machine.env, next, make_span_id(machine.env), idle.id()))
@@ -77,12 +84,24 @@ Result<> settle_background(const Machine& machine, trace::TraceWriter& trace, Pr
     captured.permits = permits_of(world.plan);
     if (captured.strategy == CaptureStrategy::direct) return {};
     SUB_TRY_ASSIGN(captured.excluded, excluded_from(project.store(), captured.dir));
+    const auto own_line = project.own_line(world.id());
+    if (own_line) {
+        captured.branch = own_line->id;
+        captured.base_ns = own_line->base_ns;
+        SUB_TRY_ASSIGN(captured.lowers, project.layers_for(world.id()));
+    }
     SUB_TRY_ASSIGN(const FsDiff diff, diff_captured(project.store(), captured));
     if (!diff.empty()) {
         const std::scoped_lock lock(project.commit_mutex());
         const std::string settled = make_span_id(machine.env);
-        SUB_TRY_ASSIGN(const CommitReport report, apply_captured(project.store(), machine.env, captured,
-                                                                 settled, world.id(), /*movable=*/true));
+        CommitReport report{.state = "pending", .notices = {}};
+        if (own_line) {
+            SUB_TRY(keep_captured(project.store(), machine.env, captured, settled, world.id(),
+                                  KeptState::pending));
+        } else {
+            SUB_TRY_ASSIGN(report, apply_captured(project.store(), machine.env, captured, settled, world.id(),
+                                                  /*movable=*/true));
+        }
         SUB_TRY(trace.append(settled_event(machine, project, world, settled, diff, report.state)));
     }
     return world.retire_slot(project.store(), captured.dir);

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,8 +13,10 @@
 // What happens to worlds between commands, and at their end.
 namespace substrate::supervisor {
 
-// The time from which on a change on the host conflicts with a capture that is made now.
-Result<std::int64_t> capture_time(const Machine& machine, const Store& store);
+// The time from which on a change on the host conflicts with a capture that is made now: of a branch with a
+// line of its own, that since when it sees no other.
+Result<std::int64_t> capture_time(const Machine& machine, const Store& store,
+                                  const std::optional<Branch>& own_line = {});
 
 // What is not in a copy that was made for an earlier command.
 Result<std::vector<std::string>> excluded_from(const Store& store, const std::string& slot);

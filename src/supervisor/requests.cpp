@@ -16,7 +16,7 @@
 #include "supervisor/executor.hpp"
 #include "supervisor/gate.hpp"
 #include "supervisor/gc.hpp"
-#include "supervisor/idle_worlds.hpp"
+#include "supervisor/made_worlds.hpp"
 #include "supervisor/protocol.hpp"
 #include "supervisor/shell_session.hpp"
 #include "supervisor/status.hpp"
@@ -125,13 +125,21 @@ Result<std::vector<Manifest>> targets(const Store& store, const std::string& tar
     SUB_TRY_ASSIGN(std::vector<Manifest> all, store.list());
     std::erase_if(all, [&](const Manifest& manifest) {
         if (is_id(target, "spn")) return manifest.span_id != target;
-        if (is_id(target, "wld")) return manifest.world_id != target || manifest.state == KeptState::applied;
-        return manifest.state != KeptState::pending;
+        if (!target.empty()) return manifest.world_id != target || manifest.state == KeptState::applied;
+        // What a branch has of its own is decided about by its name.
+        return manifest.state != KeptState::pending || !manifest.branch.empty();
     });
     if (all.empty() && !target.empty())
         return fail(Error(Errc::not_found, "no changes are kept for " + printable(target))
                         .hint("substrate world status lists what is kept"));
     return all;
+}
+
+std::set<std::string> branches_of(const std::vector<Manifest>& chosen) {
+    std::set<std::string> ids;
+    for (const Manifest& manifest : chosen)
+        if (!manifest.branch.empty()) ids.insert(manifest.branch);
+    return ids;
 }
 
 Result<Json> run_apply(Agent& agent, const Json& request) {
@@ -145,7 +153,8 @@ Result<Json> run_apply(Agent& agent, const Json& request) {
     if (text_of(request, "target").empty()) {
         SUB_TRY_ASSIGN(const std::vector<Manifest> undecided, store.list());
         for (const Manifest& manifest : undecided)
-            if (manifest.state == KeptState::conflict || manifest.state == KeptState::interrupted)
+            if (manifest.branch.empty() &&
+                (manifest.state == KeptState::conflict || manifest.state == KeptState::interrupted))
                 done["notices"].push_back(
                     fmt::format("{0} is kept ({1}): substrate diff {0}, then apply --force or discard",
                                 manifest.span_id, to_string(manifest.state)));
@@ -162,6 +171,10 @@ Result<Json> run_apply(Agent& agent, const Json& request) {
                                                           manifest.span_id, captured.lowers.size()))
                             .hint("apply those first, or all by `substrate apply`"));
         captured.forced = flag_of(request, "force");
+        // By force, the host is to become what the capture holds, whatever else it was meant to lie on.
+        if (!captured.forced) {
+            SUB_TRY_ASSIGN(captured, captured_on_base(store, manifest, all));
+        }
         captured.ours = written;
         if (chosen.size() > 1) SUB_TRY(collect_paths(store, captured, written));
         SUB_TRY_ASSIGN(const CommitReport report,
@@ -182,6 +195,8 @@ Result<Json> run_apply(Agent& agent, const Json& request) {
         }
     }
     project->reload_pending();
+    for (const std::string& branch : branches_of(chosen))
+        SUB_TRY(settle_branch(agent.machine(), *project, branch, /*applied=*/true));
     done["exit"] = exit;
     return done;
 }
@@ -196,12 +211,12 @@ Result<Json> run_discard(Agent& agent, const Json& request) {
         if (manifest.state == KeptState::applied)
             return fail(
                 {Errc::conflict, manifest.span_id + " is applied already: there is nothing to discard"});
-        // Of a change that was applied in part, the previous content goes too.
-        if (!manifest.before_ns.empty()) SUB_TRY(store.forget(manifest));
-        else SUB_TRY(store.discard(Store::span_dir(manifest.span_id)));
+        SUB_TRY(store.drop(manifest));
         done["discarded"].push_back(manifest.span_id);
     }
     project->reload_pending();
+    for (const std::string& branch : branches_of(chosen))
+        SUB_TRY(settle_branch(agent.machine(), *project, branch, /*applied=*/false));
     return done;
 }
 
@@ -216,7 +231,8 @@ Result<Json> run_diff(Agent& agent, const Json& request) {
                        {"state", to_string(manifest.state)},
                        {"captured", captured_path(project->store(), manifest)}};
         if (manifest.state != KeptState::applied) {
-            SUB_TRY_ASSIGN(const FsDiff diff, diff_captured(project->store(), captured_from(manifest, all)));
+            SUB_TRY_ASSIGN(const Captured captured, captured_on_base(project->store(), manifest, all));
+            SUB_TRY_ASSIGN(const FsDiff diff, diff_captured(project->store(), captured));
             change["fs_diff"] = to_json(diff);
         }
         done["changes"].push_back(std::move(change));
@@ -227,28 +243,7 @@ Result<Json> run_diff(Agent& agent, const Json& request) {
 Result<Json> run_warm(Agent& agent, const Json& request) {
     SUB_TRY_ASSIGN(const auto project,
                    agent.project(find_project(text_of(request, "cwd"), agent.machine().facts.home)));
-    // The world that the next command will want.
-    Project::Wanted wanted;
-    if (const auto in_force = agent.broker().in_force(text_of(request, "cwd"), project->path());
-        in_force.set) {
-        wanted.fs =
-            in_force.set->fs_access({.project = project->path(), .home = agent.broker().places().home});
-        wanted.host_network = !in_force.set->isolate_network();
-        if (wanted.host_network) wanted.tcp_ports = in_force.set->tcp_ports();
-        if (agent.machine().network)
-            wanted.net = agent.machine().network->order_for(*in_force.set, project->path());
-        wanted.limits = plan::limits_of(in_force.set->limits());
-        wanted.seccomp = in_force.set->seccomp();
-    }
-    SUB_TRY_ASSIGN(Project::Lease lease, project->acquire(agent.machine(), wanted));
-    if (auto ready = lease.world->world.await_ready(); !ready) {
-        end_world(agent.machine(), agent.trace(), *project, std::move(lease.world));
-        return fail(std::move(ready).error());
-    }
-    prepare_next(agent.machine(), *project, *lease.world);
-    const std::string id = lease.world->id();
-    lease.world->last_used_ns = agent.machine().env.realtime_ns();
-    project->release(std::move(lease.world));
+    SUB_TRY_ASSIGN(const std::string id, warm_world(agent, *project, text_of(request, "cwd"), {}));
     return Json{{"type", message::kDone}, {"world_id", id}, {"exit", 0}};
 }
 

@@ -1,10 +1,13 @@
 #include "supervisor/scope_tokens.hpp"
 
+#include <fcntl.h>
+
 #include <array>
 
 #include "base/text.hpp"
 #include "codec/digest.hpp"
 #include "codec/scope_token_json.hpp"
+#include "sys/file.hpp"
 
 namespace substrate::supervisor {
 namespace {
@@ -66,6 +69,11 @@ Result<ScopeToken> ScopeTokens::verify(std::string_view text, std::string_view s
     if (it == live_.end() || it->second != token->mac)
         return fail(refusal("its command has ended").as(Errc::unavailable));
     return token;
+}
+
+Result<sys::UniqueFd> scope_token_file(const std::string& text) {
+    SUB_TRY_ASSIGN(const sys::UniqueFd file, sys::make_memfd("substrate-scope", text));
+    return sys::open_path("/proc/self/fd/" + std::to_string(file.get()), O_RDONLY);
 }
 
 }  // namespace substrate::supervisor

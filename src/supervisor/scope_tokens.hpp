@@ -9,6 +9,7 @@
 #include "base/env.hpp"
 #include "base/result.hpp"
 #include "model/scope_token.hpp"
+#include "sys/unique_fd.hpp"
 
 namespace substrate::supervisor {
 
@@ -56,5 +57,8 @@ class ScopeTokens {
     mutable std::mutex mutex_;
     std::map<std::string, std::string, std::less<>> live_;  // the macs, by span
 };
+
+// The text as its command gets it: a sealed memory file, open for reading only.
+Result<sys::UniqueFd> scope_token_file(const std::string& text);
 
 }  // namespace substrate::supervisor

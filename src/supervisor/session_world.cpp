@@ -14,7 +14,6 @@
 #include "world/host_sockets.hpp"
 
 namespace substrate::supervisor {
-
 namespace {
 
 const std::string kNetworkPrefix = "substrate-";
@@ -23,6 +22,8 @@ const std::string& granted_to(const std::shared_ptr<const NetworkOrder>& net) {
     static const std::string nobody;
     return net ? net->granted_to : nobody;
 }
+
+constexpr std::int64_t kHourNs = 3'600'000'000'000;
 
 }  // namespace
 
@@ -79,7 +80,7 @@ Result<plan::WorldPlan> plan_project_world(const Machine& machine, const std::st
     SUB_TRY_ASSIGN(const auto st, sys::stat_at(AT_FDCWD, path.c_str()));
     if (!st) return fail({Errc::not_found, "the project '" + printable(path) + "' does not exist"});
     plan::WorldSpec spec;
-    spec.world_id = make_world_id(machine.env);
+    spec.world_id = wanted.world_id.empty() ? make_world_id(machine.env) : wanted.world_id;
     spec.project = HostPath(path);
     spec.project_device = sys::device_of(*st);
     spec.project_inode = st->stx_ino;
@@ -117,18 +118,89 @@ Result<std::shared_ptr<Project>> Project::open(const Machine& machine, const std
 
 void Project::reload_pending() {
     const auto all = store_.list();
-    std::vector<std::string> layers;
-    if (all)
-        for (const Manifest& manifest : *all)
-            if (manifest.state == KeptState::pending && manifest.strategy == CaptureStrategy::overlay)
-                layers.insert(layers.begin(), manifest.dir + "/upper");
+    const auto branches = list_branches(store_);
     const std::scoped_lock lock(mutex_);
-    pending_ = std::move(layers);
+    pending_ = all ? pending_uppers(*all, {}) : std::vector<std::string>();
+    if (!branches) return;
+    branches_.clear();
+    for (const Branch& branch : *branches) branches_.emplace(branch.id, branch);
 }
 
 std::vector<std::string> Project::pending_layers() {
     const std::scoped_lock lock(mutex_);
     return pending_;
+}
+
+Result<std::vector<std::string>> Project::layers_for(const std::string& world_id) {
+    if (const auto line = own_line(world_id)) return branch_layers(store_, *line);
+    return pending_layers();
+}
+
+std::vector<Branch> Project::branches() {
+    const std::scoped_lock lock(mutex_);
+    std::vector<Branch> all;
+    for (const auto& [id, branch] : branches_) all.push_back(branch);
+    return all;
+}
+
+std::size_t Project::count_branches(bool snapshots) {
+    const std::scoped_lock lock(mutex_);
+    return static_cast<std::size_t>(std::ranges::count_if(
+        branches_, [&](const auto& entry) { return entry.second.is_snapshot() == snapshots; }));
+}
+
+Result<> Project::check_quiet(const std::string& id) {
+    std::unique_lock lock(mutex_);
+    released_.wait_for(lock, std::chrono::seconds(1), [&] { return expected_ == 0; });
+    if (lent_.contains(id))
+        return fail(
+            Error(Errc::conflict, "the world " + id + " runs a command").hint("wait until that has ended"));
+    const auto it = std::ranges::find_if(idle_, [&](const auto& world) { return world->id() == id; });
+    if (it != idle_.end() && (*it)->background)
+        return fail(
+            Error(Errc::conflict, "background processes live in the world " + id + " and hold its capture")
+                .hint("end them first"));
+    if (it == idle_.end() && !branches_.contains(id))
+        return fail({Errc::not_found, "there is no world " + id + " in " + printable(path())});
+    return {};
+}
+
+Result<std::unique_ptr<SessionWorld>> Project::take_out(const std::string& id) {
+    const std::scoped_lock lock(mutex_);
+    if (lent_.contains(id))
+        return fail(
+            Error(Errc::conflict, "the world " + id + " runs a command").hint("wait until that has ended"));
+    const auto it = std::ranges::find_if(idle_, [&](const auto& world) { return world->id() == id; });
+    if (it == idle_.end()) return nullptr;
+    std::unique_ptr<SessionWorld> world = std::move(*it);
+    idle_.erase(it);
+    lent_.insert(id);
+    return world;
+}
+
+std::optional<Branch> Project::branch(const std::string& id) {
+    const std::scoped_lock lock(mutex_);
+    const auto it = branches_.find(id);
+    return it == branches_.end() ? std::nullopt : std::optional(it->second);
+}
+
+std::optional<Branch> Project::own_line(const std::string& id) {
+    auto found = branch(id);
+    return found && found->own_line() ? found : std::nullopt;
+}
+
+Result<> Project::keep_branch(const Branch& branch) {
+    SUB_TRY(save_branch(store_, branch));
+    const std::scoped_lock lock(mutex_);
+    branches_[branch.id] = branch;
+    return {};
+}
+
+Result<> Project::drop_branch(const std::string& id) {
+    SUB_TRY(remove_branch(store_, id));
+    const std::scoped_lock lock(mutex_);
+    branches_.erase(id);
+    return {};
 }
 
 bool Project::is_current(SessionWorld& world) {
@@ -177,7 +249,7 @@ std::unique_ptr<SessionWorld> Project::take_fitting(const Wanted& wanted) {
     for (;;) {
         auto best = idle_.end();
         for (auto it = idle_.begin(); it != idle_.end(); ++it) {
-            if (!fits(**it, wanted)) continue;
+            if ((*it)->reserved || !fits(**it, wanted)) continue;
             if (best == idle_.end() || (*it)->background) best = it;
         }
         if (best != idle_.end()) {
@@ -228,6 +300,10 @@ Result<std::unique_ptr<SessionWorld>> Project::take_named(const Wanted& wanted) 
 }
 
 bool Project::has_world(const std::string& world_id) {
+    return branch(world_id).has_value() || runs(world_id);
+}
+
+bool Project::runs(const std::string& world_id) {
     std::unique_lock lock(mutex_);
     const auto is_there = [&] {
         return lent_.contains(world_id) ||
@@ -249,7 +325,64 @@ void Project::forget(const std::string& world_id) {
     lent_.erase(world_id);
 }
 
+// Of a branch: an idle world that the policy wants otherwise now is no loss, unless something lives in it.
+Result<> Project::end_misfit(const Wanted& wanted) {
+    std::unique_ptr<SessionWorld> world;
+    {
+        const std::scoped_lock lock(mutex_);
+        const auto it = std::ranges::find_if(idle_, [&](const auto& idle) {
+            return idle->id() == wanted.world_id && !idle->background && !fits(*idle, wanted);
+        });
+        if (it == idle_.end()) return {};
+        world = std::move(*it);
+        idle_.erase(it);
+    }
+    world.reset();
+    return store_.discard("worlds/" + wanted.world_id);
+}
+
+// True: nobody else makes or uses it, and nobody will until forget() or release().
+bool Project::claim(const std::string& world_id) {
+    std::unique_lock lock(mutex_);
+    released_.wait(lock, [&] { return expected_ == 0; });
+    const bool idle = std::ranges::any_of(idle_, [&](const auto& world) { return world->id() == world_id; });
+    return !idle && lent_.insert(world_id).second;
+}
+
+// A branch's world that has ended, or was never there, is made as what it was.
+Result<Project::Lease> Project::begin_again(const Machine& machine, const Wanted& wanted,
+                                            const Branch& branch) {
+    if (branch.is_snapshot())
+        return fail(Error(Errc::conflict, branch.id + " is a snapshot: nothing runs in it")
+                        .hint("fork it, and run this in the fork"));
+    if (wanted.fresh)
+        return fail({Errc::conflict,
+                     "the policy wants this command to run in a world of its own, not in " + branch.id});
+    SUB_TRY_ASSIGN(std::unique_ptr<SessionWorld> world, launch(machine, wanted));
+    if (branch.own_line() && world->plan.capture.strategy != CaptureStrategy::overlay) {
+        world.reset();
+        SUB_TRY(store_.discard("worlds/" + branch.id));
+        return fail(Error(Errc::unsupported, "a world with changes of its own needs overlay captures")
+                        .hint("substrate world doctor says why there are none"));
+    }
+    world->reserved = true;
+    if (const std::int64_t now = machine.env.realtime_ns(); now - branch.used_ns > kHourNs) {
+        Branch used = branch;
+        used.used_ns = now;
+        SUB_TRY(keep_branch(used));
+    }
+    return lend(std::move(world), /*warm=*/false);
+}
+
 Result<Project::Lease> Project::acquire(const Machine& machine, const Wanted& wanted) {
+    if (const auto known = wanted.world_id.empty() ? std::nullopt : branch(wanted.world_id)) {
+        SUB_TRY(end_misfit(wanted));
+        if (claim(wanted.world_id)) {
+            auto begun = begin_again(machine, wanted, *known);
+            if (!begun) forget(wanted.world_id);
+            return begun;
+        }
+    }
     if (!wanted.world_id.empty()) {
         SUB_TRY_ASSIGN(std::unique_ptr<SessionWorld> world, take_named(wanted));
         if (is_current(*world)) return Lease{std::move(world), /*warm=*/true};
@@ -308,7 +441,8 @@ Result<std::unique_ptr<SessionWorld>> Project::launch(const Machine& machine, co
                                    : Result<world::Cgroup>(world::Cgroup::none());
     SUB_TRY_ASSIGN(const world::SeccompProgram* filter, machine.seccomp->of(plan.seccomp));
     Result<world::World> launched = fail({Errc::internal, "not launched"});
-    if (group) launched = world::World::launch(plan, {machine.init_program, filter, &*group});
+    if (group)
+        launched = world::World::launch(plan, {machine.init_program, filter, &*group, machine.file_limit});
     if (!group || !launched) {
         SUB_TRY(store_.discard("worlds/" + plan.world_id));
         return fail(group ? std::move(launched).error() : std::move(group).error());
@@ -341,6 +475,7 @@ std::vector<std::unique_ptr<SessionWorld>> Project::take_idle(std::int64_t unuse
     const std::scoped_lock lock(mutex_);
     std::erase_if(idle_, [&](std::unique_ptr<SessionWorld>& world) {
         if (world->last_used_ns > unused_since_ns) return false;
+        lent_.insert(world->id());
         taken.push_back(std::move(world));
         return true;
     });
@@ -354,6 +489,7 @@ std::vector<std::unique_ptr<SessionWorld>> Project::take_speaking() {
     std::erase_if(idle_, [&](std::unique_ptr<SessionWorld>& world) {
         const auto speaks = sys::wait_readable(world->world.event_fd(), 0);
         if (speaks && !*speaks) return false;
+        lent_.insert(world->id());
         taken.push_back(std::move(world));
         return true;
     });

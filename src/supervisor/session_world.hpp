@@ -3,6 +3,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -14,6 +15,7 @@
 #include "base/result.hpp"
 #include "model/exec.hpp"
 #include "plan/world_plan.hpp"
+#include "supervisor/branches.hpp"
 #include "supervisor/nested_door.hpp"
 #include "supervisor/network.hpp"
 #include "supervisor/scope_tokens.hpp"
@@ -32,6 +34,7 @@ struct Machine {
     std::string init_program;
     world::CgroupGround cgroups;
     std::vector<std::string> capture_roots;
+    std::uint64_t file_limit = 0;      // soft, of open files, in worlds; 0: as ours
     bool standby = false;              // whether worlds are made ahead of who wants a fresh one
     std::shared_ptr<Network> network;  // null: worlds have their loopback only
     std::shared_ptr<const world::SeccompPrograms> seccomp = std::make_shared<world::SeccompPrograms>();
@@ -86,6 +89,7 @@ class SessionWorld {
     std::uint64_t sockets_seen = 0;  // up to which Project::note_sockets() it shows none
     bool standby = false;            // made ahead, for one who wants a fresh world
     std::uint64_t masks = 0;         // mask_identities() when it was launched
+    bool reserved = false;           // only for who wants it by its id
     std::int64_t last_used_ns = 0;
     // Set while background processes of `background_span` hold a slot.
     bool background = false;
@@ -154,7 +158,7 @@ class Project {
     void release(std::unique_ptr<SessionWorld> world);
     // A world that was acquired has ended.
     void forget(const std::string& world_id);
-    // Whether there is such a world, idle or at work.
+    // Whether there is such a world: idle, at work, or known as a branch.
     bool has_world(const std::string& world_id);
     // Takes every idle world out: to end them, or those idle since before `ns`.
     std::vector<std::unique_ptr<SessionWorld>> take_idle(std::int64_t unused_since_ns);
@@ -166,7 +170,25 @@ class Project {
 
     // The kept captures that later commands see, top first, relative to the store.
     std::vector<std::string> pending_layers();
+    // What a command in this world sees over the project: those, or what lies over the project in the world's
+    // own line.
+    Result<std::vector<std::string>> layers_for(const std::string& world_id);
+    // Reads anew what is kept.
     void reload_pending();
+
+    // The worlds that were made by requests of their own, and snapshots, by id.
+    std::vector<Branch> branches();
+    std::size_t count_branches(bool snapshots);
+    std::optional<Branch> branch(const std::string& id);
+    Result<> keep_branch(const Branch& branch);
+    Result<> drop_branch(const std::string& id);
+    // Errc::conflict while a command, or what it has left, runs in this world; Errc::not_found for one that
+    // is neither known nor there.
+    Result<> check_quiet(const std::string& id);
+    // The idle world of this id; null: it does not run. Errc::conflict while it is at work.
+    Result<std::unique_ptr<SessionWorld>> take_out(const std::string& id);
+    // That branch, if its line of changes is its own.
+    std::optional<Branch> own_line(const std::string& id);
     // The host's sockets now. Worlds that show one of them are not used again, unless something lives in
     // them.
     void note_sockets(const std::vector<std::string>& sockets);
@@ -187,6 +209,10 @@ class Project {
     std::unique_ptr<SessionWorld> take_fitting(const Wanted& wanted);
     std::unique_ptr<SessionWorld> take_standby(const Wanted& wanted);
     Result<std::unique_ptr<SessionWorld>> take_named(const Wanted& wanted);
+    Result<Lease> begin_again(const Machine& machine, const Wanted& wanted, const Branch& branch);
+    Result<> end_misfit(const Wanted& wanted);
+    bool runs(const std::string& world_id);
+    bool claim(const std::string& world_id);
     Lease lend(std::unique_ptr<SessionWorld> world, bool warm);
     Result<std::unique_ptr<SessionWorld>> launch(const Machine& machine, const Wanted& wanted);
 
@@ -197,10 +223,11 @@ class Project {
     std::condition_variable released_;
     int expected_ = 0;  // worlds about to be released
     std::vector<std::unique_ptr<SessionWorld>> idle_;
-    std::set<std::string> lent_;  // ids of worlds that are at work
+    std::set<std::string> lent_;  // ids of worlds that are at work, or being ended
     std::unique_ptr<SessionWorld> standby_;
     bool standby_coming_ = false;
     std::vector<std::string> pending_;
+    std::map<std::string, Branch> branches_;
     std::vector<std::string> sockets_;  // of the host, as noted last
     std::uint64_t sockets_noted_ = 0;   // how often
 };

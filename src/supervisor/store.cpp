@@ -67,6 +67,11 @@ Json to_json(const Manifest& manifest) {
                  {"settled_ns", manifest.settled_ns},   {"dir", manifest.dir}};
     json["project"] = escape_bytes(manifest.project);
     if (!manifest.before_ns.empty()) json["before_ns"] = manifest.before_ns;
+    if (!manifest.branch.empty()) {
+        json["branch"] = manifest.branch;
+        json["base_ns"] = manifest.base_ns;
+    }
+    if (!manifest.copied_from.empty()) json["copied_from"] = manifest.copied_from;
     json["excluded"] = Json::array();
     for (const std::string& path : manifest.excluded) json["excluded"].push_back(escape_bytes(path));
     return json;
@@ -103,6 +108,9 @@ std::optional<Manifest> manifest_from(const Json& json) {
     manifest.captured_ns = number("captured_ns");
     manifest.settled_ns = number("settled_ns");
     manifest.dir = text("dir");
+    manifest.branch = text("branch");
+    manifest.base_ns = number("base_ns");
+    manifest.copied_from = text("copied_from");
     if (const auto times = json.find("before_ns"); times != json.end() && times->is_array())
         for (const Json& time : *times)
             manifest.before_ns.push_back(time.is_number_integer() ? time.get<std::int64_t>() : 0);
@@ -359,6 +367,10 @@ Result<> Store::forget_until(std::int64_t time_ns) {
 Result<> Store::forget(const Manifest& manifest) {
     SUB_TRY(forget_until(manifest.settled_ns));
     return discard(span_dir(manifest.span_id));
+}
+
+Result<> Store::drop(const Manifest& manifest) {
+    return manifest.before_ns.empty() ? discard(span_dir(manifest.span_id)) : forget(manifest);
 }
 
 std::int64_t Store::forgotten_until_ns() const {

@@ -37,6 +37,9 @@ struct Manifest {
     std::vector<std::int64_t> before_ns;
     std::string dir;                    // relative to the store: holds the capture's `upper` or `tree`
     std::vector<std::string> excluded;  // copy-diff: not part of the comparison
+    std::string branch;                 // whose line of changes it is in; empty: the project's own
+    std::int64_t base_ns = 0;           // of that branch, when it was captured
+    std::string copied_from;            // the span whose capture this is a copy of; empty: it is none
 };
 
 // The capture store of one project: worlds/<id>/ for live worlds, spare/ for the next
@@ -98,6 +101,8 @@ class Store {
     // Gives up an applied span's previous content: the project can no longer be
     // shown as it was before.
     Result<> forget(const Manifest& manifest);
+    // Gives up a kept capture that is not applied; of one that was applied in part, the previous content too.
+    Result<> drop(const Manifest& manifest);
     // From now on no state of the project before `time_ns` can be shown.
     Result<> forget_until(std::int64_t time_ns);
     // No state of the project before this time can be shown; 0: none is lost.

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,6 +10,7 @@
 #include <cerrno>
 
 #include "base/paths.hpp"
+#include "sys/file_limit.hpp"
 #include "sys/seccomp_notify.hpp"
 #include "sys/socket.hpp"
 #include "world/path_guard_calls.hpp"
@@ -51,11 +51,7 @@ void guard_main(const process::ChildGuard& guard, const process::ChildPlan& plan
     ::setsid();
     ::prctl(PR_SET_NAME, "substrate-guard", 0, 0, 0);
     // The command's soft limit is not the guard's.
-    rlimit files{};
-    if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {
-        files.rlim_cur = files.rlim_max;
-        ::setrlimit(RLIMIT_NOFILE, &files);
-    }
+    (void)sys::raise_file_limit();
     // A failure ends it, and every call that it should answer fails with ENOSYS.
     (void)serve(*static_cast<const PathGuard*>(guard.context), plan, socket);
 }

@@ -59,6 +59,7 @@ Result<World> World::launch(const plan::WorldPlan& plan, const LaunchOptions& op
     }
     child.death_signal = SIGKILL;
     child.new_session = true;
+    child.file_limit = options.file_limit;
     child.raise_ambient_capabilities = true;
     process::SpawnOptions spawn_options{.namespaces = namespaces_of(plan), .write_id_maps = {}};
     if (plan.user_namespace)

@@ -2,6 +2,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,7 @@ struct LaunchOptions {
     std::string init_program;  // path of substrate-world-init
     const SeccompProgram* seccomp = nullptr;
     const Cgroup* cgroup = nullptr;  // where it exists, the world's processes are in it from their start
+    std::uint64_t file_limit = 0;    // soft, of open files, for everything in the world; 0: as ours
 };
 
 // A running world: its init process and the socket to it. Not thread-safe; one
