@@ -186,6 +186,7 @@ int usage_exit(const Console& console, const CLI::App& app, const CLI::ParseErro
 
 struct WorldArguments : WorldOptions {
     std::string verify_root;
+    PublishOptions publish;
 };
 
 // Everything named must outlive the parsing.
@@ -211,6 +212,20 @@ void add_world_commands(const Console& console, CLI::App& app, WorldArguments& w
               [&] { return verify(console, world.verify_root, world.json); })
         ->add_option("--root", world.verify_root, "Where the scratch project is made; default: /var/tmp")
         ->type_name("DIR");
+    for (const bool end : {false, true}) {
+        const auto run = [&, end] {
+            world.publish.end = end;
+            world.publish.json = world.json;
+            return world_publish(console, world.publish);
+        };
+        auto* publish = end ? add_world("unpublish", "Close a published port", run)
+                            : add_world("publish", "Let this machine's loopback lead to a world's port", run);
+        publish->add_option("port", world.publish.port, "1 to 65535")
+            ->required()
+            ->check(CLI::Range(1, 65535));
+        publish->add_option("--world", world.publish.world, "A world's id; default: this project's")
+            ->type_name("ID");
+    }
     add_world("gc", "Remove what dead worlds have left", [&] {
         return world_gc(console, world);
     })->add_flag("--dry-run", world.dry_run, "Only say what would be removed");

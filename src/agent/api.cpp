@@ -20,7 +20,7 @@ constexpr std::size_t kWaiting = 1'024;
 
 }  // namespace
 
-const std::array<Api::Handler, 23> Api::kHandlers = {{
+const std::array<Api::Handler, 25> Api::kHandlers = {{
     {"health", Lane::at_once, &Api::health},
     {"metrics", Lane::query, &Api::metrics},
     {"openapi", Lane::at_once, &Api::openapi},
@@ -37,6 +37,8 @@ const std::array<Api::Handler, 23> Api::kHandlers = {{
     {"world_fork", Lane::query, &Api::world_fork},
     {"world_snapshot", Lane::query, &Api::world_snapshot},
     {"world_delete", Lane::query, &Api::world_delete},
+    {"world_publish", Lane::query, &Api::world_publish},
+    {"world_unpublish", Lane::query, &Api::world_unpublish},
     {"execute", Lane::command, &Api::execute},
     {"execute_stream", Lane::command, &Api::execute_stream},
     {"cancel", Lane::at_once, &Api::cancel},

@@ -49,7 +49,7 @@ class Api final : public supervisor::Door {
         Lane lane;
         void (Api::*run)(Call&);
     };
-    static const std::array<Handler, 23> kHandlers;
+    static const std::array<Handler, 25> kHandlers;
 
     void begin_stream(std::shared_ptr<StreamLink> link, const StreamMessage& message, const Peer& peer);
     void open_terminal(const std::shared_ptr<TerminalStream>& terminal, const Json& start, const Peer& peer);
@@ -85,6 +85,9 @@ class Api final : public supervisor::Door {
     void branch_off(Call& call, bool snapshot);
     std::shared_ptr<supervisor::Project> project_with(const std::string& world_id);
     void answer_made(Call& call, const std::string& world_id);
+    void world_publish(Call& call);
+    void world_unpublish(Call& call);
+    void move_port(Call& call, bool end);
     void decide_changes(Call& call, const char* request, std::initializer_list<const char*> members);
     Result<Json> describe_worlds();
     void execute(Call& call);

@@ -25,6 +25,27 @@ void add_metric(std::string& out, std::string_view name, std::string_view type, 
     out += fmt::format("# HELP {0} {2}\n# TYPE {0} {1}\n{0} {3}\n", name, type, help, value);
 }
 
+void add_network_metrics(std::string& out, const supervisor::Network::Counts& net) {
+    const auto counter = [&](std::string_view name, std::string_view help, std::uint64_t value) {
+        add_metric(out, std::string("substrate_net_") + std::string(name), "counter", help, value);
+    };
+    counter("connections_total", "Connections of worlds that have ended.", net.connections);
+    counter("connections_refused_total", "Those that the gateway refused or cut.", net.refused);
+    counter("connections_failed_total", "Those that were allowed, and failed.", net.failed);
+    counter("sent_bytes_total", "Bytes that worlds have sent.", net.sent);
+    counter("received_bytes_total", "Bytes that worlds have received.", net.received);
+    counter("dns_queries_total", "Questions for names.", net.names);
+    counter("dns_cache_hits_total", "Those that no name server was asked for.", net.names_known);
+    counter("dns_refused_total", "Those for names that are not allowed.", net.names_refused);
+    counter("dns_failed_total", "Those that were allowed, and had no answer.", net.names_failed);
+    counter("budgets_exhausted_total", "Budgets of bytes that were used up.", net.budgets);
+    counter("published_connections_total", "Connections from this machine to published ports.",
+            net.published);
+    counter("published_bytes_total", "Their bytes, both directions.", net.published_bytes);
+    counter("gateway_starts_total", "Gateways that were started.", net.gateways);
+    add_metric(out, "substrate_net_worlds", "gauge", "Worlds that the gateway serves.", net.worlds);
+}
+
 }  // namespace
 
 void Api::health(Call& call) {
@@ -101,6 +122,10 @@ void Api::metrics(Call& call) {
                counts.connections.load());
     add_metric(out, "substrate_api_terminals", "gauge", "Open terminals of /v1/stream.",
                terminals_.running());
+    if (agent_.machine().network) add_network_metrics(out, agent_.machine().network->counts());
+    if (agent_.machine().ports)
+        add_metric(out, "substrate_net_ports_published", "gauge",
+                   "Ports of worlds on this machine's loopback.", agent_.machine().ports->list().size());
     std::size_t worlds = 0;
     for (const auto& project : agent_.projects())
         project->for_each_idle([&](const supervisor::SessionWorld&) { ++worlds; });

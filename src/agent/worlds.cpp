@@ -113,6 +113,21 @@ void Api::decide_changes(Call& call, const char* request, std::initializer_list<
     call.exchange->respond(json_response(answer));
 }
 
+// The same of a port, of a world that lives.
+void Api::move_port(Call& call, bool end) {
+    if (!is_id(call.parameter, "wld"))
+        return call.exchange->respond(problem(400, "invalid", "that is no world id: wld_ and a UUID"));
+    const Json request = {
+        {"type", "publish"}, {"world", call.parameter}, {"port", call.body.at("port")}, {"end", end}};
+    const auto done = supervisor::answer_plain(agent_, request);
+    if (!done) return call.exchange->respond(problem(done.error()));
+    call.exchange->respond(
+        json_response({{"world_id", call.parameter}, {"port", call.body.at("port")}, {"published", !end}}));
+}
+
+void Api::world_publish(Call& call) { move_port(call, /*end=*/false); }
+void Api::world_unpublish(Call& call) { move_port(call, /*end=*/true); }
+
 void Api::world_diff(Call& call) { decide_changes(call, "diff", {"changes"}); }
 void Api::world_apply(Call& call) { decide_changes(call, "apply", {"applied", "notices"}); }
 void Api::world_discard(Call& call) { decide_changes(call, "discard", {"discarded"}); }

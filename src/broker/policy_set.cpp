@@ -128,6 +128,22 @@ std::optional<std::vector<std::uint16_t>> PolicySet::tcp_ports() const {
     return ports;
 }
 
+// What binds the whole machine need not say what each project shows; all others must agree, so that a policy
+// that nobody trusts opens nothing by itself.
+std::vector<std::uint16_t> PolicySet::publish() const {
+    const std::vector<std::uint16_t>* first = nullptr;
+    for (const Layer& layer : layers_)
+        if (layer.role != LayerRole::managed && first == nullptr) first = &layer.policy.world.publish;
+    std::vector<std::uint16_t> ports = first != nullptr ? *first : std::vector<std::uint16_t>{};
+    for (const Layer& layer : layers_)
+        if (layer.role != LayerRole::managed)
+            std::erase_if(ports, [&](std::uint16_t port) {
+                return std::ranges::find(layer.policy.world.publish, port) ==
+                       layer.policy.world.publish.end();
+            });
+    return ports;
+}
+
 WorldLimits PolicySet::limits() const {
     WorldLimits limits;
     for (const Layer& layer : layers_) {

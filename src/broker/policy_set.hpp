@@ -58,11 +58,12 @@ class PolicySet {
     bool isolate_network() const;  // any
     // The only ports that net.allowed opens, sorted; nullopt: all of them.
     std::optional<std::vector<std::uint16_t>> tcp_ports() const;
-    NetPath net_path() const;                  // the strictest
-    WorldLimits limits() const;                // the lowest of each; 0: none
-    std::int64_t approval_timeout_ms() const;  // the shortest; 0: none
-    bool interactive() const;                  // all
-    SeccompMode seccomp() const;               // the strictest
+    NetPath net_path() const;                    // the strictest
+    std::vector<std::uint16_t> publish() const;  // all but the machine's
+    WorldLimits limits() const;                  // the lowest of each; 0: none
+    std::int64_t approval_timeout_ms() const;    // the shortest; 0: none
+    bool interactive() const;                    // all
+    SeccompMode seccomp() const;                 // the strictest
     // What all permit. Besides, in the eyes of all but the machine's policy and those that permit no writing
     // at all, `granted` may be written: paths in the project.
     FsAccess fs_access(const policy::PatternValues& values,

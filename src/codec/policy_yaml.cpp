@@ -120,6 +120,18 @@ class PolicyReader {
             problem(node, pointer, plain ? "is out of range" : "must be a whole number");
         };
     }
+    auto ports(std::vector<std::uint16_t>& into) {
+        return [this, &into](const YamlNode& node, const std::string& pointer) {
+            origin(node, pointer);
+            if (node.kind != YamlNode::Kind::sequence) return problem(node, pointer, "must be a list");
+            into.clear();
+            for (std::size_t i = 0; i < node.items.size(); ++i) {
+                std::uint16_t port = 0;
+                integer(port, 1)(node.items[i], pointer + "/" + std::to_string(i));
+                if (port != 0) into.push_back(port);
+            }
+        };
+    }
     // A number with a unit, as text or as a plain number.
     template <class T, class Parse>
     auto quantity(T& into, Parse parse, std::string_view example) {
@@ -272,7 +284,8 @@ void read_world(PolicyReader& reader, WorldRules& world, const YamlNode& node, c
          {"seccomp", reader.word(world.seccomp, parse_seccomp_mode, "enforce, log, off, true, false")},
          {"limits", limits},
          {"high_isolation", high},
-         {"backend", reader.text(world.backend)}});
+         {"backend", reader.text(world.backend)},
+         {"publish", reader.ports(world.publish)}});
 }
 
 void read_approval(PolicyReader& reader, ApprovalRules& approval, const YamlNode& node,

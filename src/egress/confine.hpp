@@ -11,4 +11,8 @@ namespace substrate::egress {
 // With no_new_privs.
 Result<> confine_gateway();
 
+// The same for the process that makes sockets in a world's network (socket_maker.hpp): it can make TCP
+// sockets and send them, and neither connect nor open anything.
+Result<> confine_socket_maker();
+
 }  // namespace substrate::egress

@@ -45,7 +45,8 @@ void Connection::connect_next() {
     if (server_) loop_.remove(server_.get());
     server_.reset();
     while (next_address_ < target_.addresses.size()) {
-        auto socket = sys::connect_tcp({target_.addresses[next_address_++], target_.port});
+        const sys::Endpoint peer{target_.addresses[next_address_++], target_.port};
+        auto socket = target_.connect ? target_.connect(peer) : sys::connect_tcp(peer);
         if (!socket) {
             last_error_ = socket.error().message();
             continue;

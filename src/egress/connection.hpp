@@ -33,6 +33,8 @@ class Connection {
         std::uint16_t port = 0;
         std::vector<IpAddress> addresses;  // tried in turn
         policy::NetVerdict verdict;
+        // Begins to connect to one of the addresses; empty: as anybody would, from our own network.
+        std::function<Result<sys::UniqueFd>(const sys::Endpoint&)> connect = {};
     };
     // May be called during start().
     using Closed = std::function<void(ConnectionReport)>;

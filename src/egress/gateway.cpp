@@ -121,6 +121,8 @@ Result<> Gateway::take_order(std::string_view text, std::vector<sys::UniqueFd> f
         reader.bytes("names", sets->names);
         reader.boolean("ipv6", ipv6);
     }
+    std::uint16_t port = 0;
+    reader.integer("port", port);
     SUB_TRY(reader.finish());
     if (type == "agent") {
         if (const auto known = worlds_.find(id); known != worlds_.end()) {
@@ -134,6 +136,11 @@ Result<> Gateway::take_order(std::string_view text, std::vector<sys::UniqueFd> f
     }
     if (type == "close") {
         close_world(id);
+        return {};
+    }
+    if (type == "publish") return publish(id, port, std::move(fds));
+    if (type == "unpublish") {
+        published_.erase({id, port});
         return {};
     }
     if (type == "sync") {
@@ -185,6 +192,23 @@ Result<> Gateway::open_world(const std::string& id, AccessRules rules, std::vect
     SUB_TRY(loop_.watch(served->sockets[2].get(), EPOLLIN,
                         [this, served](std::uint32_t) { accept_name_client(*served); }));
     worlds_.emplace(id, std::move(world));
+    return {};
+}
+
+Result<> Gateway::publish(const std::string& world, std::uint16_t port, std::vector<sys::UniqueFd> fds) {
+    if (fds.size() < 2) return fail({Errc::invalid, "a port to publish without its sockets"});
+    sys::UniqueFd maker = std::move(fds.front());
+    fds.erase(fds.begin());
+    auto closed = [this, world, port](const ConnectionReport& report) {
+        say({{"type", "published"},
+             {"world", world},
+             {"port", port},
+             {"bytes_sent", report.received},
+             {"bytes_received", report.sent}});
+    };
+    SUB_TRY_ASSIGN(auto made,
+                   PublishedPort::make(loop_, port, std::move(maker), std::move(fds), std::move(closed)));
+    published_[{world, port}] = std::move(made);
     return {};
 }
 

@@ -17,6 +17,7 @@
 #include "egress/meter.hpp"
 #include "egress/name_cache.hpp"
 #include "egress/name_table.hpp"
+#include "egress/published_port.hpp"
 #include "sys/unique_fd.hpp"
 
 namespace substrate::egress {
@@ -29,9 +30,11 @@ namespace substrate::egress {
 //              (KernelPath::Names) and "ipv6"; {"type": "rules", "world"} with rules: connections that they
 //              no longer allow end; {"type": "close", "world"}; {"type": "agent", "world", "agent"?,
 //              "agent_bytes"?}: whose the next commands are, and what that agent may move within an hour of
-//              its first
+//              its first; {"type": "publish", "world", "port"} with a maker of sockets (socket_maker.hpp) and
+//              listening sockets of the host, until {"type": "unpublish", …}
 //   from it    {"type": "net_connect", …}, {"type": "dns_query", …}, {"type": "rate_limit", …}, each with
-//   "world"; on {"type": "sync", "world", "number"} {"type": "reached", …} for open connections, and the same
+//   "world"; {"type": "published", …} at the end of a connection from the host; on {"type": "sync", "world",
+//   "number"} {"type": "reached", …} for open connections, and the same
 class Gateway {
   public:
     // `control` is served until its peer closes it; run() then returns.
@@ -56,6 +59,7 @@ class Gateway {
     Result<> take_order(std::string_view text, std::vector<sys::UniqueFd> fds);
     Result<> open_world(const std::string& id, AccessRules rules, std::vector<sys::UniqueFd> sockets,
                         ActivityNote activity, std::optional<KernelPath::Names> sets, bool ipv6);
+    Result<> publish(const std::string& world, std::uint16_t port, std::vector<sys::UniqueFd> fds);
     void apply_rules(World& world, AccessRules rules);
     void close_world(const std::string& id);
     void say(Json event);
@@ -98,6 +102,7 @@ class Gateway {
     };
     std::map<std::string, AgentAccount> agents_;
     std::map<std::string, std::shared_ptr<World>> worlds_;
+    std::map<std::pair<std::string, std::uint16_t>, std::unique_ptr<PublishedPort>> published_;
     std::vector<std::string> unsent_;
     std::uint64_t lost_ = 0;
 };

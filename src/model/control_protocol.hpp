@@ -30,6 +30,8 @@ inline constexpr std::string_view kApply = "apply";
 inline constexpr std::string_view kDiscard = "discard";
 inline constexpr std::string_view kStatus = "status";
 inline constexpr std::string_view kWarm = "warm";
+// "cwd" or "world", "port"; "end": no longer. Answered with the world's id.
+inline constexpr std::string_view kPublish = "publish";
 inline constexpr std::string_view kGc = "gc";
 inline constexpr std::string_view kStop = "stop";
 // Agent to client.

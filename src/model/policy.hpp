@@ -73,7 +73,8 @@ struct WorldRules {
     SeccompMode seccomp = SeccompMode::enforce;
     WorldLimits limits;
     HighIsolation high_isolation;
-    std::string backend;  // empty: the machine's own
+    std::string backend;                 // empty: the machine's own
+    std::vector<std::uint16_t> publish;  // ports for the host's loopback
     bool operator==(const WorldRules&) const = default;
 };
 

@@ -55,6 +55,15 @@ int world_stop(const Console& console);
 int world_restart(const Console& console, const WorldOptions& options);
 int world_gc(const Console& console, const WorldOptions& options);
 
+struct PublishOptions {
+    std::uint16_t port = 0;
+    std::string world;  // empty: the one of this project
+    bool end = false;   // no longer
+    bool json = false;
+};
+// A port of a world, for the host's loopback.
+int world_publish(const Console& console, const PublishOptions& options);
+
 struct VerifyOptions {
     std::string root;  // where the scratch project is made; empty: /var/tmp
     bool json = false;

@@ -144,6 +144,12 @@ class Comparison {
         limit("world.limits.io.write_iops", before.limits.io.write_iops, after.limits.io.write_iops);
         flag("world.high_isolation.enabled", before.high_isolation.enabled, after.high_isolation.enabled,
              false);
+        const auto texts = [](const std::vector<std::uint16_t>& ports) {
+            Texts out;
+            for (const std::uint16_t port : ports) out.push_back(std::to_string(port));
+            return out;
+        };
+        gained("world.publish", texts(before.publish), texts(after.publish));
         if (before.backend != after.backend && !before.backend.empty())
             lines_.push_back(
                 fmt::format("world.backend: {} instead of {}",

@@ -54,6 +54,7 @@ TEST(Loosened, TableOfChanges) {
         {"net: {egress_budget: {total_bytes: 1Ki}}", "", "net.egress_budget.total_bytes: no limit"},
         {"", "net: {mode: veth}", "net.mode: veth instead of gateway"},
         {"net: {mode: none}", "", "net.mode: gateway instead of none"},
+        {"world: {publish: [80]}", "world: {publish: [80, 3000]}", "world.publish also has: 3000"},
         {"", "world: {isolate_network: false}", "world.isolate_network: false instead of true"},
         {"", "world: {seccomp: false}", "world.seccomp: off instead of enforce"},
         {"world: {commit: manual}", "", "world.commit: auto instead of manual"},

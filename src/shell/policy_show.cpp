@@ -50,6 +50,7 @@ std::vector<PolicyValue> merged_values(const broker::PolicySet& set) {
             {"/world/commit", to_string(set.commit())},
             {"/world/reuse_session", set.reuse_session()},
             {"/world/isolate_network", set.isolate_network()},
+            {"/world/publish", set.publish()},
             {"/world/limits/runtime", time_value(set.limits().runtime_ms)},
             {"/approval/interactive", set.interactive()},
             {"/approval/timeout", time_value(set.approval_timeout_ms())}};

@@ -129,6 +129,7 @@ std::vector<PolicyValue> policy_values(const Policy& policy) {
         {"/world/high_isolation/microvm_memory", size_value(world.high_isolation.microvm_memory)},
         {"/world/high_isolation/microvm_vcpus", number_value(world.high_isolation.microvm_vcpus)},
         {"/world/backend", word_value(world.backend)},
+        {"/world/publish", world.publish},
         {"/approval/interactive", approval.interactive},
         {"/approval/require", approval.require_all ? Json(true) : list_value(approval.require)},
         {"/approval/timeout", time_value(approval.timeout_ms)},

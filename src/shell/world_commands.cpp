@@ -53,6 +53,10 @@ std::string status_text(const Json& status) {
             text += fmt::format("  {}  {}\n", supervisor::text_of(kept, "span_id"),
                                 supervisor::text_of(kept, "state"));
     }
+    for (const Json& port : status.at("published"))
+        text += fmt::format("http://localhost:{}/  leads to {} of {}\n", supervisor::number_of(port, "port"),
+                            supervisor::text_of(port, "world_id"),
+                            printable(supervisor::text_of(port, "project")));
     return text;
 }
 
@@ -85,6 +89,28 @@ int world_warm(const Console& console, const WorldOptions& options) {
     if (!reply) return console.fail_with(reply.error());
     if (options.json) console.out(dump_json({{"world_id", supervisor::text_of(*reply, "world_id")}}) + "\n");
     else console.out(supervisor::text_of(*reply, "world_id") + " is warm\n");
+    return 0;
+}
+
+int world_publish(const Console& console, const PublishOptions& options) {
+    ExecRequest here;
+    if (auto filled = fill_from_process(console, here); !filled) return console.fail_with(filled.error());
+    // An agent that would have to be started has no worlds.
+    auto client = supervisor::Client::connect_existing(console.home);
+    if (!client && client.error().code() == Errc::unavailable)
+        return console.fail_with(
+            Error(Errc::not_found, "no world is running").hint("start the server first"));
+    if (!client) return console.fail_with(client.error());
+    auto reply = client->request({{"type", message::kPublish},
+                                  {"cwd", here.cwd},
+                                  {"world", options.world},
+                                  {"port", options.port},
+                                  {"end", options.end}});
+    if (!reply) return console.fail_with(reply.error());
+    const std::string world = supervisor::text_of(*reply, "world_id");
+    if (options.json) console.out(dump_json({{"world_id", world}, {"port", options.port}}) + "\n");
+    else if (options.end) console.out(fmt::format("port {} of {} is closed\n", options.port, world));
+    else console.out(fmt::format("http://localhost:{}/ leads to {}\n", options.port, world));
     return 0;
 }
 

@@ -60,6 +60,7 @@ Result<std::unique_ptr<Agent>> Agent::start(const Env& env, const Home& home, co
         broker::places_of(home.path, agent->machine_.facts.home, agent->machine_.facts.uid);
     agent->machine_.scope_tokens = std::make_shared<ScopeTokens>(env);
     agent->machine_.network = std::make_shared<Network>(env, agent->trace_, options.gateway_program, places);
+    agent->machine_.ports = std::make_shared<PublishedPorts>(agent->machine_.network);
     agent->broker_ = std::make_unique<broker::Broker>(env, places);
     agent->unwatch_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (!agent->unwatch_) return fail(Error::last_os("eventfd"));
@@ -79,6 +80,7 @@ Result<std::unique_ptr<Agent>> Agent::start(const Env& env, const Home& home, co
 Agent::~Agent() {
     // The network writes records as long as it lives, and worlds keep it alive.
     projects_.clear();
+    machine_.ports.reset();
     machine_.network.reset();
 }
 

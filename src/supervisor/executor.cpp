@@ -109,6 +109,8 @@ Result<> Execution::run(const std::string& span_id, const int (&stdio)[3]) {
     SUB_TRY(acquire());
     SUB_TRY(prepare_capture());
     SUB_TRY(start(stdio));
+    if (!wanted().fresh && !passage_.preview && passage_.judgement.policies)
+        follow_ports(machine_, session_world(), *passage_.judgement.policies, result_);
     // While the command runs: what the span says of it is known already.
     fill_span(span(), machine_, project_, request_, order_, session_world().plan, lease_.warm);
     fill_decision(span(), passage_);

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <chrono>
 #include <utility>
 
@@ -14,6 +15,7 @@
 #include "codec/object_reader.hpp"
 #include "egress/access_rules.hpp"
 #include "sys/file.hpp"
+#include "sys/internet_socket.hpp"
 #include "sys/signals.hpp"
 #include "sys/socket.hpp"
 #include "world/uplink_rules.hpp"
@@ -26,7 +28,7 @@ constexpr std::chrono::seconds kPatience{1};
 constexpr int kLookMs = 5'000, kMostSilences = 3;
 constexpr time_t kSendSecs = 1;
 constexpr std::size_t kMostOrders = 64;
-constexpr std::string_view kReached = "reached";  // of the gateway's events
+constexpr std::string_view kReached = "reached", kPublished = "published";  // of the gateway's events
 constexpr std::size_t kMostHosts = 1000, kMostNotices = 5;
 constexpr const char* kCounted = "a budget of bytes is counted by the gateway only";
 constexpr std::size_t kLongestEvent = 64 * 1024;
@@ -35,11 +37,53 @@ void add_once(std::vector<std::string>& list, std::string text, std::size_t most
     if (list.size() < most && std::ranges::find(list, text) == list.end()) list.push_back(std::move(text));
 }
 
+// The gateway's program, with `fds` from descriptor 3 on.
+Result<process::Child> spawn_gateway(const std::string& program, std::string word,
+                                     const std::vector<int>& fds) {
+    SUB_TRY_ASSIGN(const sys::UniqueFd null, sys::open_path("/dev/null", O_RDWR));
+    std::string name = "substrate-gateway";
+    std::array<char*, 3> argv = {name.data(), word.empty() ? nullptr : word.data(), nullptr};
+    std::array<char*, 1> no_environment = {nullptr};
+    process::ChildPlan child;
+    child.program = program.c_str();
+    child.argv = argv.data();
+    child.envp = no_environment.data();
+    std::vector<int> sources(kGatewayControl, null.get());
+    sources.insert(sources.end(), fds.begin(), fds.end());
+    for (const int source : sources) {
+        child.placements[child.placement_count] = {source, static_cast<int>(child.placement_count)};
+        ++child.placement_count;
+    }
+    child.death_signal = SIGKILL;
+    child.new_session = true;
+    return process::spawn(child, {});
+}
+
 // It keeps nothing that would be lost, and may be unable to end by itself.
 void end(const process::Child& child) {
     if (!child.pidfd) return;
     (void)sys::send_signal(child.pid, SIGKILL);
     (void)process::wait_for(child);
+}
+
+// One that is in use is the common case, and has a sentence of its own.
+Result<std::vector<sys::UniqueFd>> listen_on_loopback(std::uint16_t port) {
+    std::vector<sys::UniqueFd> listeners;
+    for (const char* address : {"127.0.0.1", "::1"}) {
+        auto listener = sys::listen_tcp(*IpAddress::parse(address), port);
+        if (listener) {
+            listeners.push_back(std::move(*listener));
+            continue;
+        }
+        const int code = listener.error().os_errno();
+        if (code == EADDRINUSE)
+            return fail(Error(Errc::conflict, "port " + std::to_string(port) + " is in use on this machine")
+                            .hint("end who listens there, or let the server in the world listen at another"));
+        // A machine without IPv6.
+        if (listeners.empty() || (code != EADDRNOTAVAIL && code != EAFNOSUPPORT))
+            return fail(std::move(listener).error());
+    }
+    return listeners;
 }
 
 void open_nothing(std::vector<Policy>& layers) {
@@ -146,29 +190,15 @@ Result<> Network::start(std::unique_lock<std::mutex>& lock) {
     const timeval limit{.tv_sec = kSendSecs, .tv_usec = 0};
     if (::setsockopt(control.ours.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) != 0)
         return fail(Error::last_os("SO_SNDTIMEO"));
-    SUB_TRY_ASSIGN(const sys::UniqueFd null, sys::open_path("/dev/null", O_RDWR));
-    std::string name = "substrate-gateway";
-    std::array<char*, 2> argv = {name.data(), nullptr};
-    std::array<char*, 1> no_environment = {nullptr};
-    process::ChildPlan child;
-    child.program = program_.c_str();
-    child.argv = argv.data();
-    child.envp = no_environment.data();
-    for (const int source : {null.get(), null.get(), null.get(), control.theirs.get()}) {
-        child.placements[child.placement_count] = {source, static_cast<int>(child.placement_count)};
-        ++child.placement_count;
-    }
-    static_assert(kGatewayControl == 3);
-    child.death_signal = SIGKILL;
-    child.new_session = true;
-    auto started = process::spawn(child, {});
+    auto started = spawn_gateway(program_, {}, {control.theirs.get()});
     if (!started)
         return fail(std::move(started).error().during("starting the gateway of the worlds' network"));
     child_ = std::move(*started);
+    ++counts_.gateways;
+    answered_ = asked_;
     control_ = std::move(control.ours);
     running_ = true;
     ++generation_;
-    answered_ = asked_;  // what the one before was asked nobody answers
     listener_ = std::thread([this, fd = control_.get()] { listen(fd); });
     return {};
 }
@@ -274,6 +304,60 @@ Result<> Network::send_rules(const std::string& world, Known& known, const std::
     return {};
 }
 
+Network::Published::Published(std::shared_ptr<Network> network, std::string world, std::uint16_t port,
+                              process::Child maker, std::uint64_t generation)
+    : network_(std::move(network)),
+      world_(std::move(world)),
+      port_(port),
+      maker_(std::move(maker)),
+      generation_(generation) {}
+
+Network::Published::~Published() {
+    {
+        const std::scoped_lock lock(network_->mutex_);
+        const Json message{{"type", "unpublish"}, {"world", world_}, {"port", port_}};
+        // A gateway that cannot be told is gone, and its listeners with it.
+        if (network_->running_ && network_->generation_ == generation_)
+            (void)network_->send(dump_json(message), nullptr);
+    }
+    end(maker_);
+}
+
+bool Network::Published::alive() const {
+    const auto ended = sys::wait_readable(maker_.pidfd.get(), 0);
+    const std::scoped_lock lock(network_->mutex_);
+    return ended && !*ended && network_->running_ && network_->generation_ == generation_;
+}
+
+Result<std::unique_ptr<Network::Published>> Network::publish(std::shared_ptr<Network> network,
+                                                             const std::string& world, std::uint16_t port,
+                                                             const process::Child& init) {
+    SUB_TRY_ASSIGN(std::vector<sys::UniqueFd> sockets, listen_on_loopback(port));
+    SUB_TRY_ASSIGN(sys::SocketPair pair, sys::make_seqpacket_pair());
+    auto maker =
+        spawn_gateway(network->program_, std::to_string(init.pid), {pair.theirs.get(), init.pidfd.get()});
+    if (!maker) return fail(std::move(maker).error().during("making sockets in the world's network"));
+    sockets.insert(sockets.begin(), std::move(pair.ours));
+    std::unique_lock lock(network->mutex_);
+    auto sent = network->start(lock);
+    const Json message{{"type", "publish"}, {"world", world}, {"port", port}};
+    if (sent) sent = network->send(dump_json(message), nullptr, sockets);
+    if (!sent) {
+        end(*maker);
+        return fail(std::move(sent).error());
+    }
+    const std::uint64_t generation = network->generation_;
+    lock.unlock();
+    return std::make_unique<Published>(std::move(network), world, port, std::move(*maker), generation);
+}
+
+Network::Counts Network::counts() const {
+    const std::scoped_lock lock(mutex_);
+    Counts counts = counts_;
+    counts.worlds = running_ ? known_.size() : 0;
+    return counts;
+}
+
 void Network::revise(broker::Broker& broker) {
     std::map<std::string, Command> worlds;
     {
@@ -331,9 +415,14 @@ std::uint64_t Network::ask_used(const std::string& world) {
     const std::scoped_lock lock(mutex_);
     const auto known = known_.find(world);
     if (known == known_.end() || !known->second.activity.stirred()) return 0;
-    const std::uint64_t number = ++asked_;
+    return sync(world);
+}
+
+std::uint64_t Network::sync(const std::string& world) {
+    const std::uint64_t number = asked_ + 1;
     const Json message{{"type", "sync"}, {"number", number}, {"world", world}};
-    return send(dump_json(message), nullptr) ? number : 0;
+    if (!send(dump_json(message), nullptr)) return 0;
+    return asked_ = number;
 }
 
 Network::Used Network::take_used(const std::string& world, std::uint64_t asked) {
@@ -353,8 +442,7 @@ void Network::listen(int control) {
             const std::scoped_lock lock(mutex_);
             if (known_.empty()) continue;
             if (++silences > kMostSilences) (void)sys::send_signal(child_.pid, SIGKILL);
-            const Json message{{"type", "sync"}, {"number", ++asked_}, {"world", ""}};
-            if (!send(dump_json(message), nullptr)) --asked_;
+            (void)sync("");
             continue;
         }
         silences = 0;
@@ -393,7 +481,9 @@ void Network::take_event(std::string_view text) {
             event.span_id = found->second.command.span;
             note(found->second, fields);
         }
-        if (type == kReached) return;  // its record comes at its end
+        count(fields);
+        // The record of the first comes at its end; the others are of nobody's command.
+        if (type == kReached || type == kPublished) return;
     }
     fields.erase("type");
     fields.erase("world");
@@ -401,6 +491,36 @@ void Network::take_event(std::string_view text) {
     event.fields = std::move(fields);
     // What cannot be recorded was still decided; the next span's own record says what is wrong.
     (void)trace_.append(event);
+}
+
+// For the metrics.
+void Network::count(const Json& event) {
+    std::string type, error;
+    bool allowed = true, cached = false;
+    std::uint64_t sent = 0, received = 0;
+    ObjectReader reader(event);
+    reader.string("type", type);
+    reader.string("error", error);
+    reader.boolean("allowed", allowed);
+    reader.boolean("cached", cached);
+    reader.integer("bytes_sent", sent);
+    reader.integer("bytes_received", received);
+    if (type == event_type::kRateLimit) ++counts_.budgets;
+    if (type == kPublished) {
+        ++counts_.published;
+        counts_.published_bytes += sent + received;
+    } else if (type == event_type::kNetConnect) {
+        ++counts_.connections;
+        if (!allowed) ++counts_.refused;
+        else if (!error.empty()) ++counts_.failed;
+        counts_.sent += sent;
+        counts_.received += received;
+    } else if (type == event_type::kDnsQuery) {
+        ++counts_.names;
+        if (cached) ++counts_.names_known;
+        if (!allowed) ++counts_.names_refused;
+        else if (!error.empty()) ++counts_.names_failed;
+    }
 }
 
 // What the span and the person are told.

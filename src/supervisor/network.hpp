@@ -97,6 +97,41 @@ class Network {
                                                  const std::vector<sys::UniqueFd>& sockets,
                                                  const std::optional<Kernel>& kernel = std::nullopt);
 
+    // A port of a world that the host's loopback leads to, as long as this lives.
+    class Published {
+      public:
+        Published(std::shared_ptr<Network> network, std::string world, std::uint16_t port,
+                  process::Child maker, std::uint64_t generation);
+        ~Published();
+        Published(const Published&) = delete;
+        Published& operator=(const Published&) = delete;
+        // Whether the gateway that was given it still runs, and who makes its sockets in the world.
+        bool alive() const;
+
+      private:
+        std::shared_ptr<Network> network_;
+        std::string world_;
+        std::uint16_t port_;
+        process::Child maker_;
+        std::uint64_t generation_;
+    };
+    // `init`: the world's. Errc::conflict where the port is in use on the host.
+    static Result<std::unique_ptr<Published>> publish(std::shared_ptr<Network> network,
+                                                      const std::string& world, std::uint16_t port,
+                                                      const process::Child& init);
+
+    // Since the agent has started.
+    struct Counts {
+        std::uint64_t connections = 0, refused = 0, failed = 0;  // of worlds, that have ended
+        std::uint64_t sent = 0, received = 0;                    // bytes
+        std::uint64_t names = 0, names_known = 0, names_refused = 0, names_failed = 0;  // questions
+        std::uint64_t budgets = 0;                                                      // used up
+        std::uint64_t published = 0, published_bytes = 0;  // connections from the host, that have ended
+        std::uint64_t gateways = 0;                        // started
+        std::size_t worlds = 0;                            // served now
+    };
+    Counts counts() const;
+
     struct Command {
         std::string session, span, agent;
         std::optional<std::uint64_t> agent_bytes;  // what `agent` may move within an hour, all its commands
@@ -143,6 +178,8 @@ class Network {
     void listen(int control);
     void take_event(std::string_view text);
     void note(Attribution& attribution, const Json& event) const;
+    void count(const Json& event);
+    std::uint64_t sync(const std::string& world);
 
     const Env& env_;
     trace::TraceWriter& trace_;
@@ -157,6 +194,7 @@ class Network {
     bool running_ = false;
     std::uint64_t generation_ = 0;
     std::uint64_t asked_ = 0, answered_ = 0;  // syncs
+    Counts counts_;
     std::map<std::string, Attribution> attributions_;
     std::map<std::string, Known> known_;  // by world; of the gateway that runs
     std::string failed_;                  // what the gateway said last that it could not do

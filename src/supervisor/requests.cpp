@@ -247,6 +247,23 @@ Result<Json> run_warm(Agent& agent, const Json& request) {
     return Json{{"type", message::kDone}, {"world_id", id}, {"exit", 0}};
 }
 
+Result<Json> run_publish(Agent& agent, const Json& request) {
+    PublishedPorts& ports = *agent.machine().ports;
+    std::string world = text_of(request, "world");
+    const std::int64_t number = number_of(request, "port");
+    if (number < 1 || number > 65535)
+        return fail({Errc::invalid, std::to_string(number) + " is no port: 1 to 65535"});
+    const auto port = static_cast<std::uint16_t>(number);
+    if (world.empty()) {
+        SUB_TRY_ASSIGN(world,
+                       ports.world_of(find_project(text_of(request, "cwd"), agent.machine().facts.home)));
+    } else if (!is_id(world, "wld")) {
+        return fail({Errc::invalid, "'" + printable(world) + "' is no world id: wld_ and a UUID"});
+    }
+    SUB_TRY(flag_of(request, "end") ? ports.unpublish(world, port) : ports.publish(world, port));
+    return Json{{"type", message::kDone}, {"world_id", world}, {"port", port}, {"exit", 0}};
+}
+
 Result<Json> run_gc(Agent& agent, const Json& request) {
     const GcReport report =
         collect_garbage(agent.machine().env, agent.machine().capture_roots, flag_of(request, "dry_run"));
@@ -281,6 +298,7 @@ Result<Json> answer_plain(Agent& agent, const Json& request) {
     if (type == message::kDiff) return run_diff(agent, request);
     if (type == message::kStatus) return describe_status(agent);
     if (type == message::kWarm) return run_warm(agent, request);
+    if (type == message::kPublish) return run_publish(agent, request);
     if (type == message::kGc) return run_gc(agent, request);
     if (type == message::kStop) return run_stop(agent);
     return fail({Errc::invalid, "unknown request '" + printable(type) + "'"});

@@ -315,6 +315,7 @@ bool Project::runs(const std::string& world_id) {
 }
 
 Project::Lease Project::lend(std::unique_ptr<SessionWorld> world, bool warm) {
+    if (world->ports) world->ports->busy(true);
     const std::scoped_lock lock(mutex_);
     lent_.insert(world->id());
     return {std::move(world), warm};
@@ -385,7 +386,7 @@ Result<Project::Lease> Project::acquire(const Machine& machine, const Wanted& wa
     }
     if (!wanted.world_id.empty()) {
         SUB_TRY_ASSIGN(std::unique_ptr<SessionWorld> world, take_named(wanted));
-        if (is_current(*world)) return Lease{std::move(world), /*warm=*/true};
+        if (is_current(*world)) return lend(std::move(world), /*warm=*/true);
         const std::string id = world->id();
         world.reset();
         forget(id);
@@ -459,11 +460,17 @@ Result<std::unique_ptr<SessionWorld>> Project::launch(const Machine& machine, co
     world->net = wanted.net;
     world->network = network_of(wanted);
     world->network_name = wanted.network_name;
+    // A world that shares the host's network has no ports of its own.
+    if (machine.ports && !wanted.host_network) {
+        SUB_TRY_ASSIGN(world->ports,
+                       PublishedPorts::enter(machine.ports, world->id(), path(), world->world.init()));
+    }
     if (!made.slot.empty()) world->adopt_slot(std::move(made.slot));
     return world;
 }
 
 void Project::release(std::unique_ptr<SessionWorld> world) {
+    if (world->ports) world->ports->busy(world->background);
     const std::scoped_lock lock(mutex_);
     lent_.erase(world->id());
     idle_.push_back(std::move(world));

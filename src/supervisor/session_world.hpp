@@ -18,6 +18,7 @@
 #include "supervisor/branches.hpp"
 #include "supervisor/nested_door.hpp"
 #include "supervisor/network.hpp"
+#include "supervisor/published_ports.hpp"
 #include "supervisor/scope_tokens.hpp"
 #include "supervisor/store.hpp"
 #include "sys/unique_fd.hpp"
@@ -34,9 +35,10 @@ struct Machine {
     std::string init_program;
     world::CgroupGround cgroups;
     std::vector<std::string> capture_roots;
-    std::uint64_t file_limit = 0;      // soft, of open files, in worlds; 0: as ours
-    bool standby = false;              // whether worlds are made ahead of who wants a fresh one
-    std::shared_ptr<Network> network;  // null: worlds have their loopback only
+    std::uint64_t file_limit = 0;           // soft, of open files, in worlds; 0: as ours
+    bool standby = false;                   // whether worlds are made ahead of who wants a fresh one
+    std::shared_ptr<Network> network;       // null: worlds have their loopback only
+    std::shared_ptr<PublishedPorts> ports;  // null: nothing is published
     std::shared_ptr<const world::SeccompPrograms> seccomp = std::make_shared<world::SeccompPrograms>();
     std::shared_ptr<ScopeTokens> scope_tokens;  // null: no command gets one
     // Connections from inside all worlds.
@@ -103,6 +105,8 @@ class SessionWorld {
         if (sys::UniqueFd listener = world.take_door())
             door.open(std::move(listener), world.init_pid(), machine.nested_open);
     }
+    // Its ports on the host; null: it has none. Before the world's end.
+    std::unique_ptr<PublishedPorts::World> ports;
     // What the mark of the next command's capture says already (Store::mark_capture).
     world::CaptureSlot marked;
 

@@ -59,6 +59,10 @@ Result<Json> describe_status(Agent& agent) {
                             {"worlds", std::move(worlds)},
                             {"kept", std::move(kept)}});
     }
+    Json published = Json::array();
+    for (const PublishedPorts::Entry& entry : agent.machine().ports->list())
+        published.push_back(
+            {{"world_id", entry.world}, {"project", escape_bytes(entry.project)}, {"port", entry.port}});
     const double share = agent.commands() == 0
                              ? 0
                              : static_cast<double>(agent.reused()) / static_cast<double>(agent.commands());
@@ -72,6 +76,7 @@ Result<Json> describe_status(Agent& agent) {
                 {"commands", agent.commands()},
                 {"reused_share", share},
                 {"settings", to_json(agent.options().settings)},
+                {"published", std::move(published)},
                 {"projects", std::move(projects)}};
 }
 

@@ -67,6 +67,13 @@ void open_uplink(const Machine& machine, SessionWorld& world, ExecResult& result
     else result.notices.push_back("no network: " + served.error().describe());
 }
 
+void follow_ports(const Machine& machine, SessionWorld& world, const broker::PolicySet& policies,
+                  ExecResult& result) {
+    if (!machine.ports || !world.ports) return;
+    for (std::string& notice : machine.ports->follow(world.id(), policies.publish()))
+        result.notices.push_back(std::move(notice));
+}
+
 std::uint64_t ask_network(const Machine& machine, const SessionWorld& world) {
     return world.net ? machine.network->ask_used(world.id()) : 0;
 }

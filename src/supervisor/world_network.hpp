@@ -21,6 +21,10 @@ Result<> prepare_network(const Machine& machine, SessionWorld& world,
 // that has a name gets it.
 void open_uplink(const Machine& machine, SessionWorld& world, ExecResult& result);
 
+// Publishes the ports that the policies say, of a world that other commands come to as well.
+void follow_ports(const Machine& machine, SessionWorld& world, const broker::PolicySet& policies,
+                  ExecResult& result);
+
 // When a command has ended: asks what it has reached, for note_network(). The gateway looks while the agent
 // brings the changes home.
 std::uint64_t ask_network(const Machine& machine, const SessionWorld& world);

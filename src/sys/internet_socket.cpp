@@ -64,15 +64,18 @@ std::string text(const Endpoint& endpoint) {
     return (endpoint.address.is_v4() ? address : "[" + address + "]") + ":" + std::to_string(endpoint.port);
 }
 
-Result<UniqueFd> open_socket(const IpAddress& address, int type) {
-    UniqueFd socket(::socket(address.is_v4() ? AF_INET : AF_INET6, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+Result<UniqueFd> open_socket(bool v4, int type) {
+    UniqueFd socket(::socket(v4 ? AF_INET : AF_INET6, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!socket) return fail(Error::last_os("socket"));
     return socket;
 }
 
 Result<UniqueFd> bind_socket(const Endpoint& endpoint, int type) {
-    SUB_TRY_ASSIGN(UniqueFd socket, open_socket(endpoint.address, type));
+    SUB_TRY_ASSIGN(UniqueFd socket, open_socket(endpoint.address.is_v4(), type));
+    // Connections of an earlier listener that are not quite over do not keep the port; a listener does.
     const int on = 1;
+    if (type == SOCK_STREAM && ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0)
+        return fail(Error::last_os("SO_REUSEADDR"));
     // An address that a route alone makes local has no interface (ipv6(7), ip(7): IP_FREEBIND).
     if (!endpoint.address.is_v4() &&
         ::setsockopt(socket.get(), IPPROTO_IPV6, IPV6_FREEBIND, &on, sizeof on) != 0)
@@ -103,15 +106,22 @@ Result<UniqueFd> accept_tcp(int listener) {
     return fail(Error::last_os("accept"));
 }
 
+Result<UniqueFd> make_tcp(bool v4) { return open_socket(v4, SOCK_STREAM); }
+
 Result<UniqueFd> connect_tcp(const Endpoint& peer) {
-    SUB_TRY_ASSIGN(UniqueFd socket, open_socket(peer.address, SOCK_STREAM));
+    SUB_TRY_ASSIGN(UniqueFd socket, make_tcp(peer.address.is_v4()));
+    SUB_TRY(begin_connect(socket.get(), peer));
+    return socket;
+}
+
+Result<> begin_connect(int socket, const Endpoint& peer) {
     const int on = 1;
-    if (::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0)
+    if (::setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0)
         return fail(Error::last_os("TCP_NODELAY"));
     Address address = to_os(peer);
-    if (::connect(socket.get(), address.get(), address.length) != 0 && errno != EINPROGRESS)
+    if (::connect(socket, address.get(), address.length) != 0 && errno != EINPROGRESS)
         return fail(Error::last_os("connect", text(peer)));
-    return socket;
+    return {};
 }
 
 Result<> connect_error(int socket) {

@@ -19,8 +19,12 @@ Result<UniqueFd> listen_tcp(const IpAddress& address, std::uint16_t port);
 Result<UniqueFd> bind_udp(const IpAddress& address, std::uint16_t port);
 // The next connection, which does not block either; an empty descriptor when none waits.
 Result<UniqueFd> accept_tcp(int listener);
+// Not connected yet, in our network namespace.
+Result<UniqueFd> make_tcp(bool v4);
 // Begins to connect; the socket is writable once that has ended, and connect_error() says how.
 Result<UniqueFd> connect_tcp(const Endpoint& peer);
+// The same with a socket of the peer's family, which may be of another network namespace.
+Result<> begin_connect(int socket, const Endpoint& peer);
 Result<> connect_error(int socket);
 // Where the peer of an accepted connection wanted to go before netfilter redirected it.
 Result<Endpoint> original_destination(int socket);

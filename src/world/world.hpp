@@ -43,6 +43,7 @@ class World {
     ~World();
 
     pid_t init_pid() const { return init_.pid; }
+    const process::Child& init() const { return init_; }
     // Readable when an event can be received or the init is gone.
     int event_fd() const { return control_.get(); }
 
