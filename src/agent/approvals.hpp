@@ -41,8 +41,8 @@ class Approvals {
     // The decision, if it has been made: the question waits no longer then.
     std::optional<broker::Answer> take(const std::string& id);
     // Waits in the caller's thread for the decision, as long as the question's time and `most_ns` (none: no
-    // limit) allow, and withdraws the question. `pause` waits for at most so many milliseconds or for the wake;
-    // false: who asked does not wait any longer. nullopt: nobody has decided.
+    // limit) allow, and withdraws the question. `pause` waits for at most so many milliseconds or for the
+    // wake; false: who asked does not wait any longer. nullopt: nobody has decided.
     std::optional<broker::Answer> await(const std::string& id, const broker::ApprovalQuestion& question,
                                         std::optional<std::int64_t> most_ns,
                                         const std::function<bool(int)>& pause);

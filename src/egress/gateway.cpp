@@ -180,9 +180,10 @@ Result<> Gateway::open_world(const std::string& id, AccessRules rules, std::vect
                                          std::move(activity));
     World* served = world.get();
     world->ipv6 = sets ? ipv6 : world->sockets.size() > kSockets;
-    if (sets) SUB_TRY(open_kernel_path(*world, *std::move(sets)));
+    const bool by_kernel = sets.has_value();
+    if (by_kernel) SUB_TRY(open_kernel_path(*world, *std::move(sets)));
     for (const std::size_t place : {std::size_t{0}, kSockets}) {
-        if (sets || place >= served->sockets.size()) continue;
+        if (by_kernel || place >= served->sockets.size()) continue;
         const int listener = served->sockets[place].get();
         SUB_TRY(loop_.watch(listener, EPOLLIN,
                             [this, served, listener](std::uint32_t) { accept(*served, listener); }));

@@ -140,6 +140,7 @@ Result<Endpoint> original_destination(int socket) {
         return fail(Error::last_os("SO_DOMAIN"));
     const bool v4 = family == AF_INET;
     Address address;
+    // NOLINTNEXTLINE(bugprone-branch-clone): the two options have one number
     if (::getsockopt(socket, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? SO_ORIGINAL_DST : IP6T_SO_ORIGINAL_DST,
                      address.get(), &address.length) != 0)
         return fail(Error::last_os("SO_ORIGINAL_DST"));
