@@ -1,5 +1,6 @@
 // A question of a program in a world, as it comes from its socket: refused, or read and answered in every way
 // there is. Every answer can be read again, carries the question's id, and none is longer than a name allows.
+#include <array>
 #include <cstdint>
 #include <cstdlib>
 #include <string>
@@ -37,7 +38,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     check(message, query->failed());
     check(message, query->no_such_name());
     check(message, query->no_data());
-    check(message, query->address(IpAddress::v4(0xc6120001), 60));
+    check(message, query->addresses(std::array{IpAddress::v4(0xc6120001), IpAddress::v4(0xc6120002)}, 60));
     check(message, query->pointer("a.test", 60));
     // What is asked for by a name that the rules can read is asked for by no other.
     if (const auto host = policy::read_host(query->name()))
