@@ -49,9 +49,14 @@ Result<> run() {
     ::close(world::kPlanFd);
     ::close(world::kFilterFd);
     SUB_TRY_ASSIGN(process::ParkedChild first, world::park_first(plan, filter));
+    SUB_TRY_ASSIGN(world::NetworkMaker maker, world::NetworkMaker::begin(plan));
     SUB_TRY_ASSIGN(world::Staging staging, world::set_up_world(plan));
     SUB_TRY(first.root_is_entered());
-    return world::serve_world(world::kControlFd, plan, std::move(staging), filter, std::move(first));
+    auto network = maker.finish();
+    if (!network) return fail(std::move(network).error().during("making the world's network"));
+    if (network->ns) SUB_TRY(first.network_is_made(network->ns.get()));
+    return world::serve_world(world::kControlFd, plan, std::move(staging), filter, std::move(first),
+                              *std::move(network));
 }
 
 }  // namespace

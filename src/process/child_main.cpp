@@ -4,7 +4,6 @@
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <net/if.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/ioctl.h>
@@ -61,21 +60,6 @@ SUB_CHILD_SIDE int keep_only(int fd, int report_fd) noexcept {
     return kept;
 }
 
-// See netdevice(7).
-SUB_CHILD_SIDE void make_network(int report_fd) noexcept {
-    long result = raw_call(SYS_unshare, CLONE_NEWNET);
-    if (result < 0) die(report_fd, ChildStep::new_network, result, "unshare");
-    const long socket = raw_call(SYS_socket, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (socket < 0) die(report_fd, ChildStep::new_network, socket, "socket");
-    ifreq request{};
-    request.ifr_name[0] = 'l';
-    request.ifr_name[1] = 'o';
-    request.ifr_flags = IFF_UP;
-    result = raw_call(SYS_ioctl, socket, SIOCSIFFLAGS, as_long(&request));
-    if (result < 0) die(report_fd, ChildStep::new_network, result, "lo");
-    raw_call(SYS_close, socket);
-}
-
 SUB_CHILD_SIDE void detach_old_root(int report_fd) noexcept {
     char byte = 0;
     long result = 0;
@@ -89,28 +73,46 @@ SUB_CHILD_SIDE void detach_old_root(int report_fd) noexcept {
     if (result < 0) die(report_fd, ChildStep::detach_old_root, result, nullptr);
 }
 
-// Returns when the parent has sent the sources of the placements, and the ruleset where there is one.
-SUB_CHILD_SIDE int await_release(int fd, const ChildPlan& plan, FdPlacement* placements) noexcept {
+// Waits for one byte from the parent. Returns how many descriptors came with it, in `fds`.
+SUB_CHILD_SIDE unsigned receive_descriptors(int socket, int (&fds)[kMaxPlacements + 1],
+                                            ChildStep step) noexcept {
     char byte = 0;
     iovec data{&byte, 1};
-    alignas(cmsghdr) char control[CMSG_SPACE((kMaxPlacements + 1) * sizeof(int))] = {};
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof fds)] = {};
     msghdr message{};
     message.msg_iov = &data;
     message.msg_iovlen = 1;
     message.msg_control = control;
     message.msg_controllen = sizeof control;
     long result = 0;
-    do result = raw_call(SYS_recvmsg, fd, as_long(&message), MSG_CMSG_CLOEXEC);
+    do result = raw_call(SYS_recvmsg, socket, as_long(&message), MSG_CMSG_CLOEXEC);
     while (result == -EINTR);
     if (result == 0) leave(0);  // nobody needs this child any more
-    if (result < 0) die(fd, ChildStep::wait_for_release, result, nullptr);
-    // How many is known since the release only.
-    const unsigned count = plan.placement_count + (plan.landlock ? 1 : 0);
+    if (result < 0) die(socket, step, result, nullptr);
     const cmsghdr* header = CMSG_FIRSTHDR(&message);
-    if (header == nullptr || header->cmsg_type != SCM_RIGHTS ||
-        header->cmsg_len != CMSG_LEN(count * sizeof(int)))
+    if (header == nullptr || header->cmsg_type != SCM_RIGHTS) return 0;
+    const int* received = reinterpret_cast<const int*>(CMSG_DATA(header));
+    const unsigned count = static_cast<unsigned>((header->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+    for (unsigned i = 0; i < count; ++i) fds[i] = received[i];
+    return count;
+}
+
+SUB_CHILD_SIDE void join_network(int report_fd) noexcept {
+    int fds[kMaxPlacements + 1];
+    if (receive_descriptors(report_fd, fds, ChildStep::join_network) != 1)
+        die(report_fd, ChildStep::join_network, -EBADMSG, "descriptors");
+    const long result = raw_call(SYS_setns, fds[0], CLONE_NEWNET);
+    if (result < 0) die(report_fd, ChildStep::join_network, result, "setns");
+    raw_call(SYS_close, fds[0]);
+}
+
+// Returns when the parent has sent the sources of the placements, and the ruleset where there is one.
+SUB_CHILD_SIDE int await_release(int fd, const ChildPlan& plan, FdPlacement* placements) noexcept {
+    int sources[kMaxPlacements + 1];
+    const unsigned received = receive_descriptors(fd, sources, ChildStep::wait_for_release);
+    // How many there are to be is known since the release only.
+    if (received != plan.placement_count + (plan.landlock ? 1 : 0))
         die(fd, ChildStep::wait_for_release, -EBADMSG, "descriptors");
-    const int* sources = reinterpret_cast<const int*>(CMSG_DATA(header));
     for (unsigned i = 0; i < plan.placement_count; ++i) placements[i].source = sources[i];
     return plan.landlock ? sources[plan.placement_count] : -1;
 }
@@ -294,10 +296,10 @@ SUB_CHILD_SIDE void join_cgroups(const ChildPlan& plan) noexcept {
         const long entered = raw_call(SYS_chdir, as_long("/"));
         if (entered < 0) die(report_fd, ChildStep::change_directory, entered, "/");
         report_fd = keep_only(plan.release_fd, report_fd);
-        if (plan.new_network) make_network(report_fd);
         if (plan.detach_old_root) detach_old_root(report_fd);
+        if (plan.join_network) join_network(report_fd);
         confine(plan, report_fd);
-        if (plan.new_network || plan.detach_old_root) {
+        if (plan.join_network || plan.detach_old_root) {
             const long told = raw_call(SYS_write, report_fd, as_long("c"), 1);
             if (told != 1) die(report_fd, ChildStep::wait_for_release, told, "telling");
         }

@@ -28,7 +28,7 @@ enum class ChildStep : std::uint16_t {
     seccomp = 11,
     exec = 12,
     wait_for_release = 13,
-    new_network = 14,
+    join_network = 14,
     detach_old_root = 15,
     join_cgroup = 16,
     landlock = 17,
@@ -83,8 +83,8 @@ struct ChildPlan {
     int release_fd = -1;
     // Of a parked child that takes its part in making a world, before it confines
     // itself. It then tells the parent so, by one byte.
-    bool new_network = false;      // a network namespace of its own, with its loopback up
     bool detach_old_root = false;  // waits for one byte, then detaches what pivot_root(2) has left on "/"
+    bool join_network = false;     // waits for one byte with a network namespace, and joins that
     // Of a parked child: the last descriptor of the release is a Landlock ruleset, which
     // restricts it. It is known no earlier: the program's own files are among its rules.
     bool landlock = false;

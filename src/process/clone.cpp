@@ -78,7 +78,7 @@ const char* to_string(ChildStep step) {
         case ChildStep::seccomp: return "seccomp";
         case ChildStep::exec: return "exec";
         case ChildStep::wait_for_release: return "wait for release";
-        case ChildStep::new_network: return "new network namespace";
+        case ChildStep::join_network: return "join the network namespace";
         case ChildStep::detach_old_root: return "detach the old root";
         case ChildStep::process_limit: return "limit the number of processes";
         case ChildStep::file_limit: return "limit the number of open files";

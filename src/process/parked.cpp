@@ -1,13 +1,11 @@
 #include "process/parked.hpp"
 
-#include <sched.h>
 #include <signal.h>
 
 #include <array>
 #include <cstring>
 
 #include "process/clone.hpp"
-#include "sys/namespace.hpp"
 #include "sys/processor.hpp"
 #include "sys/signals.hpp"
 #include "sys/socket.hpp"
@@ -69,7 +67,7 @@ Result<ParkedChild> ParkedChild::park(const ChildPlan& plan) {
     for (FdPlacement& placement : state->plan.placements) placement.target = target++;
     state->socket = std::move(pair.ours);
     SUB_TRY_ASSIGN(state->child, clone_child(state->plan, state->stack, 0));
-    if (plan.new_network || plan.detach_old_root) state->apart.emplace(state->child.pid);
+    if (plan.join_network || plan.detach_old_root) state->apart.emplace(state->child.pid);
     return ParkedChild(std::move(state));
 }
 
@@ -108,6 +106,10 @@ Result<> ParkedChild::release(const Program& program, std::span<const int> stdio
 
 Result<> ParkedChild::root_is_entered() { return sys::send_message(state_->socket.get(), "x"); }
 
+Result<> ParkedChild::network_is_made(int network) {
+    return sys::send_message(state_->socket.get(), "x", {&network, 1});
+}
+
 Result<> ParkedChild::await_confined() {
     std::array<char, sizeof(ChildReport)> bytes{};
     SUB_TRY_ASSIGN(const auto received, sys::receive_message(state_->socket.get(), bytes));
@@ -115,11 +117,6 @@ Result<> ParkedChild::await_confined() {
     if (received.size == 1) return {};
     if (received.size == 0) return fail({Errc::unavailable, "the first process of the world has ended"});
     return fail(report_in(bytes, received.size));
-}
-
-// KERNEL(5.8): of a pidfd.
-Result<> ParkedChild::join_network() const {
-    return sys::join_namespace(state_->child.pidfd.get(), CLONE_NEWNET);
 }
 
 void ParkedChild::note_reaped() {

@@ -39,11 +39,11 @@ class ParkedChild {
     pid_t pid() const;
     // For ChildPlan::detach_old_root: pivot_root(2) has happened.
     Result<> root_is_entered();
+    // For ChildPlan::join_network, and after root_is_entered(): the descriptor stays ours.
+    Result<> network_is_made(int network);
     // For a plan with a part in making a world: waits until that is done and the child
     // is confined. An error is the child's own.
     Result<> await_confined();
-    // Joins the child's network namespace.
-    Result<> join_network() const;
     // Sends it on its way to `program` with `stdio` as its descriptors 0, 1, 2 and so on, at most
     // kMaxPlacements, and the ruleset behind them for ChildPlan::landlock. An error: it has
     // not gone, and never will. Does not wait for the execve(2): why that failed says failure().

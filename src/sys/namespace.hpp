@@ -25,10 +25,10 @@ Result<std::vector<IdRange>> own_id_ranges(const char* map_file);
 // (/proc/sys/kernel/overflowuid). 0 in the initial namespace, which maps all of them.
 std::uint32_t unmapped_uid();
 
-// Brings the loopback interface of the current net namespace up.
 // Whether our namespace of this kind ("net", "mnt", …) belongs to our user namespace: then our capabilities
 // hold for it (ioctl_ns(2)).
 bool owns_namespace(const char* type);
+// Brings the loopback interface of the current net namespace up.
 Result<> raise_loopback();
 // setns(2): `fd` names a namespace, or a process by its pidfd; `type` is one CLONE_NEW* flag.
 Result<> join_namespace(int fd, int type);

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -14,6 +15,7 @@
 
 #include "process/parked.hpp"
 #include "sys/file.hpp"
+#include "sys/namespace.hpp"
 #include "sys/process.hpp"
 #include "sys/signals.hpp"
 #include "sys/socket.hpp"
@@ -82,13 +84,14 @@ class InitLoop {
   public:
     InitLoop(int control, const plan::WorldPlan& plan, const Staging& staging,
              const std::vector<sock_filter>& seccomp, std::optional<PathGuard> guard,
-             process::ParkedChild first)
+             process::ParkedChild first, OwnNetwork network)
         : control_(control),
           plan_(plan),
           capture_(plan.capture, staging),
           rules_(plan.landlock, plan.capture),
           seccomp_(seccomp),
           guard_(std::move(guard)),
+          network_(std::move(network)),
           child_(std::move(first)) {
         if (guard_) child_guard_ = guard_->child_guard();
     }
@@ -120,6 +123,7 @@ class InitLoop {
     CommandRules rules_;
     const std::vector<sock_filter>& seccomp_;
     std::optional<PathGuard> guard_;  // none: the plan denies nothing by name
+    OwnNetwork network_;              // until the first command: then it is ours, and its sockets are gone
     process::ChildGuard child_guard_;
     std::vector<pid_t> guards_;  // processes: of the command, and of those of background processes
     pid_t command_ = -1;         // the running command, -1 when there is none
@@ -281,24 +285,21 @@ void InitLoop::end_guards() {
 Result<> InitLoop::complete_world() {
     if (!child_) return fail({Errc::unavailable, "the first process of the world has ended"});
     SUB_TRY(child_->await_confined());
-    if (plan_.network != plan::NetworkMode::host)
-        SUB_TRY_DURING(child_->join_network(), "joining the world's network");
+    if (network_.ns)
+        SUB_TRY_DURING(sys::join_namespace(network_.ns.get(), CLONE_NEWNET), "joining the world's network");
     if (!plan_.uplink.table.empty()) SUB_TRY(open_uplink());
+    if (network_.maker > 0) sys::end_child(network_.maker);
+    network_ = {};
     complete_ = true;
     return {};
 }
 
 // Only the supervisor keeps the sockets: when who serves them is gone, nothing listens.
 Result<> InitLoop::open_uplink() {
-    auto made = raise_uplink(plan_);
-    if (!made) return fail(std::move(made).error().during("making the world's way out"));
-    std::vector<sys::UniqueFd> passed = *std::move(made);
-    if (!plan_.network_name.empty() || plan_.network == plan::NetworkMode::veth) {
-        SUB_TRY_ASSIGN(sys::UniqueFd network, sys::open_path("/proc/self/ns/net", O_RDONLY));
-        passed.push_back(std::move(network));
-    }
     std::vector<int> fds;
-    for (const sys::UniqueFd& fd : passed) fds.push_back(fd.get());
+    for (const sys::UniqueFd& fd : network_.uplink) fds.push_back(fd.get());
+    if (!plan_.network_name.empty() || plan_.network == plan::NetworkMode::veth)
+        fds.push_back(network_.ns.get());
     SUB_TRY(send_packet(control_, encode(Event(Uplink{})), fds));
     return plan_.network == plan::NetworkMode::veth ? await_link() : Result<>();
 }
@@ -334,6 +335,7 @@ Result<> InitLoop::reap() {
     while (const auto reaped = sys::reap_any()) {
         if (reaped->pid == command_) command = reaped;
         std::erase(guards_, reaped->pid);
+        if (reaped->pid == network_.maker) network_.maker = -1;
         if (!child_ || reaped->pid != child_->pid()) continue;
         child_->note_reaped();
         if (reaped->pid != command_) child_.reset();
@@ -385,18 +387,19 @@ Result<> InitLoop::release_capture() { return capture_.unmount(); }
 Result<process::ParkedChild> park_first(const plan::WorldPlan& plan,
                                         const std::vector<sock_filter>& seccomp) {
     process::ChildPlan child = confinement(plan, seccomp);
-    child.new_network = plan.network != plan::NetworkMode::host;
     child.detach_old_root = true;
+    child.join_network = plan.network != plan::NetworkMode::host;
     return process::ParkedChild::park(child);
 }
 
 Result<> serve_world(int control, const plan::WorldPlan& plan, Staging staging,
-                     const std::vector<sock_filter>& seccomp, process::ParkedChild first) {
+                     const std::vector<sock_filter>& seccomp, process::ParkedChild first,
+                     OwnNetwork network) {
     std::optional<PathGuard> guard;
     if (plan.guard != plan::GuardPlan{}) {
         SUB_TRY_ASSIGN(guard, PathGuard::make(plan));
     }
-    return InitLoop(control, plan, staging, seccomp, std::move(guard), std::move(first))
+    return InitLoop(control, plan, staging, seccomp, std::move(guard), std::move(first), std::move(network))
         .run(std::move(staging.door));
 }
 

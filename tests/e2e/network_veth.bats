@@ -59,7 +59,7 @@ nothing_left() {
 }
 in_internet() {
     timeout 120 bash "$BATS_TEST_DIRNAME/small_internet.sh" "$N" bash -eu -o pipefail -c \
-        "export N=$N; $(declare -f routed until_true names of_world nothing_left our_processes); cp $N/ca.pem .; $(cat)"
+        "export N=$N; $(declare -f routed until_true names of_world nothing_left our_processes gone); cp $N/ca.pem .; $(cat)"
 }
 
 @test "names lead to their own addresses, which are open as long as the answer holds" {
@@ -179,7 +179,9 @@ E
     in_internet <<'E'
 routed
 [[ $(substrate -c 'curl -sS http://pypi.test/x') == '44.128.0.10 pypi.test /x' ]]
-for pid in $(our_processes); do [[ $(cat "/proc/$pid/comm") != substrate-world* ]] || kill -KILL "$pid"; done
+all=$(our_processes) || :
+for pid in $all; do [[ $(cat "/proc/$pid/comm") != substrate-world* ]] || kill -KILL "$pid"; done
+until_true gone "$all"
 # Its table went with it.
 until_true eval '[[ -z $(nft list tables) ]]'
 [[ $(names) == substrate-wld_* ]]
