@@ -11,46 +11,17 @@
 #include <vector>
 
 #include "base/env.hpp"
-#include "base/ip_address.hpp"
 #include "broker/broker.hpp"
-#include "broker/policy_set.hpp"
 #include "broker/tool_hosts.hpp"
 #include "egress/activity.hpp"
 #include "process/spawn.hpp"
+#include "supervisor/network_order.hpp"
 #include "sys/unique_fd.hpp"
 #include "trace/writer.hpp"
 
 namespace substrate::supervisor {
 
-// What a set of policies lets worlds reach, ready for the gateway and the kernel.
-struct NetworkOrder {
-    std::string rules;  // egress::AccessRules::write
-    std::vector<IpNetwork> networks;
-    std::vector<std::string> problems;  // entries that are not understood
-    bool veth = false;                  // by address, through the kernel
-    std::string no_veth;                // why not, where the policies ask for it
-    // The agent id that some of it was granted to; empty: it is what policies say of all. Worlds are
-    // not shared between the two.
-    std::string granted_to;
-    bool operator==(const NetworkOrder&) const = default;
-};
-
-// More than policies let worlds reach: "HOST:PORT", granted to one agent id.
-struct NetworkGrants {
-    std::string agent_id;
-    std::vector<std::string> hosts;
-};
-NetworkGrants network_grants(const std::vector<broker::ScopeGrantPtr>& grants);
-
-// The policies of a set that say what may be reached, and must all agree. `granted` is allowed by all of
-// them but the machine's; what one denies stays denied.
-std::vector<Policy> network_layers(const broker::PolicySet& policies,
-                                   const std::vector<std::string>& granted = {});
-
-// Null: nothing can be reached by them, and a loopback of its own is all a world needs.
-std::shared_ptr<const NetworkOrder> network_order(const broker::PolicySet& policies,
-                                                  const policy::PresetHosts& presets,
-                                                  const NetworkGrants& grants = {});
+struct GatewayEvent;
 
 // The gateway of one agent (egress::Gateway): a process that is started with the first world that needs it.
 // Thread-safe. Every decision of the gateway becomes a record of the trace.
@@ -177,8 +148,8 @@ class Network {
                   std::span<const sys::UniqueFd> sockets = {}, int page = -1);
     void listen(int control);
     void take_event(std::string_view text);
-    void note(Attribution& attribution, const Json& event) const;
-    void count(const Json& event);
+    static void note(Attribution& attribution, const GatewayEvent& event);
+    void count(const GatewayEvent& event);
     std::uint64_t sync(const std::string& world);
 
     const Env& env_;
