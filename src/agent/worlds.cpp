@@ -20,6 +20,15 @@ HttpResponse no_world_id() {
     return problem(400, "invalid", "that is no world id: wld_ or snp_, and a UUID");
 }
 
+// What is known of a world that was made by a request.
+void add_branch(Json& world, const supervisor::Branch& branch) {
+    world["agent_id"] = branch.agent_id;
+    world["snapshot"] = branch.is_snapshot();
+    world["forked"] = branch.own_line();
+    if (!branch.name.empty()) world["name"] = branch.name;
+    if (!branch.from.empty()) world["from"] = branch.from;
+}
+
 // Who asks, and the name that a world is to have.
 std::expected<supervisor::MadeFor, HttpResponse> read_made_for(const Json& body) {
     supervisor::MadeFor made_for{.agent_id = body.at("agent_id").get<std::string>(),
@@ -55,12 +64,7 @@ Result<Json> Api::describe_worlds() {
             return world;
         };
         for (const supervisor::Branch& branch : project->branches()) {
-            Json& world = known(branch.id);
-            world["agent_id"] = branch.agent_id;
-            world["snapshot"] = branch.is_snapshot();
-            world["forked"] = branch.own_line();
-            if (!branch.name.empty()) world["name"] = branch.name;
-            if (!branch.from.empty()) world["from"] = branch.from;
+            add_branch(known(branch.id), branch);
         }
         SUB_TRY_ASSIGN(const auto manifests, project->store().list());
         for (const supervisor::Manifest& manifest : manifests) {
@@ -138,17 +142,27 @@ std::shared_ptr<supervisor::Project> Api::project_with(const std::string& world_
     return nullptr;
 }
 
+// Without a look at the others, of which there may be many.
 void Api::answer_made(Call& call, const std::string& world_id) {
-    const auto all = describe_worlds();
-    if (!all) return call.exchange->respond(problem(all.error()));
-    for (const Json& world : *all)
-        if (world.at("world_id") == world_id) {
-            HttpResponse answer = json_response(world);
-            answer.status = 201;
-            answer.headers.emplace_back("Location", "/v1/worlds/" + world_id);
-            return call.exchange->respond(std::move(answer));
-        }
-    call.exchange->respond(problem(500, "internal", "the new world " + world_id + " is gone already"));
+    const auto project = project_with(world_id);
+    const auto branch = project ? project->branch(world_id) : std::nullopt;
+    if (!branch)
+        return call.exchange->respond(
+            problem(500, "internal", "the new world " + world_id + " is gone already"));
+    Json world = {{"world_id", world_id},
+                  {"project", escape_bytes(project->path())},
+                  {"idle", !branch->is_snapshot()},
+                  {"kept", Json::array()}};
+    add_branch(world, *branch);
+    const auto manifests = project->store().list();
+    if (!manifests) return call.exchange->respond(problem(manifests.error()));
+    for (const supervisor::Manifest& manifest : *manifests)
+        if (manifest.branch == world_id)
+            world["kept"].push_back({{"span_id", manifest.span_id}, {"state", to_string(manifest.state)}});
+    HttpResponse answer = json_response(world);
+    answer.status = 201;
+    answer.headers.emplace_back("Location", "/v1/worlds/" + world_id);
+    call.exchange->respond(std::move(answer));
 }
 
 void Api::make_world(Call& call) {
