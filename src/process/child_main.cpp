@@ -33,6 +33,8 @@ namespace {
 using sys::as_long;
 using sys::raw_call;
 
+constexpr long kUnshareFirst = 1U << 1;  // CLOSE_RANGE_UNSHARE, which older headers lack
+
 [[noreturn]] SUB_CHILD_SIDE void leave(int status) noexcept {
     for (;;) raw_call(SYS_exit_group, status);
 }
@@ -47,6 +49,16 @@ using sys::raw_call;
         report.detail[i] = detail[i];
     raw_call(SYS_write, fd, as_long(&report), sizeof report);
     leave(127);
+}
+
+// Nothing may be opened or closed before: it would be the parent's.
+SUB_CHILD_SIDE void leave_parents_table(const ChildPlan& plan) noexcept {
+    long result = raw_call(SYS_close_range, plan.own_table_below, static_cast<long>(~0U), kUnshareFirst);
+    if (result >= 0 && plan.id_maps_ready_fd >= 0) {
+        result = raw_call(SYS_write, plan.id_maps_ready_fd, as_long("t"), 1);
+        if (result == 0) result = -EPIPE;
+    }
+    if (result < 0) die(plan.report_fd, ChildStep::close_descriptors, result, "own table");
 }
 
 // Keeps the one descriptor, at another number: whatever the parent holds must not
@@ -272,6 +284,7 @@ SUB_CHILD_SIDE void join_cgroups(const ChildPlan& plan) noexcept {
 
 [[noreturn]] SUB_CHILD_SIDE void child_main(const ChildPlan& plan) noexcept {
     int report_fd = plan.report_fd;
+    if (plan.own_table_below != 0) leave_parents_table(plan);
     join_cgroups(plan);
     if (plan.id_maps_ready_fd >= 0) {
         char byte = 0;

@@ -76,6 +76,10 @@ struct ChildPlan {
     int cgroup_tasks[kMaxCgroupTasks] = {};
     unsigned cgroup_task_count = 0;
     int id_maps_ready_fd = -1;  // read one byte first: the parent has written the id maps
+    // Where the child shares the parent's table of descriptors (CLONE_FILES): it goes on with one of its own,
+    // which ends below this number. A parent that is to write id maps is told so by one byte on
+    // `id_maps_ready_fd`. 0: the table is its own.
+    unsigned own_table_below = 0;
     // A parked child: confines itself first and then waits on this SOCK_SEQPACKET socket
     // for one message with the sources of the placements (SCM_RIGHTS). Program, words,
     // environment, directory and umask are read only after that. The end of the

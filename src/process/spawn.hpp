@@ -4,6 +4,7 @@
 
 #include "base/result.hpp"
 #include "process/child_plan.hpp"
+#include "process/low_descriptors.hpp"
 #include "sys/unique_fd.hpp"
 
 namespace substrate::process {
@@ -21,6 +22,8 @@ struct SpawnOptions {
     // The directory of a version 2 cgroup in which the child is created, by CLONE_INTO_CGROUP of
     // clone3(2), KERNEL(5.7). The descriptor stays the caller's. -1: our own group.
     int cgroup_fd = -1;
+    // Used where many files are open, and only for what starts at once: null or free of others. Not owned.
+    LowDescriptors* low = nullptr;
 };
 
 // Starts a child and waits until it has executed its program. Errors: what

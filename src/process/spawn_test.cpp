@@ -2,12 +2,14 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <sys/wait.h>
 
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "base/skip_test_support.hpp"
 #include "sys/file.hpp"
 
 namespace substrate::process {
@@ -108,6 +110,70 @@ TEST_F(SpawnTest, PassesNoDescriptorButThePlacedOnes) {
     int status = -1;
     // ls itself opens the directory as descriptor 3.
     EXPECT_EQ(run_and_read(plan(argv), status), "0\n1\n2\n3\n");
+}
+
+// So many open files that the numbers of new ones are past what spawn() takes for few.
+std::vector<sys::UniqueFd> open_many() {
+    std::vector<sys::UniqueFd> many;
+    for (int i = 0; i < 400; ++i) many.emplace_back(::open("/dev/null", O_RDONLY));  // without O_CLOEXEC
+    return many;
+}
+
+std::string ls_with(LowDescriptors& low, ChildPlan plan, const SpawnOptions& options) {
+    int fds[2];
+    EXPECT_EQ(::pipe2(fds, O_CLOEXEC), 0);
+    sys::UniqueFd read(fds[0]), write(fds[1]);
+    plan.placements[1] = {write.get(), 1};
+    SpawnOptions with_low = options;
+    with_low.low = &low;
+    auto child = spawn(plan, with_low);
+    if (!child) return child.error().message();
+    write.reset();
+    // The end of the text: nobody else has kept the pipe.
+    auto text = sys::read_to_end(read.get(), 1 << 20);
+    EXPECT_EQ(wait_for(*child).value(), 0);
+    return text ? *text : text.error().message();
+}
+
+TEST_F(SpawnTest, FromAmongManyFilesNoneIsPassedAndNoneIsLost) {
+    const auto low = LowDescriptors::reserve();
+    ASSERT_TRUE(low) << low.error().message();
+    const auto many = open_many();
+    Argv argv({"/bin/sh", "-c", "ls /proc/self/fd"});
+    EXPECT_EQ(ls_with(**low, plan(argv), {}), "0\n1\n2\n3\n");
+    std::vector<std::thread> threads;
+    threads.reserve(4);
+    for (int i = 0; i < 4; ++i)
+        threads.emplace_back([&] {
+            for (int j = 0; j < 20; ++j) EXPECT_EQ(ls_with(**low, plan(argv), {}), "0\n1\n2\n3\n");
+        });
+    for (std::thread& thread : threads) thread.join();
+    for (const sys::UniqueFd& fd : many) EXPECT_EQ(::fcntl(fd.get(), F_GETFD), 0);
+    Argv missing({"/no/such/program"});
+    EXPECT_EQ(ls_with(**low, plan(missing), {}), "step exec '/no/such/program': No such file or directory");
+}
+
+TEST_F(SpawnTest, FromAmongManyFilesIntoAUserNamespace) {
+    Argv nothing({"/bin/true"});
+    const auto possible = spawn(plan(nothing), {.namespaces = CLONE_NEWUSER});
+    SUB_SKIP_WITHOUT("userns", possible ? std::string() : possible.error().message());
+    EXPECT_EQ(wait_for(*possible).value(), 0);
+    const auto low = LowDescriptors::reserve();
+    ASSERT_TRUE(low) << low.error().message();
+    const auto many = open_many();
+    Argv argv({"/bin/sh", "-c", "ls /proc/self/fd"});
+    int asked = 0;
+    const SpawnOptions mapped{.namespaces = CLONE_NEWUSER, .write_id_maps = [&](pid_t) -> Result<> {
+                                  ++asked;
+                                  return {};
+                              }};
+    EXPECT_EQ(ls_with(**low, plan(argv), mapped), "0\n1\n2\n3\n");
+    const SpawnOptions refused{.namespaces = CLONE_NEWUSER, .write_id_maps = [&](pid_t) -> Result<> {
+                                   return fail({Errc::unavailable, "no maps"});
+                               }};
+    EXPECT_EQ(ls_with(**low, plan(argv), refused), "no maps");
+    EXPECT_EQ(asked, 1);
+    EXPECT_EQ(ls_with(**low, plan(argv), mapped), "0\n1\n2\n3\n");
 }
 
 TEST_F(SpawnTest, SwapsDescriptorsThatAreEachOthersTargets) {

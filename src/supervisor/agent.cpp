@@ -45,7 +45,9 @@ Result<std::unique_ptr<Agent>> Agent::start(const Env& env, const Home& home, co
                     .cgroups = {},
                     .capture_roots = capture_roots(env, home),
                     .file_limit = options.file_limit,
+                    .low_descriptors = {},
                     .standby = options.settings.standby};
+    SUB_TRY_ASSIGN(machine.low_descriptors, process::LowDescriptors::reserve());
     SUB_TRY_ASSIGN(machine.facts, world::probe_host(env, {options.init_program, home.path,
                                                           usual_capture_root(machine.capture_roots)}));
     SUB_TRY_ASSIGN(machine.cgroups, world::find_cgroup_ground());

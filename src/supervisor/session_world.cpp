@@ -443,7 +443,8 @@ Result<std::unique_ptr<SessionWorld>> Project::launch(const Machine& machine, co
     SUB_TRY_ASSIGN(const world::SeccompProgram* filter, machine.seccomp->of(plan.seccomp));
     Result<world::World> launched = fail({Errc::internal, "not launched"});
     if (group)
-        launched = world::World::launch(plan, {machine.init_program, filter, &*group, machine.file_limit});
+        launched = world::World::launch(
+            plan, {machine.init_program, filter, &*group, machine.file_limit, machine.low_descriptors.get()});
     if (!group || !launched) {
         SUB_TRY(store_.discard("worlds/" + plan.world_id));
         return fail(group ? std::move(launched).error() : std::move(group).error());

@@ -35,7 +35,8 @@ struct Machine {
     std::string init_program;
     world::CgroupGround cgroups;
     std::vector<std::string> capture_roots;
-    std::uint64_t file_limit = 0;           // soft, of open files, in worlds; 0: as ours
+    std::uint64_t file_limit = 0;                              // soft, of open files, in worlds; 0: as ours
+    std::shared_ptr<process::LowDescriptors> low_descriptors;  // null: no number of them is kept free
     bool standby = false;                   // whether worlds are made ahead of who wants a fresh one
     std::shared_ptr<Network> network;       // null: worlds have their loopback only
     std::shared_ptr<PublishedPorts> ports;  // null: nothing is published

@@ -5,8 +5,11 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 
+#include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstring>
+#include <vector>
 
 #include "sys/unique_fd.hpp"
 
@@ -137,6 +140,40 @@ Result<> netlink_transact(int socket, NetlinkBatch& batch) {
         }
     }
     return {};
+}
+
+Result<> netlink_dump(int family, std::uint16_t type, std::string_view header,
+                      const std::function<void(std::string_view)>& visit) {
+    SUB_TRY_ASSIGN(const UniqueFd socket, open_netlink(family));
+    NetlinkBatch question;
+    question.message(type, NLM_F_DUMP, header, /*acknowledged=*/false);
+    const std::string_view bytes = question.bytes();
+    if (::send(socket.get(), bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()))
+        return fail(Error::last_os("send", "AF_NETLINK"));
+    // As much as the kernel ever puts together (netlink_dump in net/netlink/af_netlink.c).
+    std::vector<char> buffer(32 * 1024);
+    for (;;) {
+        const ssize_t got = ::recv(socket.get(), buffer.data(), buffer.size(), 0);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return fail(Error::last_os("recv", "AF_NETLINK"));
+        std::string_view rest(buffer.data(), static_cast<std::size_t>(got));
+        while (rest.size() >= sizeof(nlmsghdr)) {
+            nlmsghdr head{};
+            std::memcpy(&head, rest.data(), sizeof head);
+            if (head.nlmsg_len < sizeof head || head.nlmsg_len > rest.size())
+                return fail({Errc::internal, "a netlink message without an end"});
+            const std::string_view payload = rest.substr(sizeof head, head.nlmsg_len - sizeof head);
+            // Both begin with what has gone wrong, if anything.
+            if (head.nlmsg_type == NLMSG_ERROR || head.nlmsg_type == NLMSG_DONE) {
+                int error = 0;
+                if (payload.size() >= sizeof error) std::memcpy(&error, payload.data(), sizeof error);
+                if (error != 0) return fail(Error::from_os(-error, "netlink list"));
+                return {};
+            }
+            visit(payload);
+            rest.remove_prefix(std::min(rest.size(), (head.nlmsg_len + kAlign - 1) / kAlign * kAlign));
+        }
+    }
 }
 
 }  // namespace substrate::sys

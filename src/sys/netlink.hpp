@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -50,5 +51,10 @@ Result<UniqueFd> open_netlink(int family, unsigned group = 0);
 Result<> netlink_transact(int socket, NetlinkBatch& batch);
 // The same with a socket for this batch alone.
 Result<> netlink_transact_once(int family, NetlinkBatch& batch);
+
+// Asks for a list (NLM_F_DUMP) by a message of this type with the family's own header, and shows what stands
+// behind the common header of each message of the answer.
+Result<> netlink_dump(int family, std::uint16_t type, std::string_view header,
+                      const std::function<void(std::string_view)>& visit);
 
 }  // namespace substrate::sys

@@ -7,6 +7,7 @@
 
 #include "base/paths.hpp"
 #include "sys/file.hpp"
+#include "sys/unix_names.hpp"
 
 namespace substrate::world {
 
@@ -28,6 +29,7 @@ std::vector<std::string> bound_names(std::string_view text) {
 }
 
 Result<std::vector<std::string>> bound_socket_names() {
+    if (auto names = sys::bound_unix_names()) return names;
     constexpr std::size_t kMost = 16 << 20;
     SUB_TRY_ASSIGN(const std::string text, sys::read_file("/proc/net/unix", kMost));
     return bound_names(text);

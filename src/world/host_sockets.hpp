@@ -14,7 +14,8 @@ namespace substrate::world {
 // relative name is not to be found.
 std::vector<std::string> bound_names(std::string_view text);
 
-// The same of this moment, in our network namespace.
+// The same of this moment, in our network namespace, from that text only where the kernel does not tell it
+// otherwise: there is a line for each end of each pair in it, and the agent has many.
 Result<std::vector<std::string>> bound_socket_names();
 
 // Those of our network namespace that are there now, as sockets, by their real paths; sorted, each once.

@@ -26,18 +26,41 @@ TEST(HostSockets, NamesThatArePaths) {
     EXPECT_EQ(names, (std::vector<std::string>{"/run/one", "/with a  space "}));
 }
 
+sys::UniqueFd bound_to(const std::string& name, int type) {
+    sys::UniqueFd fd(::socket(AF_UNIX, type | SOCK_CLOEXEC, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::memcpy(address.sun_path, name.data(), name.size());
+    EXPECT_EQ(::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0) << name;
+    return fd;
+}
+
+// Whatever of the two lists was asked.
+TEST(HostSockets, ThoseThatSomebodyCanReach) {
+    char directory[] = "/tmp/host_sockets.XXXXXX";
+    ASSERT_NE(::mkdtemp(directory), nullptr);
+    const auto at = [&](const char* name) { return std::string(directory) + "/" + name; };
+    const auto listener = bound_to(at("listener"), SOCK_STREAM),
+               packets = bound_to(at("packets"), SOCK_SEQPACKET),
+               datagrams = bound_to(at("datagrams"), SOCK_DGRAM),
+               not_yet = bound_to(at("not yet"), SOCK_STREAM);
+    ASSERT_EQ(::listen(listener.get(), 1), 0);
+    ASSERT_EQ(::listen(packets.get(), 1), 0);
+    const auto names = bound_socket_names();
+    ASSERT_TRUE(names) << names.error().message();
+    for (const char* name : {"listener", "packets", "datagrams", "not yet"}) {
+        EXPECT_NE(std::ranges::find(*names, at(name)), names->end()) << name;
+        ::unlink(at(name).c_str());
+    }
+    ::rmdir(directory);
+}
+
 TEST(HostSockets, ThoseThatAreThere) {
     char directory[] = "/tmp/host_sockets.XXXXXX";
     ASSERT_NE(::mkdtemp(directory), nullptr);
     const std::string path = std::string(directory) + "/socket", gone = std::string(directory) + "/gone";
     std::vector<sys::UniqueFd> kept;
-    for (const std::string& name : {path, gone}) {
-        kept.emplace_back(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-        sockaddr_un address{};
-        address.sun_family = AF_UNIX;
-        std::memcpy(address.sun_path, name.data(), name.size());
-        ASSERT_EQ(::bind(kept.back().get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
-    }
+    for (const std::string& name : {path, gone}) kept.push_back(bound_to(name, SOCK_DGRAM));
     ASSERT_EQ(::unlink(gone.c_str()), 0);
     const auto found = host_sockets();
     ASSERT_TRUE(found) << found.error().message();

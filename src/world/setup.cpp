@@ -22,6 +22,7 @@ using sys::UniqueFd;
 
 using plan::kStagingPath;
 
+constexpr int kMostMaskTries = 100;
 constexpr int kDoorBacklog = 64;
 
 std::string octal(std::uint32_t mode) {
@@ -325,18 +326,20 @@ Result<UniqueFd> make_door(const RootBuilder& root, const WorldPath& door) {
 }  // namespace
 
 Result<> mask_path(int root, const std::string& path, int empty_directory) {
-    auto point = sys::open_in_root(root, path, O_PATH);
-    // Everything is mounted by now: what we cannot find or reach with all rights of
-    // the namespace, a command cannot either.
-    if (!point && (point.error().os_errno() == ENOENT || point.error().os_errno() == EACCES)) return {};
-    if (!point) return fail(std::move(point).error());
-    SUB_TRY_ASSIGN(const auto st, sys::stat_fd(point->get()));
-    if (S_ISDIR(st.stx_mode)) {
-        SUB_TRY_ASSIGN(const UniqueFd empty, sys::clone_tree(empty_directory, "", /*recursive=*/false));
-        return sys::attach(empty.get(), point->get(), "");
+    // What is removed on the host before we have covered it is not there any more, or it is another one.
+    for (int tries = 0;; ++tries) {
+        auto point = sys::open_in_root(root, path, O_PATH);
+        // Everything is mounted by now: what we cannot find or reach with all rights of
+        // the namespace, a command cannot either.
+        if (!point && (point.error().os_errno() == ENOENT || point.error().os_errno() == EACCES)) return {};
+        if (!point) return fail(std::move(point).error());
+        SUB_TRY_ASSIGN(const auto st, sys::stat_fd(point->get()));
+        SUB_TRY_ASSIGN(const UniqueFd cover,
+                       S_ISDIR(st.stx_mode) ? sys::clone_tree(empty_directory, "", /*recursive=*/false)
+                                            : sys::clone_tree(AT_FDCWD, "/dev/null", /*recursive=*/false));
+        auto covered = sys::attach(cover.get(), point->get(), "");
+        if (covered || covered.error().os_errno() != ENOENT || tries == kMostMaskTries) return covered;
     }
-    SUB_TRY_ASSIGN(const UniqueFd null, sys::clone_tree(AT_FDCWD, "/dev/null", /*recursive=*/false));
-    return sys::attach(null.get(), point->get(), "");
 }
 
 Result<Staging> set_up_world(const plan::WorldPlan& plan) {

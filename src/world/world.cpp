@@ -61,7 +61,8 @@ Result<World> World::launch(const plan::WorldPlan& plan, const LaunchOptions& op
     child.new_session = true;
     child.file_limit = options.file_limit;
     child.raise_ambient_capabilities = true;
-    process::SpawnOptions spawn_options{.namespaces = namespaces_of(plan), .write_id_maps = {}};
+    process::SpawnOptions spawn_options{
+        .namespaces = namespaces_of(plan), .write_id_maps = {}, .low = options.low};
     if (plan.user_namespace)
         spawn_options.write_id_maps = [&](pid_t pid) {
             return sys::write_identity_maps(pid, to_ranges(plan.uid_map), to_ranges(plan.gid_map));

@@ -21,6 +21,7 @@ struct LaunchOptions {
     const SeccompProgram* seccomp = nullptr;
     const Cgroup* cgroup = nullptr;  // where it exists, the world's processes are in it from their start
     std::uint64_t file_limit = 0;    // soft, of open files, for everything in the world; 0: as ours
+    process::LowDescriptors* low = nullptr;  // where many files are open here; not owned
 };
 
 // A running world: its init process and the socket to it. Not thread-safe; one

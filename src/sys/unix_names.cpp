@@ -1,0 +1,53 @@
+#include "sys/unix_names.hpp"
+
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
+#include <linux/unix_diag.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cstring>
+#include <string_view>
+
+#include "sys/netlink.hpp"
+
+namespace substrate::sys {
+namespace {
+
+// The name among the attributes of a socket, without the NUL that its owner may have counted.
+std::string_view name_in(std::string_view attributes) {
+    while (attributes.size() >= sizeof(nlattr)) {
+        nlattr head{};
+        std::memcpy(&head, attributes.data(), sizeof head);
+        if (head.nla_len < sizeof head || head.nla_len > attributes.size()) return {};
+        if (head.nla_type == UNIX_DIAG_NAME) {
+            const std::string_view name = attributes.substr(sizeof head, head.nla_len - sizeof head);
+            return name.substr(0, std::min(name.find('\0'), name.size()));
+        }
+        attributes.remove_prefix(std::min<std::size_t>(NLA_ALIGN(head.nla_len), attributes.size()));
+    }
+    return {};
+}
+
+}  // namespace
+
+Result<std::vector<std::string>> bound_unix_names() {
+    unix_diag_req question{};
+    question.sdiag_family = AF_UNIX;
+    // A connected stream shares the name of the listener that it came from; a connected datagram socket hears
+    // nobody but its peer (unix_may_send in net/unix/af_unix.c).
+    question.udiag_states = (1U << TCP_LISTEN) | (1U << TCP_CLOSE);
+    question.udiag_show = UDIAG_SHOW_NAME;
+    std::vector<std::string> names;
+    SUB_TRY(netlink_dump(NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY,
+                         {reinterpret_cast<const char*>(&question), sizeof question},
+                         [&](std::string_view found) {
+                             if (found.size() < sizeof(unix_diag_msg)) return;
+                             const std::string_view name = name_in(found.substr(sizeof(unix_diag_msg)));
+                             if (name.starts_with('/')) names.emplace_back(name);
+                         }));
+    return names;
+}
+
+}  // namespace substrate::sys
