@@ -33,6 +33,8 @@ namespace {
 using sys::as_long;
 using sys::raw_call;
 
+constexpr long kHighestDescriptor = 0xffff'ffff;  // for close_range(2)
+
 constexpr long kUnshareFirst = 1U << 1;  // CLOSE_RANGE_UNSHARE, which older headers lack
 
 [[noreturn]] SUB_CHILD_SIDE void leave(int status) noexcept {
@@ -53,7 +55,7 @@ constexpr long kUnshareFirst = 1U << 1;  // CLOSE_RANGE_UNSHARE, which older hea
 
 // Nothing may be opened or closed before: it would be the parent's.
 SUB_CHILD_SIDE void leave_parents_table(const ChildPlan& plan) noexcept {
-    long result = raw_call(SYS_close_range, plan.own_table_below, static_cast<long>(~0U), kUnshareFirst);
+    long result = raw_call(SYS_close_range, plan.own_table_below, kHighestDescriptor, kUnshareFirst);
     if (result >= 0 && plan.id_maps_ready_fd >= 0) {
         result = raw_call(SYS_write, plan.id_maps_ready_fd, as_long("t"), 1);
         if (result == 0) result = -EPIPE;
@@ -67,7 +69,7 @@ SUB_CHILD_SIDE int keep_only(int fd, int report_fd) noexcept {
     const int kept = static_cast<int>(raw_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 16));
     if (kept < 0) die(report_fd, ChildStep::wait_for_release, kept, "descriptor");
     long result = raw_call(SYS_close_range, 0, kept - 1, 0);
-    if (result >= 0) result = raw_call(SYS_close_range, kept + 1, static_cast<long>(~0U), 0);
+    if (result >= 0) result = raw_call(SYS_close_range, kept + 1, kHighestDescriptor, 0);
     if (result < 0) die(kept, ChildStep::close_descriptors, result, nullptr);
     return kept;
 }
@@ -147,7 +149,7 @@ SUB_CHILD_SIDE void place_descriptors(const ChildPlan& plan, const FdPlacement* 
         if (result < 0) die(report_fd, ChildStep::place_descriptors, result, nullptr, i);
     }
     long result = raw_call(SYS_close_range, first_free, report_fd - 1, 0);
-    if (result >= 0) result = raw_call(SYS_close_range, report_fd + 1, static_cast<long>(~0U), 0);
+    if (result >= 0) result = raw_call(SYS_close_range, report_fd + 1, kHighestDescriptor, 0);
     if (result < 0) die(report_fd, ChildStep::close_descriptors, result, nullptr);
 }
 
@@ -190,7 +192,7 @@ SUB_CHILD_SIDE void limit_processes(unsigned long most, int report_fd) noexcept 
     if (result < 0) die(report_fd, ChildStep::process_limit, result, "reading");
     if (limit.rlim_max <= most) return;
     limit.rlim_max = most;
-    if (limit.rlim_cur > most) limit.rlim_cur = most;
+    limit.rlim_cur = limit.rlim_cur > most ? most : limit.rlim_cur;
     result = raw_call(SYS_prlimit64, 0, RLIMIT_NPROC, as_long(&limit), 0);
     if (result < 0) die(report_fd, ChildStep::process_limit, result, nullptr);
 }
@@ -250,7 +252,7 @@ SUB_CHILD_SIDE void start_guard(const ChildPlan& plan, int report_fd) noexcept {
     if (pid == 0) {
         const int socket = pair[1];
         if (raw_call(SYS_close_range, 0, socket - 1, 0) >= 0 &&
-            raw_call(SYS_close_range, socket + 1, static_cast<long>(~0U), 0) >= 0)
+            raw_call(SYS_close_range, socket + 1, kHighestDescriptor, 0) >= 0)
             guard.main(guard, plan, socket);
         leave(0);
     }
