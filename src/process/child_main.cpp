@@ -112,7 +112,7 @@ SUB_CHILD_SIDE unsigned receive_descriptors(int socket, int (&fds)[kMaxPlacement
 }
 
 SUB_CHILD_SIDE void join_network(int report_fd) noexcept {
-    int fds[kMaxPlacements + 1];
+    int fds[kMaxPlacements + 1] = {};
     if (receive_descriptors(report_fd, fds, ChildStep::join_network) != 1)
         die(report_fd, ChildStep::join_network, -EBADMSG, "descriptors");
     const long result = raw_call(SYS_setns, fds[0], CLONE_NEWNET);
@@ -122,7 +122,7 @@ SUB_CHILD_SIDE void join_network(int report_fd) noexcept {
 
 // Returns when the parent has sent the sources of the placements, and the ruleset where there is one.
 SUB_CHILD_SIDE int await_release(int fd, const ChildPlan& plan, FdPlacement* placements) noexcept {
-    int sources[kMaxPlacements + 1];
+    int sources[kMaxPlacements + 1] = {};
     const unsigned received = receive_descriptors(fd, sources, ChildStep::wait_for_release);
     // How many there are to be is known since the release only.
     if (received != plan.placement_count + (plan.landlock ? 1 : 0))
