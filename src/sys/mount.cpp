@@ -51,6 +51,15 @@ Result<UniqueFd> mount_new(const char* type, std::span<const FsOption> options, 
     return mount;
 }
 
+Result<> forget_names(int fd) {
+    const UniqueFd context(
+        static_cast<int>(::syscall(SYS_fspick, fd, "", FSPICK_CLOEXEC | FSPICK_EMPTY_PATH)));
+    if (!context) return fail(Error::last_os("fspick"));
+    if (::syscall(SYS_fsconfig, context.get(), FSCONFIG_CMD_RECONFIGURE, nullptr, nullptr, 0) != 0)
+        return fail(context_error(context.get(), "fsconfig reconfigure", ""));
+    return {};
+}
+
 Result<UniqueFd> clone_tree(int dir, const std::string& path, bool recursive) {
     unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW;
     if (path.empty()) flags |= AT_EMPTY_PATH;

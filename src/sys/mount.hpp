@@ -26,6 +26,9 @@ struct FsOption {
 // fsopen + fsconfig + fsmount: a detached mount of a new superblock. The
 // kernel's own words, where it gives any, become part of the error.
 Result<UniqueFd> mount_new(const char* type, std::span<const FsOption> options, std::uint64_t attributes);
+// Has a mounted file system forget every name that nobody holds: what is looked up next is looked up anew.
+// Reconfiguring it, to what it is, does that (fs/super.c, reconfigure_super()). `fd`: the root of a mount.
+Result<> forget_names(int fd);
 // open_tree(OPEN_TREE_CLONE): a detached copy of the tree at `path`, relative
 // to `dir`. The last component is not followed when it is a symbolic link.
 Result<UniqueFd> clone_tree(int dir, const std::string& path, bool recursive);

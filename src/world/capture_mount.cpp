@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "sys/directory.hpp"
 #include "sys/file.hpp"
 #include "sys/mount.hpp"
 #include "sys/tree_ops.hpp"
@@ -81,7 +82,8 @@ void CaptureMount::drop_prepared() {
 }
 
 Result<> CaptureMount::prepare(const CaptureSlot& slot) {
-    if (plan_.strategy != CaptureStrategy::overlay || mounted()) return {};
+    if (plan_.strategy != CaptureStrategy::overlay || is_of(slot)) return {};
+    SUB_TRY(unmount());
     drop_prepared();
     SUB_TRY_ASSIGN(prepared_, make_overlay(slot));
     prepared_slot_ = slot;
@@ -119,6 +121,9 @@ Result<> CaptureMount::cover(int mount) const {
 }
 
 Result<> CaptureMount::mount(const CaptureSlot& slot) {
+    // Once more: what was held when it was told to forget may be free by now.
+    if (is_of(slot) && sys::forget_names(mount_.get())) return {};
+    SUB_TRY(unmount());
     if (prepared_ && prepared_slot_ != slot) drop_prepared();
     Result<sys::UniqueFd> made = prepared_ ? Result<sys::UniqueFd>(std::move(prepared_)) : make(slot);
     if (!made)
@@ -126,8 +131,14 @@ Result<> CaptureMount::mount(const CaptureSlot& slot) {
     SUB_TRY_DURING(restrict(made->get()), "making '" + plan_.project.str() + "' read-only");
     SUB_TRY(sys::attach(made->get(), staging_.project.get(), ""));
     mount_ = std::move(*made);
-    slot_ = slot.path;
-    auto whole = open_parts(mount_.get());
+    slot_ = slot;
+    Result<> whole;
+    if (plan_.strategy == CaptureStrategy::overlay) {
+        auto access = access_of(slot);
+        if (access) root_ = *access;
+        else whole = fail(std::move(access).error());
+    }
+    if (whole) whole = open_parts(mount_.get());
     if (whole) whole = cover(mount_.get());
     if (whole && staging_.alias) whole = attach_alias();
     if (whole) return {};
@@ -147,9 +158,37 @@ Result<> CaptureMount::unmount() {
     SUB_TRY_DURING(sys::detach_mount(mount_.get()),
                    "unmounting the capture of '" + plan_.project.str() + "'");
     mount_.reset();
-    if (plan_.strategy == CaptureStrategy::overlay) clear_work(slot_);
-    slot_.clear();
+    if (plan_.strategy == CaptureStrategy::overlay) clear_work(slot_.path);
+    slot_ = {};
     return {};
+}
+
+Result<CaptureMount::Access> CaptureMount::access_of(const CaptureSlot& slot) const {
+    SUB_TRY_ASSIGN(const auto st, sys::stat_at(staging_.store.get(), (slot.path + "/upper").c_str()));
+    if (!st) return fail({Errc::not_found, "the capture's upper directory has gone"});
+    return Access{st->stx_mode, st->stx_uid, st->stx_gid};
+}
+
+// What is covered or opened depends on what is there when a command starts.
+bool CaptureMount::may_rest() const {
+    if (!mount_ || plan_.strategy != CaptureStrategy::overlay || plan_.read_only || !plan_.masks.empty())
+        return false;
+    const auto upper = sys::open_beneath(staging_.store.get(), slot_.path + "/upper", O_RDONLY | O_DIRECTORY);
+    if (!upper) return false;
+    sys::DirectoryReader reader(upper->get());
+    const auto entry = reader.next();
+    return entry && *entry == nullptr;
+}
+
+bool CaptureMount::is_of(const CaptureSlot& slot) const {
+    if (!mount_ || slot_ != slot) return false;
+    const auto access = access_of(slot);
+    return access && *access == root_;
+}
+
+Result<> CaptureMount::rest() {
+    if (may_rest() && sys::forget_names(mount_.get())) return {};
+    return unmount();
 }
 
 }  // namespace substrate::world

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "base/result.hpp"
@@ -9,32 +10,41 @@
 
 namespace substrate::world {
 
-// The mount at the project's own path inside a world. Each command gets a
-// fresh one, because overlayfs leaves it undefined what a mounted overlay shows
-// of later changes beneath it.
+// The mount at the project's own path inside a world. Each command looks everything up anew, because
+// overlayfs leaves it undefined what a mounted overlay shows of later changes beneath it: by a
+// fresh mount, or by one that has forgotten all that it knew, which costs a hundredth of that.
 class CaptureMount {
   public:
     CaptureMount(const plan::CapturePlan& plan, const Staging& staging) : plan_(plan), staging_(staging) {}
 
-    bool mounted() const { return static_cast<bool>(mount_); }
     int fd() const { return mount_.get(); }  // of the mounted capture's root
-    const std::string& slot() const { return slot_; }
-    // Requires !mounted(). On failure nothing stays mounted. Uses what prepare()
-    // made for the same slot.
+    const std::string& slot() const { return slot_.path; }
+    // These require that no process lives on a mount.
+    // Mounts, or goes on with what rests or what prepare() made for the same slot. On failure nothing
+    // stays mounted.
     Result<> mount(const CaptureSlot& slot);
     // Makes the mount of an overlay without attaching it: nothing of the project has been
     // looked up through it, so it shows the host's tree as it is when it is used.
     Result<> prepare(const CaptureSlot& slot);
-    // Detaches the mount; requires that no process lives on it.
+    // After a command: an overlay in which nothing has changed stays for the next one.
+    Result<> rest();
     Result<> unmount();
 
   private:
+    // What a mounted overlay remembers of its root for good.
+    struct Access {
+        std::uint32_t mode = 0, uid = 0, gid = 0;
+        bool operator==(const Access&) const = default;
+    };
     Result<> restrict(int mount) const;
     Result<> open_parts(int mount) const;
     Result<> cover(int mount) const;
     Result<> attach_alias();
+    Result<Access> access_of(const CaptureSlot& slot) const;
     void drop_prepared();
     void clear_work(const std::string& slot) const;
+    bool may_rest() const;
+    bool is_of(const CaptureSlot& slot) const;
     Result<sys::UniqueFd> make(const CaptureSlot& slot) const;
     Result<sys::UniqueFd> make_overlay(const CaptureSlot& slot) const;
 
@@ -42,7 +52,8 @@ class CaptureMount {
     const Staging& staging_;
     sys::UniqueFd mount_;
     sys::UniqueFd alias_;
-    std::string slot_;
+    CaptureSlot slot_;
+    Access root_;  // of the mounted slot's upper directory
     sys::UniqueFd prepared_;
     CaptureSlot prepared_slot_;
 };

@@ -162,7 +162,10 @@ Result<> InitLoop::run(sys::UniqueFd door) {
 
 Result<bool> InitLoop::take_order() {
     SUB_TRY_ASSIGN(Packet packet, receive_packet(control_));
-    if (packet.closed) return false;
+    if (packet.closed) {
+        if (command_ < 0 && !background_) SUB_TRY(capture_.unmount());
+        return false;
+    }
     SUB_TRY_ASSIGN(Order order, decode_order(packet.payload));
     if (auto* exec_order = std::get_if<ExecOrder>(&order)) {
         SUB_TRY(exec(std::move(*exec_order), std::move(packet.fds)));
@@ -220,7 +223,7 @@ Result<> InitLoop::exec(ExecOrder order, std::vector<sys::UniqueFd> stdio) {
 }
 
 Result<> InitLoop::start(ExecOrder order, const std::vector<sys::UniqueFd>& stdio, int token) {
-    if (!capture_.mounted()) SUB_TRY(capture_.mount(order.slot));
+    if (!background_) SUB_TRY(capture_.mount(order.slot));
     if (!complete_) SUB_TRY(complete_world());
     // execve(2) would take a bare name for a file in the working directory; to look
     // for it is the shell's work.
@@ -380,7 +383,7 @@ std::vector<std::string> InitLoop::full_places() const {
 }
 
 // After the event, so that the supervisor reads the upper directory meanwhile.
-Result<> InitLoop::release_capture() { return capture_.unmount(); }
+Result<> InitLoop::release_capture() { return capture_.rest(); }
 
 }  // namespace
 

@@ -20,6 +20,46 @@ TEST_F(WorldTest, RunsCommandsAndCapturesTheirWrites) {
     EXPECT_EQ(run(*world, "cat edited; test ! -e file", make_slot("1")).output, "by hand\n");
 }
 
+// The mount stays while nothing changes in it, and knows nothing of before.
+TEST_F(WorldTest, ACommandSeesWhatTheHostHasDoneSinceTheLast) {
+    const std::string project = base_ + "/project", slot = "/slots/0";
+    for (const char* file : {"/replaced", "/edited", "/removed"})
+        ASSERT_TRUE(sys::replace_file(project + file, "before\n", 0644));
+    ASSERT_TRUE(sys::make_dirs(project + "/dir/old", 0755));
+    auto world = World::launch(make_plan(), {init_program(), &seccomp_});
+    ASSERT_TRUE(world) << world.error().message();
+    const std::string look =
+        "cat replaced edited removed 2>/dev/null; ls dir; exec 9<edited 8<dir; "
+        "for n in new removed dir/old dir/new; do [[ -e $n ]] && echo $n; done";
+    EXPECT_EQ(run(*world, look, world_ + slot).output, "before\nbefore\nbefore\nold\nremoved\ndir/old\n");
+    // Each mount makes a directory there, changes it once, and takes it away in the end.
+    const auto mounted_ns = [&] {
+        const auto st = sys::stat_at(AT_FDCWD, (base_ + "/store/" + world_ + slot + "/work/work").c_str());
+        return st && *st ? (*st)->stx_mtime.tv_sec * 1'000'000'000LL + (*st)->stx_mtime.tv_nsec : 0;
+    };
+    const auto resting_ns = mounted_ns();
+    EXPECT_NE(resting_ns, 0);
+
+    ASSERT_TRUE(sys::replace_file(project + "/replaced", "after\n", 0644));
+    {
+        const sys::UniqueFd edited(::open((project + "/edited").c_str(), O_WRONLY | O_TRUNC | O_CLOEXEC));
+        ASSERT_TRUE(sys::write_all(edited.get(), "longer than before\n"));
+    }
+    ASSERT_EQ(::unlink((project + "/removed").c_str()), 0);
+    ASSERT_TRUE(sys::replace_file(project + "/new", "", 0644));
+    ASSERT_TRUE(sys::remove_tree_at(AT_FDCWD, project + "/dir"));
+    ASSERT_TRUE(sys::make_dirs(project + "/dir/new", 0755));
+    EXPECT_EQ(run(*world, look, world_ + slot).output, "after\nlonger than before\nnew\nnew\ndir/new\n");
+    EXPECT_EQ(mounted_ns(), resting_ns);
+
+    // What an overlay remembers of its root, and what is no longer as it was, take another mount.
+    ASSERT_EQ(::chmod((base_ + "/store/" + world_ + slot + "/upper").c_str(), 0700), 0);
+    EXPECT_EQ(run(*world, "stat -c %a .", world_ + slot).output, "700\n");
+    EXPECT_NE(mounted_ns(), resting_ns);
+    EXPECT_EQ(run(*world, "rm new; ls", world_ + slot).output, "dir\nedited\nreplaced\n");
+    EXPECT_EQ(run(*world, "ls", make_slot("1")).output, "dir\nedited\nnew\nreplaced\n");
+}
+
 TEST_F(WorldTest, ShowsNothingOfTheHostAndGivesNoPower) {
     auto world = World::launch(make_plan(), {init_program(), &seccomp_});
     ASSERT_TRUE(world) << world.error().message();
