@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/text.hpp"
+#include "policy/name_services.hpp"
 
 namespace substrate::policy {
 namespace {
@@ -14,7 +15,7 @@ namespace {
 constexpr std::uint32_t kSomePort = 1u << 16, kAllPorts = kSomePort + 1;
 
 // Name servers, also over TLS (RFC 7858). A world has its own; whoever wants another names its port.
-bool is_name_service(std::uint32_t port) { return port == 53 || port == 853; }
+bool is_name_port(std::uint32_t port) { return port == 53 || port == 853; }
 
 struct Entry {
     std::string rule;
@@ -23,7 +24,7 @@ struct Entry {
     bool opens = false;      // an entry of `allowed`
     std::uint16_t port = 0;  // 0: every
     bool fits(std::uint32_t asked) const {
-        return port == 0 ? !(opens && is_name_service(asked)) : asked == kSomePort || port == asked;
+        return port == 0 ? !(opens && is_name_port(asked)) : asked == kSomePort || port == asked;
     }
 };
 
@@ -36,6 +37,9 @@ struct Entries {
 
     Result<> add(std::string_view text, Entry entry);
     const Entry* find(const DomainName& name, std::uint32_t port) const;
+    const Entry* find_exact(const DomainName& name, std::uint32_t port) const {
+        return first(names, name.text, port);
+    }
     const Entry* find(const IpAddress& address, std::uint32_t port) const;
     const Entry* find_any(std::uint32_t port) const { return first(any, port); }
     bool empty() const { return names.empty() && below.empty() && networks.empty() && any.empty(); }
@@ -94,7 +98,7 @@ Result<> Entries::add(std::string_view text, Entry entry) {
 }
 
 const Entry* Entries::find(const DomainName& name, std::uint32_t port) const {
-    if (const Entry* entry = first(names, name.text, port)) return entry;
+    if (const Entry* entry = find_exact(name, port)) return entry;
     for (std::size_t dot = name.text.find('.'); dot != std::string::npos; dot = name.text.find('.', dot + 1))
         if (const Entry* entry = first(below, name.text.substr(dot + 1), port)) return entry;
     return nullptr;
@@ -124,9 +128,20 @@ struct NetAccess::Rules {
                 std::move(reason),
                 entry != nullptr ? entry->source : std::string()};
     }
+    // An entry of `allowed` that opens the name. Services that answer questions for names are opened by their
+    // own name only.
+    NetVerdict opening(const DomainName& name, std::uint32_t port) const {
+        const Entry* entry = allowed.find(name, port);
+        if (entry == nullptr) entry = allowed.find_any(port);
+        if (entry == nullptr) return nothing_matches(port);
+        if (is_name_service(name) && allowed.find_exact(name, port) == nullptr)
+            return verdict(false, entry,
+                           "it answers questions for names over HTTPS: net.allowed has to name it itself");
+        return verdict(true, entry, "");
+    }
     NetVerdict nothing_matches(std::uint32_t port) const {
         if (!has_allowed) return verdict(false, nullptr, "the policy opens no host (net.allowed is absent)");
-        if (is_name_service(port))
+        if (is_name_port(port))
             return verdict(false, nullptr, "a name server's port, which net.allowed has to name");
         return verdict(false, nullptr, "net.allowed does not name it");
     }
@@ -229,9 +244,7 @@ std::vector<IpNetwork> NetAccess::named_networks() const {
 NetVerdict NetAccess::decide(const Host& host, std::uint16_t port) const {
     if (const auto* name = std::get_if<DomainName>(&host)) {
         if (auto no = rules_->denial(*name, port)) return *no;
-        const Entry* entry = rules_->allowed.find(*name, port);
-        if (entry == nullptr) entry = rules_->allowed.find_any(port);
-        return entry != nullptr ? rules_->verdict(true, entry, "") : rules_->nothing_matches(port);
+        return rules_->opening(*name, port);
     }
     const IpAddress& address = std::get<IpAddress>(host);
     if (auto no = rules_->denial(address, port)) return *no;
@@ -247,9 +260,7 @@ NetVerdict NetAccess::decide(const Host& host, std::uint16_t port) const {
 NetVerdict NetAccess::decide_any_port(const DomainName& name) const {
     // A denial for one port leaves the others.
     if (auto no = rules_->denial(name, kAllPorts)) return *no;
-    const Entry* entry = rules_->allowed.find(name, kSomePort);
-    if (entry == nullptr) entry = rules_->allowed.find_any(kSomePort);
-    return entry != nullptr ? rules_->verdict(true, entry, "") : rules_->nothing_matches(kSomePort);
+    return rules_->opening(name, kSomePort);
 }
 
 NetVerdict NetAccess::decide_resolved(const DomainName& name, const IpAddress& address,

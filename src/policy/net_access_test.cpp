@@ -57,6 +57,24 @@ TEST(NetAccess, APortNarrowsAnEntry) {
     EXPECT_TRUE(ask(some, "anything.test", 22).allowed);
 }
 
+TEST(NetAccess, NamesAreAskedOverHttpsOnlyWhereAnEntryNamesTheService) {
+    const NetAccess all = access(Texts{"*", "*.cloudflare-dns.com:443", "*.google"});
+    for (const char* host : {"dns.google", "DNS.Google.", "cloudflare-dns.com", "mozilla.cloudflare-dns.com",
+                             "abc123.dns.nextdns.io", "one.one.one.one"}) {
+        const NetVerdict no = ask(all, host);
+        EXPECT_FALSE(no.allowed) << host;
+        EXPECT_EQ(no.reason, "it answers questions for names over HTTPS: net.allowed has to name it itself")
+            << host;
+        EXPECT_FALSE(all.decide_any_port(std::get<DomainName>(*read_host(host))).allowed) << host;
+    }
+    for (const char* host : {"google", "www.google", "notdns.google.test", "cloudflare.com"})
+        EXPECT_TRUE(ask(all, host).allowed) << host;
+    const NetAccess named = access(Texts{"*", "dns.google:443"});
+    EXPECT_TRUE(ask(named, "dns.google", 443).allowed);
+    EXPECT_FALSE(ask(named, "dns.google", 8443).allowed);
+    EXPECT_TRUE(named.decide_any_port({"dns.google"}).allowed);
+}
+
 TEST(NetAccess, NameServersAreReachedByAnEntryWithTheirPortOnly) {
     const NetAccess some = access(Texts{"*", "a.test", "44.0.0.0/8", "dns.test:853", "44.1.0.0/16:53"});
     for (const std::uint16_t port : {std::uint16_t{53}, std::uint16_t{853}}) {
