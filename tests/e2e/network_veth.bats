@@ -251,3 +251,161 @@ grep -q redirected4 "$N/rules"
 substrate world stop
 E
 }
+
+# talk.py LINE PATTERN…: the interactive shell on a terminal, line by line; each shows its pattern at the beginning of a line.
+talk() {
+    cat >"$T/talk.py" <<'E'
+import os, pty, re, select, sys, time
+pid, terminal = pty.fork()
+if pid == 0:
+    os.environ["TERM"] = "dumb"
+    os.execvp("substrate", ["substrate"])
+seen = ""
+def shown(pattern):
+    global seen
+    end = time.monotonic() + 60
+    while not re.search(pattern, seen, re.M):
+        if time.monotonic() > end or not select.select([terminal], [], [], 60)[0]:
+            sys.exit(f"not shown: {pattern}\n{seen}")
+        seen += os.read(terminal, 65536).decode(errors="replace").replace("\r", "\n")
+shown(r"[$#] $")
+for line, pattern in zip(sys.argv[1::2], sys.argv[2::2]):
+    seen = ""
+    os.write(terminal, line.encode() + b"\n")
+    shown("^" + pattern)
+    shown(r"[$#] $")
+os.write(terminal, b"exit\n")
+os.waitpid(pid, 0)
+E
+}
+
+@test "the interactive shell has the pair as long as it lives, and its policy is followed line by line" {
+    need_root
+    talk
+    policy 'mode: veth, allowed: [pypi.test]'
+    in_internet <<'E'
+routed
+python3 "$T/talk.py" 'curl -sS http://pypi.test/x' '44.128.0.10 pypi.test /x' 'curl -sS http://evil.test/' 'curl: .6. Could not resolve' \
+    'curl -sS http://pypi.test/y' '44.128.0.10 pypi.test /y'
+[[ $(jq -r 'select(.cmd=="curl -sS http://pypi.test/y") | .enforcement.netns, .scopes_used[]' "$SUBSTRATE_HOME/trace.jsonl") == $'veth\nnet:pypi.test:80' ]]
+substrate world stop
+nothing_left
+E
+}
+
+@test "version 6 leaves by the pair where the host forwards it, and only to what is open" {
+    need_root
+    policy 'mode: veth, allowed: ["six.moving.test:80", "[2600:6::3]:80"]'
+    in_internet <<'E'
+[[ -e /proc/net/if_inet6 ]] || exit 0
+routed
+echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
+ip address add 2600:6::1/64 dev near0 nodad
+ip -n far address add 2600:6::2/64 dev far0 nodad
+ip -n far address add 2600:6::3/64 dev far0 nodad
+ip -n far address add 2600:6::4/64 dev far0 nodad
+cat >"$N/six.py" <<'S'
+import http.server, socket, threading
+class Server(http.server.ThreadingHTTPServer):
+    address_family = socket.AF_INET6
+    def server_bind(self):
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        super().server_bind()
+class H(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = (self.client_address[0] + "\n").encode()
+        self.send_response(200); self.send_header("Content-Length", str(len(body))); self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *a): pass
+server = Server(("::", 80), H)
+print("ready", flush=True)
+server.serve_forever()
+S
+nsenter --net=/run/netns/far python3 "$N/six.py" >"$N/six" &
+six=$!
+trap 'kill "$far" "$six"' EXIT
+until_true grep -q ready "$N/six"
+printf 'six.moving.test AAAA 60 2600:6::2\n' >"$N/zone.new" && mv "$N/zone.new" "$N/zone"
+[[ $(curl -sS 'http://[2600:6::2]/') == 2600:6::1 ]]
+# As the router's, by the rule of the host; by name and by address.
+[[ $(substrate -c 'curl -6 -sS http://six.moving.test/') == 2600:6::1 ]]
+[[ $(substrate -c "curl -6 -sS 'http://[2600:6::3]/'") == 2600:6::1 ]]
+for to in 2600:6::4/80 2600:6::3/81 2600:6::1/80 fe80::1/80 fd00::1/80; do
+    out=$(substrate -c "exec 3<>/dev/tcp/$to" 2>&1) && { echo "$to: $out"; exit 1; }
+    grep -Eq 'refused|unreachable|Invalid argument' <<<"$out" || { echo "$to: $out"; exit 1; }
+done
+of_world nft list ruleset | grep '2600:6::2 . 80 timeout' >/dev/null
+substrate world stop
+nothing_left
+E
+}
+
+# A server in the background of a world, in the project.
+serves() {
+    echo 'of the world' >index.html
+    cat >serve.sh <<'S'
+python3 -m http.server 3000 --bind 127.0.0.1 >/dev/null 2>&1 &
+for ((i = 0; i < 400; i++)); do (exec 3<>/dev/tcp/127.0.0.1/3000) 2>/dev/null && exit 0; sleep 0.05; done
+exit 1
+S
+}
+
+@test "a published port leads into a world with a pair, and not out of it" {
+    need_root
+    policy 'mode: veth, allowed: [pypi.test]'
+    serves
+    in_internet <<'E'
+routed
+substrate -c 'bash serve.sh'
+substrate world publish 3000 >/dev/null
+[[ $(curl -sS http://127.0.0.1:3000/index.html) == 'of the world' ]]
+address=$(of_world ip -o -4 address show eth0 | grep -o '198\.19\.[0-9.]*' | head -1)
+! timeout 2 bash -c "exec 3<>/dev/tcp/$address/3000" 2>/dev/null || exit 1
+# What the pair carries goes on beside it.
+[[ $(substrate -c 'curl -sS http://pypi.test/x') == '44.128.0.10 pypi.test /x' ]]
+substrate world unpublish 3000 >/dev/null
+! curl -sS --max-time 20 http://127.0.0.1:3000/index.html >/dev/null 2>&1 || exit 1
+substrate world stop
+nothing_left
+E
+}
+
+@test "a project's own policy gets no pair until somebody trusts it" {
+    need_root
+    policy 'allowed: [pypi.test]'
+    printf 'id: theirs\nmode: observe\nnet: {mode: veth, allowed: [pypi.test, evil.test]}\n' >.substrate-policy.yaml
+    in_internet <<'E'
+routed
+[[ $(substrate -c 'curl -sS http://pypi.test/x') == '44.128.0.10 pypi.test /x' ]]
+[[ $(substrate trace --last --json | jq -r .enforcement.netns) == gateway ]]
+! substrate -c 'curl -sS http://evil.test/x' 2>/dev/null || exit 1
+[[ $(names) == 'substrate-*' && -z $(nft list tables) ]]
+out=$(substrate policy trust --yes)
+grep -q 'net.mode: veth instead of gateway' <<<"$out" || { echo "$out"; exit 1; }
+[[ $(substrate -c 'curl -sS http://evil.test/x') == '44.128.0.66 evil.test /x' ]]
+[[ $(substrate trace --last --json | jq -r .enforcement.netns) == veth ]]
+substrate world stop
+nothing_left
+E
+}
+
+@test "a network without IPv6: the pair and the gateway do with version 4" {
+    need_root
+    policy 'mode: veth, allowed: [pypi.test]'
+    serves
+    in_internet <<'E'
+[[ -e /proc/sys/net/ipv6/conf/all/disable_ipv6 ]] || exit 0
+for each in all default lo; do echo 1 >/proc/sys/net/ipv6/conf/$each/disable_ipv6; done
+routed
+[[ $(substrate -c 'curl -sS http://pypi.test/x') == '44.128.0.10 pypi.test /x' ]]
+[[ $(substrate trace --last --json | jq -r .enforcement.netns) == veth ]]
+printf 'id: default\nmode: enforce\nnet: {allowed: [pypi.test]}\n' >"$SUBSTRATE_HOME/policies/default.yaml"
+[[ $(substrate -c 'curl -sS http://pypi.test/x') == '44.128.0.10 pypi.test /x' ]]
+[[ $(substrate trace --last --json | jq -r .enforcement.netns) == gateway ]]
+substrate -c 'bash serve.sh'
+substrate world publish 3000 >/dev/null
+[[ $(curl -sS http://127.0.0.1:3000/index.html) == 'of the world' ]]
+substrate world stop
+nothing_left
+E
+}
