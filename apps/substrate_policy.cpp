@@ -31,6 +31,7 @@ struct Options {
     PolicyTrustOptions trust;
     PolicyApprovalsOptions approvals;
     WhyHostOptions why;
+    WhySocketOptions why_socket;
 };
 
 class Parser {
@@ -155,6 +156,15 @@ class Parser {
         host->add_option("--cwd", options_.why.cwd, "As if asked in this directory")->type_name("DIR");
         host->add_flag("--json", options_.why.json, "For programs");
         host->callback([this] { exit_ = why_host(console_, options_.why); });
+        CLI::App* socket = why->add_subcommand("socket",
+                                               "Whether worlds of this directory may connect to a Unix "
+                                               "socket of the host. Exit 0 when they may, 126 when "
+                                               "not.");
+        socket->add_option("path", options_.why_socket.path)->type_name("PATH")->required();
+        socket->add_option("--cwd", options_.why_socket.cwd, "As if asked in this directory")
+            ->type_name("DIR");
+        socket->add_flag("--json", options_.why_socket.json, "For programs");
+        socket->callback([this] { exit_ = why_socket(console_, options_.why_socket); });
     }
 
     const Console& console_;

@@ -38,6 +38,8 @@ void add_network_metrics(std::string& out, const supervisor::Network::Counts& ne
     counter("dns_cache_hits_total", "Those that no name server was asked for.", net.names_known);
     counter("dns_refused_total", "Those for names that are not allowed.", net.names_refused);
     counter("dns_failed_total", "Those that were allowed, and had no answer.", net.names_failed);
+    counter("dropped_packets_total", "Packets that the kernel refused in worlds.", net.dropped);
+    counter("dropped_bytes_total", "Their bytes.", net.dropped_bytes);
     counter("budgets_exhausted_total", "Budgets of bytes that were used up.", net.budgets);
     counter("published_connections_total", "Connections from this machine to published ports.",
             net.published);

@@ -72,6 +72,29 @@ TEST_F(JudgeTest, NothingLoosensTheManagedPolicy) {
     EXPECT_EQ(verdict(fresh, "true"), "deny policy");
 }
 
+TEST_F(JudgeTest, SocketsAreShownThatAllPoliciesName) {
+    using Paths = std::vector<std::string>;
+    write_user("default", "net: {unix: [/run/a.sock, /run/b.sock]}\n");
+    Broker broker(env_, places_);
+    const auto shown = [&] {
+        const policy::PatternValues values{.project = project_, .home = places_.home};
+        return ask(broker, "true").policies->fs_access(values).sockets;
+    };
+    EXPECT_EQ(shown(), (Paths{"/run/a.sock", "/run/b.sock"}));
+    // A project's own text opens nothing, and takes away what it does not name.
+    write(project_ + "/.substrate-policy.yaml", "id: mine\nnet: {unix: [/run/b.sock, /run/c.sock]}\n");
+    EXPECT_EQ(shown(), Paths{"/run/b.sock"});
+    trust_project();
+    EXPECT_EQ(shown(), (Paths{"/run/b.sock", "/run/c.sock"}));
+    // The machine's need not name any; where it does, it binds.
+    write(places_.managed_policy, "id: company\n");
+    EXPECT_EQ(shown(), (Paths{"/run/b.sock", "/run/c.sock"}));
+    write(places_.managed_policy, "id: company\nnet: {unix: [/run/c.sock]}\n");
+    EXPECT_EQ(shown(), Paths{"/run/c.sock"});
+    write(places_.managed_policy, "id: company\nnet: {unix: []}\n");
+    EXPECT_EQ(shown(), Paths{});
+}
+
 TEST_F(JudgeTest, AnEditIsInForceForTheNextCommand) {
     write_user("default", kDenySudo);
     Broker broker(env_, places_);

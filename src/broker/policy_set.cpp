@@ -176,6 +176,23 @@ bool PolicySet::interactive() const {
     return std::ranges::all_of(layers_, [](const Layer& layer) { return layer.policy.approval.interactive; });
 }
 
+// As publish(): all must agree, but the machine's where it does not say.
+std::vector<std::string> PolicySet::sockets(const policy::PatternValues& values,
+                                            std::vector<std::string>& problems) const {
+    std::optional<std::vector<std::string>> agreed;
+    for (const Layer& layer : layers_) {
+        const auto& named = layer.policy.net.unix_sockets;
+        if (!named && layer.role == LayerRole::managed) continue;
+        std::vector<std::string> own =
+            policy::named_sockets(named.value_or(std::vector<std::string>{}), values, problems);
+        if (agreed)
+            std::erase_if(
+                own, [&](const std::string& path) { return !std::ranges::binary_search(*agreed, path); });
+        agreed = std::move(own);
+    }
+    return agreed.value_or(std::vector<std::string>{});
+}
+
 FsAccess PolicySet::fs_access(const policy::PatternValues& values,
                               const std::vector<std::string>& granted) const {
     const auto access_of = [&](const Layer& layer) {
@@ -196,6 +213,7 @@ FsAccess PolicySet::fs_access(const policy::PatternValues& values,
     FsAccess access = access_of(layers_.front());
     for (std::size_t i = 1; i < layers_.size(); ++i)
         access = policy::both(std::move(access), access_of(layers_[i]), values.project);
+    access.sockets = sockets(values, access.unenforced);
     return access;
 }
 

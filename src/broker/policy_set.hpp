@@ -70,6 +70,9 @@ class PolicySet {
                        const std::vector<std::string>& granted = {}) const;
 
   private:
+    std::vector<std::string> sockets(const policy::PatternValues& values,
+                                     std::vector<std::string>& problems) const;
+
     std::vector<Layer> layers_;
     std::vector<policy::CompiledPolicy> compiled_;
     std::shared_ptr<const void> owner_;

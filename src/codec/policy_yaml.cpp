@@ -213,6 +213,11 @@ void read_net(PolicyReader& reader, NetRules& net, const YamlNode& node, const s
               reader.texts (*net.allowed)(value, at);
           }},
          {"denied", reader.texts(net.denied)},
+         {"unix",
+          [&](const YamlNode& value, const std::string& at) {
+              net.unix_sockets.emplace();
+              reader.texts (*net.unix_sockets)(value, at);
+          }},
          {"mode",
           [&](const YamlNode& value, const std::string& at) {
               NetPath path = NetPath::none;  // a word that is not known opens nothing

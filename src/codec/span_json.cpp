@@ -62,6 +62,7 @@ Json enforcement_json(const Enforcement& layers) {
     object.emplace("capabilities_dropped", layers.capabilities_dropped);
     object.emplace("landlock_abi", layers.landlock_abi);
     if (layers.tcp_ports) object.emplace("landlock_tcp_ports", *layers.tcp_ports);
+    if (!layers.unix_sockets.empty()) put_bytes(object, "unix_sockets", layers.unix_sockets);
     if (layers.fs_guard != 0) object.emplace("fs_guard", layers.fs_guard);
     if (layers.fs_rules != 0) object.emplace("fs_rules", layers.fs_rules);
     put_unless_empty(object, "cgroup", layers.cgroup);
@@ -150,6 +151,7 @@ void read_enforcement(ObjectReader& reader, Enforcement& layers) {
     reader.boolean("capabilities_dropped", layers.capabilities_dropped);
     reader.integer("landlock_abi", layers.landlock_abi);
     reader.integers("landlock_tcp_ports", layers.tcp_ports);
+    reader.bytes("unix_sockets", layers.unix_sockets);
     reader.integer("fs_guard", layers.fs_guard);
     reader.integer("fs_rules", layers.fs_rules);
     reader.bytes("cgroup", layers.cgroup);

@@ -45,6 +45,7 @@ Span full_span() {
                         .capabilities_dropped = true,
                         .landlock_abi = 6,
                         .tcp_ports = std::vector<std::uint16_t>{443, 8080},
+                        .unix_sockets = {"/run/a.sock", "/run/\xff"},
                         .fs_guard = 3,
                         .fs_rules = 2,
                         .cgroup = "/substrate/wld_1",

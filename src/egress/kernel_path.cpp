@@ -34,45 +34,25 @@ bool counts_bytes(const AccessRules& rules) {
     return rules.total_bytes() != 0 || rules.command_bytes() != 0 || rules.bytes_per_sec() != 0;
 }
 
-// The attributes of a message or of a nest, one behind the other (netlink(7)).
-template <class Visit>
-void each_attribute(std::string_view bytes, Visit visit) {
-    while (bytes.size() >= sizeof(nlattr)) {
-        nlattr head{};
-        std::memcpy(&head, bytes.data(), sizeof head);
-        if (head.nla_len < sizeof head || head.nla_len > bytes.size()) return;
-        visit(head.nla_type & NLA_TYPE_MASK, bytes.substr(sizeof head, head.nla_len - sizeof head));
-        bytes.remove_prefix(std::min<std::size_t>(NLA_ALIGN(head.nla_len), bytes.size()));
-    }
-}
-
-std::string_view attribute(std::string_view bytes, int wanted) {
-    std::string_view found;
-    each_attribute(bytes, [&](int type, std::string_view value) {
-        if (type == wanted) found = value;
-    });
-    return found;
-}
-
 std::optional<IpAddress> address_in(std::string_view ip) {
-    if (const std::string_view v4 = attribute(ip, CTA_IP_V4_DST); v4.size() == 4) {
+    if (const std::string_view v4 = sys::attribute(ip, CTA_IP_V4_DST); v4.size() == 4) {
         std::uint32_t value = 0;
         std::memcpy(&value, v4.data(), sizeof value);
         return IpAddress::v4(ntohl(value));
     }
     std::array<std::uint8_t, 16> bytes{};
-    const std::string_view v6 = attribute(ip, CTA_IP_V6_DST);
+    const std::string_view v6 = sys::attribute(ip, CTA_IP_V6_DST);
     if (v6.size() != bytes.size()) return std::nullopt;
     std::memcpy(bytes.data(), v6.data(), bytes.size());
     return IpAddress::v6(bytes);
 }
 
 std::optional<sys::Endpoint> destination_in(std::string_view connection) {
-    const std::string_view tuple = attribute(connection, CTA_TUPLE_ORIG);
-    const std::string_view protocol = attribute(tuple, CTA_TUPLE_PROTO);
-    const std::string_view number = attribute(protocol, CTA_PROTO_NUM);
-    const std::string_view port = attribute(protocol, CTA_PROTO_DST_PORT);
-    const auto address = address_in(attribute(tuple, CTA_TUPLE_IP));
+    const std::string_view tuple = sys::attribute(connection, CTA_TUPLE_ORIG);
+    const std::string_view protocol = sys::attribute(tuple, CTA_TUPLE_PROTO);
+    const std::string_view number = sys::attribute(protocol, CTA_PROTO_NUM);
+    const std::string_view port = sys::attribute(protocol, CTA_PROTO_DST_PORT);
+    const auto address = address_in(sys::attribute(tuple, CTA_TUPLE_IP));
     if (!address || number.empty() || number[0] != IPPROTO_TCP || port.size() != 2) return std::nullopt;
     std::uint16_t ordered = 0;
     std::memcpy(&ordered, port.data(), sizeof ordered);

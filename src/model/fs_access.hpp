@@ -29,6 +29,7 @@ struct FsAccess {
     std::vector<FsRule> read_rules;       // each narrows what `readable` opens
     std::vector<std::string> hidden;      // shown empty
     std::vector<std::string> denied;      // patterns of base/path_pattern.hpp: refused by name
+    std::vector<std::string> sockets;     // Unix sockets of the host that can be connected to
     bool required = false;                // rather no world than one that cannot hold patterns
     std::vector<std::string> unenforced;  // what a policy asks for and worlds do not do, one sentence each
     bool operator==(const FsAccess&) const = default;

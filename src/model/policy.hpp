@@ -42,6 +42,7 @@ struct NetRules {
     std::optional<NetPath> mode;                      // absent: gateway, unless another policy says more
     std::optional<std::vector<std::string>> allowed;  // absent is not the same as empty
     std::vector<std::string> denied;
+    std::optional<std::vector<std::string>> unix_sockets;  // of the host, by path; "unix"
     bool dns_pinned = false;
     std::uint32_t dns_refresh_secs = 300;
     std::uint64_t egress_bytes_per_sec = 0;  // 0: no limit

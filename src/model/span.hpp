@@ -97,9 +97,10 @@ struct Enforcement {
     int landlock_abi = 0;  // 0 when not in use
     // The only ports to which Landlock let it connect by TCP; nullopt: it held back none.
     std::optional<std::vector<std::uint16_t>> tcp_ports;
-    int fs_guard = 0;    // how many patterns and paths are denied by name
-    int fs_rules = 0;    // how many lists of patterns narrow what may be written and read
-    std::string cgroup;  // empty when not in use
+    std::vector<std::string> unix_sockets;  // of the host, that it could connect to
+    int fs_guard = 0;                       // how many patterns and paths are denied by name
+    int fs_rules = 0;                       // how many lists of patterns narrow what may be written and read
+    std::string cgroup;                     // empty when not in use
     EnforcedLimits limits;
     bool operator==(const Enforcement&) const = default;
 };

@@ -177,6 +177,41 @@ std::vector<std::string> shown_sockets(const std::vector<MountOp>& mounts, const
     return shown;
 }
 
+std::string socket_notice(const std::string& path, const std::string& reason) {
+    return fmt::format("net.unix \"{}\" opens nothing: {}", printable(path), reason);
+}
+
+std::vector<std::string> named_sockets(const WorldPlan& plan) {
+    std::vector<std::string> paths;
+    for (const MountOp& op : plan.mounts)
+        if (std::holds_alternative<HostSocket>(op.action)) paths.push_back(op.target.str());
+    return paths;
+}
+
+void show_sockets(std::vector<MountOp>& ops, WorldPlan& plan, const WorldSpec& spec) {
+    const auto denied = PathPatterns::compile(spec.fs.denied);
+    const auto why_not = [&](const std::string& path) -> std::string {
+        if (is_within(path, spec.project.str()))
+            return "it lies in the project, whose sockets are the world's own";
+        for (const std::string_view own : {"/proc", "/sys", kStagingPath, kDoorPath})
+            if (is_within(path, own)) return "worlds have a " + std::string(own) + " of their own";
+        for (const MountOp& op : ops)
+            if (std::holds_alternative<Mask>(op.action) && is_within(path, op.target.str()))
+                return "it lies in " + printable(op.target.str()) + ", which is hidden";
+        return denied && denied->names(path) ? "fs.deny refuses it" : "";
+    };
+    for (const NamedSocket& socket : spec.named_sockets) {
+        const std::string reason = socket.problem.empty() ? why_not(socket.path) : socket.problem;
+        if (reason.empty()) {
+            std::erase_if(ops, [&](const MountOp& op) { return op.target.str() == socket.path; });
+            ops.push_back({WorldPath(socket.path), HostSocket{}});
+        } else {
+            plan.degradations.push_back({"sockets", socket_notice(socket.path, reason),
+                                         fmt::format("substrate why socket {}", shell_join({socket.path}))});
+        }
+    }
+}
+
 void hide_sockets(std::vector<MountOp>& ops, WorldPlan& plan, const WorldSpec& spec) {
     for (const std::string& socket : shown_sockets(ops, plan.capture, spec.sockets))
         ops.push_back({WorldPath(socket), Mask{}});

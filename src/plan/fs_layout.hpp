@@ -17,7 +17,11 @@ Result<FsAccess> enforceable(FsAccess fs, WorldPlan& plan, const std::string& pr
 // cannot be done as asked, into `plan.degradations`.
 void add_fs_access(std::vector<MountOp>& ops, WorldPlan& plan, const WorldSpec& spec);
 
-// Hides the host's sockets that `ops` show.
+// Shows the host's sockets that policies name, where nothing of `ops` hides them; a degradation says which
+// are not shown. After the masks.
+void show_sockets(std::vector<MountOp>& ops, WorldPlan& plan, const WorldSpec& spec);
+
+// Hides the host's other sockets that `ops` show.
 void hide_sockets(std::vector<MountOp>& ops, WorldPlan& plan, const WorldSpec& spec);
 
 // What is held by name. Errors: Errc::unsupported where that cannot be had and must be.

@@ -53,8 +53,9 @@ struct HostFacts {
     std::vector<std::string> device_nodes;  // of the allowlist, those that exist
     Capability user_namespace;
     Capability net_namespace;
-    Capability ipv6;  // in a network namespace of its own
-    Capability veth;  // whether a world's network can be named and connected with the host's
+    Capability nftables;  // rules of its own in a network namespace of its own
+    Capability ipv6;      // in a network namespace of its own
+    Capability veth;      // whether a world's network can be named and connected with the host's
     Capability proc_mount;
     Capability overlay;  // as this user, in the namespaces a world would have
     Capability fuse;

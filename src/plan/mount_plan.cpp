@@ -73,6 +73,7 @@ std::string to_text(const MountOp& op) {
             [&](const Mask&) { return fmt::format("mask     {}", target); },
             [&](const ReadOnly&) { return fmt::format("readonly {}", target); },
             [&](const Symlink& link) { return fmt::format("symlink  {} to {}", target, printable(link.to)); },
+            [&](const HostSocket&) { return fmt::format("socket   {} (of the host)", target); },
             [&](const Directory& directory) {
                 return fmt::format("dir      {} (mode {:04o})", target, directory.mode);
             },

@@ -60,7 +60,14 @@ struct Text {
     bool operator==(const Text&) const = default;
 };
 
-using MountAction = std::variant<Bind, Tmpfs, Proc, Devpts, Mask, ReadOnly, Symlink, Directory, Text>;
+// The Unix socket that the host has at this path, so that commands can connect to it; skipped where there is
+// none now.
+struct HostSocket {
+    bool operator==(const HostSocket&) const = default;
+};
+
+using MountAction =
+    std::variant<Bind, Tmpfs, Proc, Devpts, Mask, ReadOnly, Symlink, Directory, Text, HostSocket>;
 
 struct MountOp {
     WorldPath target;

@@ -36,7 +36,7 @@ inline HostFacts user_facts() {
                           {"var", true, {}}};
     facts.device_nodes = {"full", "null", "random", "tty", "urandom", "zero"};
     facts.user_namespace = facts.net_namespace = facts.proc_mount = facts.overlay = facts.fuse = works();
-    facts.process_count = facts.ipv6 = works();
+    facts.process_count = facts.ipv6 = facts.nftables = works();
     facts.veth = lacks("it needs CAP_NET_ADMIN and CAP_SYS_ADMIN", "run the agent as root");
     facts.fuse_binary = "/usr/bin/fuse-overlayfs";
     return facts;

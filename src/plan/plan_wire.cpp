@@ -8,7 +8,18 @@ namespace {
 constexpr std::uint32_t kMagic = 0x53574c50;  // "SWLP"
 constexpr std::uint32_t kVersion = 6;
 
-enum class OpTag : std::uint8_t { bind, tmpfs, proc, devpts, mask, read_only, symlink, directory, text };
+enum class OpTag : std::uint8_t {
+    bind,
+    tmpfs,
+    proc,
+    devpts,
+    mask,
+    read_only,
+    symlink,
+    directory,
+    text,
+    socket
+};
 
 void put_op(WireWriter& out, const MountOp& op) {
     out.put(static_cast<OpTag>(op.action.index()));
@@ -33,7 +44,7 @@ void put_op(WireWriter& out, const MountOp& op) {
 }
 
 MountOp get_op(WireReader& in) {
-    const auto tag = in.get_enum(OpTag::text);
+    const auto tag = in.get_enum(OpTag::socket);
     MountOp op{WorldPath(in.get_string()), Proc{}};
     switch (tag) {
         case OpTag::bind: {
@@ -56,6 +67,7 @@ MountOp get_op(WireReader& in) {
         case OpTag::proc: op.action = Proc{}; break;
         case OpTag::devpts: op.action = Devpts{}; break;
         case OpTag::mask: op.action = Mask{}; break;
+        case OpTag::socket: op.action = HostSocket{}; break;
         case OpTag::read_only: op.action = ReadOnly{}; break;
         case OpTag::symlink: op.action = Symlink{in.get_string()}; break;
         case OpTag::directory: op.action = Directory{in.get<std::uint32_t>()}; break;

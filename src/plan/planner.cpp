@@ -226,6 +226,11 @@ Result<WorldPlan> plan_world(const WorldSpec& asked, const HostFacts& facts) {
         return fail(
             Error(Errc::unsupported, "no network namespace for the world: " + facts.net_namespace.reason)
                 .hint(facts.net_namespace.fix));
+    const bool leads_out = spec.network == NetworkMode::gateway || spec.network == NetworkMode::veth;
+    if (leads_out && !facts.nftables.ok)
+        return fail(Error(Errc::unsupported,
+                          "a world that may reach something needs nftables: " + facts.nftables.reason)
+                        .hint(facts.nftables.fix));
     SUB_TRY_ASSIGN(plan.capture_record, choose_capture(spec, facts));
     plan.capture = {.strategy = plan.capture_record.final,
                     .project = spec.project,
@@ -244,6 +249,7 @@ Result<WorldPlan> plan_world(const WorldSpec& asked, const HostFacts& facts) {
     add_fs_access(ops, plan, spec);
     SUB_TRY(add_guard(plan, spec, facts));
     add_masks(ops, facts);
+    show_sockets(ops, plan, spec);
     hide_sockets(ops, plan, spec);
     SUB_TRY(set_apart_project_masks(ops, plan.capture));
     settle_masks(ops);

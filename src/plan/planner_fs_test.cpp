@@ -261,6 +261,32 @@ TEST(PlannerFs, SocketsOfTheHostAreHiddenWhereTheyWouldShow) {
 }
 
 // What lies below a directory that commands may write could be a link that they have put there.
+TEST(PlannerFs, SocketsThatAreNamedAreShownUnlessSomethingHidesThem) {
+    WorldSpec spec = spec_for(kProject);
+    spec.sockets = {"/run/other.sock", "/srv/named.sock", "/srv/other.sock"};
+    spec.fs.hidden = {"/srv/hidden"};
+    spec.fs.denied = {"/srv/*.denied"};
+    for (const char* path :
+         {"/run/named.sock", "/srv/named.sock", "/home/ada/app/own.sock", "/srv/hidden/a.sock",
+          "/srv/a.denied", "/home/ada/.gnupg/S.gpg-agent", "/proc/1/a", kDoorPath})
+        spec.named_sockets.push_back({.path = path, .problem = {}});
+    spec.named_sockets.push_back({.path = "/run/gone.sock", .problem = "it does not exist"});
+    const auto plan = plan_world(spec, user_facts());
+    ASSERT_TRUE(plan) << plan.error().describe();
+    EXPECT_EQ(named_sockets(*plan), (std::vector<std::string>{"/run/named.sock", "/srv/named.sock"}));
+    std::vector<std::string> said;
+    for (const Degradation& each : plan->degradations)
+        if (each.component == "sockets") said.push_back(each.reason);
+    EXPECT_EQ(said.size(), 7U);
+    EXPECT_EQ(said.back(), socket_notice("/run/gone.sock", "it does not exist"));
+    // Those beside them are hidden as ever, now and later.
+    EXPECT_EQ(shown_sockets(plan->mounts, plan->capture, spec.sockets), std::vector<std::string>{});
+    EXPECT_TRUE(std::ranges::any_of(plan->mounts, [](const MountOp& op) {
+        return op.target.str() == "/srv/other.sock" && std::holds_alternative<Mask>(op.action);
+    }));
+    EXPECT_EQ(decode_plan(encode_plan(*plan))->mounts, plan->mounts);
+}
+
 TEST(PlannerFs, AWritableDirectoryBelowAnotherIsNoMountOfItsOwn) {
     WorldSpec spec = spec_for("/home/ada/code/app");
     spec.fs.writable = {"/home/ada/.cache", "/home/ada/.cache/a/b", "/home/ada/.cachet"};

@@ -218,6 +218,18 @@ TEST(Planner, Refusals) {
     expect_golden("refusals", text.str());
 }
 
+TEST(Planner, WithoutNftablesNothingLeadsOut) {
+    HostFacts facts = user_facts();
+    facts.nftables = lacks("No such file or directory", "modprobe nf_tables");
+    WorldSpec spec = spec_for("/home/ada/app");
+    EXPECT_TRUE(plan_world(spec, facts));
+    spec.network = NetworkMode::gateway;
+    const auto refused = plan_world(spec, facts);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code(), Errc::unsupported);
+    EXPECT_EQ(refused.error().advice(), "modprobe nf_tables");
+}
+
 // A person's directories may be the very places that worlds make anew.
 TEST(Planner, AStateOrHomeWhereWorldsMountIsHidden) {
     for (const char* place : {"/tmp", "/run", "/run/lock", "/var/tmp", "/home", "/opt"}) {

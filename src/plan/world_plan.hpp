@@ -20,6 +20,14 @@ namespace substrate::plan {
 enum class NetworkMode : std::uint8_t { loopback, gateway, veth, host };
 const char* to_string(NetworkMode mode);
 
+// A Unix socket of the host that a policy names.
+struct NamedSocket {
+    std::string path;
+    std::string problem;         // why it is not shown, a clause; empty: it is there
+    std::uint64_t identity = 0;  // of what is there now; changes when it is made anew
+    bool operator==(const NamedSocket&) const = default;
+};
+
 // What the caller wants of a world.
 struct WorldSpec {
     std::string world_id;
@@ -36,8 +44,9 @@ struct WorldSpec {
     std::optional<std::vector<std::uint16_t>> tcp_ports;  // host: the only ones to connect to
     SeccompMode seccomp = SeccompMode::enforce;
     FsAccess fs;
-    std::vector<std::string> sockets;  // of the host, by their real paths
-    std::string sockets_unknown;       // why they could not be listed
+    std::vector<std::string> sockets;        // of the host, by their real paths
+    std::vector<NamedSocket> named_sockets;  // those to be shown
+    std::string sockets_unknown;             // why they could not be listed
     Limits limits;
     bool single_use = false;  // for one command: nothing of it need be reached by a later one
     bool operator==(const WorldSpec&) const = default;
@@ -146,6 +155,12 @@ Result<WorldPlan> plan_world(const WorldSpec& spec, const HostFacts& facts);
 // whether the mount is read-only or not. In the project they are the project's.
 std::vector<std::string> shown_sockets(const std::vector<MountOp>& mounts, const CapturePlan& capture,
                                        const std::vector<std::string>& sockets);
+
+// The sentence of a degradation that says why a named one is not shown.
+std::string socket_notice(const std::string& path, const std::string& reason);
+
+// Those that policies name and the world shows.
+std::vector<std::string> named_sockets(const WorldPlan& plan);
 
 // The part of it that asks only where the project is: before anything is made for it.
 Result<> check_project(const std::string& project, const HostFacts& facts);

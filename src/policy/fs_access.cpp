@@ -204,6 +204,28 @@ FsAccess fs_access_of(const Policy& policy, const PatternValues& values) {
     return access;
 }
 
+std::vector<std::string> named_sockets(const std::vector<std::string>& entries, const PatternValues& values,
+                                       std::vector<std::string>& problems) {
+    std::vector<std::string> sockets;
+    for (const std::string& entry : entries) {
+        auto place = with_values("net.unix", entry, values, problems);
+        if (!place) continue;
+        const bool absolute = entry.starts_with('/') || entry.starts_with('~') || entry.starts_with('$');
+        const bool one = !has_glob(place->rest) && !has_dot_dot(place->rest) && !entry.ends_with('*');
+        if (!absolute || !one) {
+            problems.push_back("net.unix \"" + entry +
+                               "\" opens nothing: it is not the full path of one socket");
+            continue;
+        }
+        std::string path = normalized(place->value + place->rest);
+        // The same place on every system of today (Filesystem Hierarchy Standard 3.0).
+        if (is_within(path, "/var/run")) path = path.substr(std::string_view("/var").size());
+        sockets.push_back(std::move(path));
+    }
+    settle(sockets);
+    return sockets;
+}
+
 FsAccess both(FsAccess one, const FsAccess& other, std::string_view project) {
     const auto writable_of = [&](const FsAccess& access) {
         std::vector<std::string> paths = access.writable;

@@ -13,6 +13,11 @@ namespace substrate::policy {
 // writing must lie in the project, one that opens for reading must begin with a directory beside it. Pure.
 FsAccess fs_access_of(const Policy& policy, const PatternValues& values);
 
+// The Unix sockets of the host that `net.unix` names, as absolute paths, sorted: one name each, no patterns.
+// What names none becomes a sentence in `problems`.
+std::vector<std::string> named_sockets(const std::vector<std::string>& entries, const PatternValues& values,
+                                       std::vector<std::string>& problems);
+
 // What both permit.
 FsAccess both(FsAccess one, const FsAccess& other, std::string_view project);
 

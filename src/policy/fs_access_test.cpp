@@ -153,6 +153,20 @@ TEST(FsAccessOf, ReadOnlyLeavesNothingWritable) {
     EXPECT_EQ(fs_access_of(policy, kValues).write_rules, std::vector<FsRule>{});
 }
 
+TEST(NamedSockets, EachIsOneFullPath) {
+    std::vector<std::string> problems;
+    EXPECT_EQ(
+        named_sockets({"/run/b.sock", "$HOME/a.sock", "~/a.sock", "/var/run/c.sock"}, kValues, problems),
+        (Paths{"/home/u/a.sock", "/run/b.sock", "/run/c.sock"}));
+    EXPECT_EQ(problems, Paths{});
+    for (const char* wrong :
+         {"a.sock", "./a.sock", "/run/*.sock", "/run/**", "/run/*", "/run/../etc/a", "", "*"}) {
+        problems.clear();
+        EXPECT_EQ(named_sockets({wrong}, kValues, problems), Paths{}) << wrong;
+        EXPECT_EQ(problems.size(), 1U) << wrong;
+    }
+}
+
 TEST(Both, PermitsWhatBothPermit) {
     const FsAccess wide = fs_access_of(workspace({"$PROJECT", "$HOME/.cache"}), kValues);
     const FsAccess narrow = fs_access_of(full({"build", "dist"}), kValues);

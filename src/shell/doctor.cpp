@@ -187,7 +187,18 @@ Finding gateway_row(const plan::HostFacts& facts, const MachineNotes& notes) {
                 "install it beside substrate"};
     if (!facts.net_namespace.ok)
         return {Verdict::warn, "gateway", "not used: there is no network namespace", facts.net_namespace.fix};
+    if (!notes.gateway_problem.empty())
+        return {Verdict::warn, "gateway",
+                notes.gateway + " does not start, so worlds reach nothing: " + notes.gateway_problem,
+                "install the one of this version, executable, beside substrate"};
     return {Verdict::pass, "gateway", notes.gateway, {}};
+}
+
+Finding veth_row(const plan::HostFacts& facts, const MachineNotes& notes) {
+    if (facts.veth.ok && notes.ip_forward != "1")
+        return {Verdict::info, "net.mode veth", "the host does not forward packets",
+                "only for net.mode veth: sysctl -w net.ipv4.ip_forward=1"};
+    return of(facts.veth, "net.mode veth", Verdict::info);
 }
 
 Finding default_limits_row(const plan::HostFacts& facts) {
@@ -220,8 +231,9 @@ std::vector<Finding> judge(const plan::HostFacts& facts, const MachineNotes& not
              "sysctl kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile with userns"});
     findings.push_back(of(facts.net_namespace, "network namespace", Verdict::fail));
     findings.push_back(gateway_row(facts, notes));
+    findings.push_back(of(facts.nftables, "nftables in worlds", Verdict::warn));
     findings.push_back(of(facts.ipv6, "IPv6 in worlds", Verdict::info));
-    findings.push_back(of(facts.veth, "net.mode veth", Verdict::info));
+    findings.push_back(veth_row(facts, notes));
     findings.push_back(of(facts.proc_mount, "fresh /proc", Verdict::fail));
     findings.push_back(of(facts.overlay, "overlay", facts.fuse.ok ? Verdict::warn : Verdict::fail));
     findings.push_back(of(facts.fuse, "fuse-overlayfs", facts.overlay.ok ? Verdict::info : Verdict::fail));
@@ -283,7 +295,9 @@ Json doctor_json(const plan::HostFacts& facts, const MachineNotes& notes,
     json["userns"] = facts.user_namespace.ok ? "enabled" : facts.user_namespace.reason;
     json["netns"] = facts.net_namespace.ok;
     json["ipv6"] = facts.ipv6.ok;
+    json["nftables"] = facts.nftables.ok;
     json["veth"] = facts.veth.ok;
+    json["ip_forward"] = notes.ip_forward == "1";
     json["nft"] = {{"present", !notes.nft.empty()},
                    {"path", text_or_null(notes.nft)},
                    {"version", text_or_null(notes.nft_version)}};
@@ -306,6 +320,7 @@ Json doctor_json(const plan::HostFacts& facts, const MachineNotes& notes,
     json["lima"] = text_or_null(notes.lima);
     json["nix"] = text_or_null(notes.nix);
     json["gateway"] = text_or_null(notes.gateway);
+    json["gateway_starts"] = !notes.gateway.empty() && notes.gateway_problem.empty();
     json["agent"] = {{"running", notes.agent_running}, {"socket", text_or_null(notes.agent_socket)}};
     // Of the others, what they would need is above; worlds are made on this kernel only.
     json["backends"] = {{"local", facts.user_namespace.ok || facts.is_root()},

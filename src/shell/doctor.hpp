@@ -39,6 +39,8 @@ struct MachineNotes {
     bool kvm = false;
     std::string microvm_kernel, microvm_program, lima;  // their places in the file system, or empty
     std::string gateway;                                // likewise
+    std::string gateway_problem;                        // why it does not start; empty: it does
+    std::string ip_forward;                             // of IPv4, as /proc has it
     bool fuse_device = false;
     std::string fuse_version;  // what fuse-overlayfs says of itself, or empty
     bool docker = false;

@@ -13,6 +13,7 @@
 #include "shell/commands.hpp"
 #include "shell/doctor.hpp"
 #include "supervisor/client.hpp"
+#include "supervisor/gateway_process.hpp"
 #include "supervisor/store.hpp"
 #include "sys/file.hpp"
 #include "sys/pipe.hpp"
@@ -111,6 +112,10 @@ MachineNotes look_around(const Console& console, const plan::HostFacts& facts) {
             notes.microvm_kernel = kernel;
     notes.gateway = supervisor::sibling_program("substrate-gateway");
     if (::access(notes.gateway.c_str(), X_OK) != 0) notes.gateway.clear();
+    if (!notes.gateway.empty())
+        if (const auto started = supervisor::try_gateway(notes.gateway); !started)
+            notes.gateway_problem = printable(started.error().message());
+    notes.ip_forward = line_of("/proc/sys/net/ipv4/ip_forward");
     notes.agent_socket = console.home.control_socket();
     notes.seccomp_actions = line_of("/proc/sys/kernel/seccomp/actions_avail");
     notes.dmesg_restrict = line_of("/proc/sys/kernel/dmesg_restrict");

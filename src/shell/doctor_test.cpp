@@ -13,8 +13,9 @@ plan::HostFacts good_facts(std::uint32_t uid = 1000) {
     facts.kernel_minor = 1;
     facts.landlock_abi = 2;
     facts.memory_bytes = 8ull << 30;
-    for (plan::Capability* one : {&facts.user_namespace, &facts.net_namespace, &facts.proc_mount,
-                                  &facts.overlay, &facts.fuse, &facts.path_guard})
+    for (plan::Capability* one :
+         {&facts.user_namespace, &facts.net_namespace, &facts.proc_mount, &facts.overlay, &facts.fuse,
+          &facts.path_guard, &facts.nftables, &facts.veth})
         one->ok = true;
     facts.fuse_binary = "/usr/bin/fuse-overlayfs";
     return facts;
@@ -25,6 +26,7 @@ MachineNotes good_notes() {
     notes.cgroup_version = 2;
     notes.cgroup_detail = "v2";
     notes.gateway = "/usr/bin/substrate-gateway";
+    notes.ip_forward = "1";
     notes.seccomp_actions = "kill_process errno log allow";
     notes.capture_roots = {{.path = "/home/ada/.substrate/overlay", .bytes_left = 1u << 30},
                            {.path = "/tmp/substrate-1000", .bytes_left = {}}};
@@ -123,8 +125,27 @@ TEST(Doctor, AGatewayThatIsMissingIsAWarning) {
     plan::HostFacts facts = good_facts();
     facts.net_namespace = lacks();
     EXPECT_EQ(row(judge(facts, notes), "gateway").fix, "do this");
+    notes.gateway_problem = "it ends at once";
+    EXPECT_EQ(verdict(good_facts(), "gateway", notes), Verdict::warn);
+    EXPECT_NE(row(judge(good_facts(), notes), "gateway").fix, "");
     notes.gateway.clear();
     EXPECT_EQ(verdict(good_facts(), "gateway", notes), Verdict::warn);
+}
+
+TEST(Doctor, WhatNetworksNeedHasARowEach) {
+    plan::HostFacts facts = good_facts();
+    MachineNotes notes = good_notes();
+    EXPECT_EQ(verdict(facts, "nftables in worlds"), Verdict::pass);
+    EXPECT_EQ(verdict(facts, "net.mode veth"), Verdict::pass);
+    notes.ip_forward = "0";
+    EXPECT_NE(row(judge(facts, notes), "net.mode veth").fix.find("ip_forward=1"), std::string::npos);
+    EXPECT_EQ(doctor_json(facts, notes, {})["ip_forward"], false);
+    facts.nftables = facts.veth = facts.ipv6 = lacks();
+    EXPECT_EQ(verdict(facts, "nftables in worlds"), Verdict::warn);
+    for (const char* what : {"nftables in worlds", "net.mode veth", "IPv6 in worlds"})
+        EXPECT_EQ(row(judge(facts, notes), what).fix, "do this") << what;
+    EXPECT_EQ(doctor_json(facts, notes, {})["nftables"], false);
+    EXPECT_EQ(doctor_json(facts, notes, {})["gateway_starts"], true);
 }
 
 TEST(Doctor, WhatOtherKindsOfWorldsNeedHasAFixEach) {

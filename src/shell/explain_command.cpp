@@ -7,6 +7,7 @@
 #include "plan/world_plan.hpp"
 #include "shell/commands.hpp"
 #include "shell/doctor.hpp"
+#include "shell/planned_world.hpp"
 #include "supervisor/client.hpp"
 #include "supervisor/gate.hpp"
 #include "supervisor/protocol.hpp"
@@ -29,37 +30,48 @@ std::string decision_text(const broker::Judgement& judgement) {
 
 }  // namespace
 
-int explain_command(const Console& console, const ExecRequest& asked) {
+Result<PlannedWorld> planned_world(const Console& console, const ExecRequest& asked) {
+    PlannedWorld planned;
     const auto roots = supervisor::capture_roots(console.env, console.home);
     const std::string home = world::home_of(console.env, ::geteuid());
     const std::string path = supervisor::find_project(asked.cwd, home);
     broker::Places places = broker::places_of(console.home.path, home, sys::effective_uid());
     places.cache.clear();  // nothing is made
     broker::Broker broker(console.env, places);
-    const broker::Judgement judgement = broker.judge(supervisor::question_of(asked, path, asked.session_id));
-    const ExecRequest request =
-        supervisor::tightened(asked, judgement, {.project = path, .home = places.home}, /*preview=*/false);
+    planned.judgement = broker.judge(supervisor::question_of(asked, path, asked.session_id));
+    planned.request = supervisor::tightened(asked, planned.judgement, {.project = path, .home = places.home},
+                                            /*preview=*/false);
     // Reads and probes only; the store is where the next command would make it.
     const std::string scratch = probe_scratch(console);
-    auto facts = world::probe_host(
-        console.env, {supervisor::sibling_program("substrate-world-init"), console.home.path, scratch});
-    if (!facts) return console.fail_with(facts.error());
-    const supervisor::Machine machine{
-        .env = console.env, .facts = *facts, .init_program = {}, .cgroups = {}, .capture_roots = roots};
+    SUB_TRY_ASSIGN(auto facts,
+                   world::probe_host(console.env, {supervisor::sibling_program("substrate-world-init"),
+                                                   console.home.path, scratch}));
+    const supervisor::Machine machine{.env = console.env,
+                                      .facts = std::move(facts),
+                                      .init_program = {},
+                                      .cgroups = {},
+                                      .capture_roots = roots};
     std::shared_ptr<const supervisor::NetworkOrder> net;
-    if (judgement.policies) {
-        const auto reach = broker::command_reach(*judgement.policies, path, places.home);
+    if (planned.judgement.policies) {
+        const auto reach = broker::command_reach(*planned.judgement.policies, path, places.home);
         const auto tools = broker::ToolHosts(places).read(reach);
-        net = supervisor::network_order(*judgement.policies, tools->hosts);
+        net = supervisor::network_order(*planned.judgement.policies, tools->hosts);
     }
-    auto plan = supervisor::plan_project_world(machine, path, scratch,
-                                               supervisor::wanted_for(machine, request, std::move(net)));
-    if (!plan) return console.fail_with(plan.error());
+    SUB_TRY_ASSIGN(planned.plan, supervisor::plan_project_world(
+                                     machine, path, scratch,
+                                     supervisor::wanted_for(machine, planned.request, std::move(net))));
+    return planned;
+}
+
+int explain_command(const Console& console, const ExecRequest& asked) {
+    const auto planned = planned_world(console, asked);
+    if (!planned) return console.fail_with(planned.error());
+    const ExecRequest& request = planned->request;
     console.out(fmt::format("command    {}\ndecision   {}\ncommit     {}\n",
                             printable(request.cmd.empty() ? shell_join(request.argv) : request.cmd),
-                            decision_text(judgement), to_string(request.commit)));
-    for (const std::string& notice : judgement.notices) console.note(notice);
-    console.out(plan::to_text(*plan));
+                            decision_text(planned->judgement), to_string(request.commit)));
+    for (const std::string& notice : planned->judgement.notices) console.note(notice);
+    console.out(plan::to_text(planned->plan));
     return 0;
 }
 

@@ -46,6 +46,14 @@ struct WhyHostOptions {
 // `substrate why host`: 0 when worlds may connect there, else 126.
 int why_host(const Console& console, const WhyHostOptions& options);
 
+struct WhySocketOptions {
+    std::string path;
+    std::string cwd;  // empty: the working directory
+    bool json = false;
+};
+// `substrate why socket`: 0 when worlds are shown this Unix socket of the host, else 126.
+int why_socket(const Console& console, const WhySocketOptions& options);
+
 struct PolicyTestOptions {
     std::string file;
     std::string policy;  // an id or a file; empty: the table's, or what is in force

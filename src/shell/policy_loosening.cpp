@@ -116,6 +116,7 @@ class Comparison {
             else lines_.emplace_back("net.allowed: no list any more");
         }
         lost("net.denied", before.denied, after.denied);
+        gained("net.unix", before.unix_sockets.value_or(Texts{}), after.unix_sockets.value_or(Texts{}));
         const NetPath path = before.mode.value_or(NetPath::gateway);
         changed("net.mode", after.mode.value_or(NetPath::gateway) > path, to_string(path),
                 to_string(after.mode.value_or(NetPath::gateway)));

@@ -52,6 +52,7 @@ TEST(Loosened, TableOfChanges) {
         {"net: {allowed: []}", "net: {allowed: [h]}", "net.allowed also has: h"},
         {"", "net: {allowed: [h]}", ""},
         {"net: {egress_budget: {total_bytes: 1Ki}}", "", "net.egress_budget.total_bytes: no limit"},
+        {"", "net: {unix: [/run/a.sock]}", "net.unix also has: /run/a.sock"},
         {"", "net: {mode: veth}", "net.mode: veth instead of gateway"},
         {"net: {mode: none}", "", "net.mode: gateway instead of none"},
         {"world: {publish: [80]}", "world: {publish: [80, 3000]}", "world.publish also has: 3000"},

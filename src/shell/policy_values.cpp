@@ -99,6 +99,7 @@ std::vector<PolicyValue> policy_values(const Policy& policy) {
         {"/world_fs/require_world", policy.world_fs.require_world},
         {"/net/allowed", policy.net.allowed ? list_value(*policy.net.allowed) : Json(nullptr)},
         {"/net/denied", list_value(policy.net.denied)},
+        {"/net/unix", policy.net.unix_sockets ? list_value(*policy.net.unix_sockets) : Json(nullptr)},
         {"/net/mode", policy.net.mode ? Json(to_string(*policy.net.mode)) : Json(nullptr)},
         {"/net/dns/pinned", policy.net.dns_pinned},
         {"/net/dns/refresh_secs", policy.net.dns_refresh_secs},

@@ -248,6 +248,8 @@ ExecRequest tightened(ExecRequest request, const broker::Judgement& judgement,
         request.host_network = false;
         request.capture.reset();
         request.commit = CommitMode::ask;
+        // Who listens there would act on what nobody has consented to.
+        request.fs.sockets.clear();
     }
     // Changes that are not to reach the host by themselves cannot be made in place.
     if (request.capture == CaptureStrategy::direct && request.commit != CommitMode::automatic)

@@ -7,6 +7,7 @@
 
 #include "sys/file.hpp"
 #include "sys/signals.hpp"
+#include "sys/socket.hpp"
 
 namespace substrate::supervisor {
 namespace {
@@ -34,6 +35,24 @@ Result<process::Child> spawn_gateway(const std::string& program, std::string wor
     child.death_signal = SIGKILL;
     child.new_session = true;
     return process::spawn(child, {});
+}
+
+Result<> try_gateway(const std::string& program) {
+    constexpr int kPatienceMs = 10'000;
+    SUB_TRY_ASSIGN(sys::SocketPair control, sys::make_seqpacket_pair());
+    SUB_TRY_ASSIGN(const process::Child child, spawn_gateway(program, {}, {control.theirs.get()}));
+    control.theirs.reset();
+    const auto answers = [&]() -> Result<> {
+        SUB_TRY(sys::send_message(control.ours.get(), R"({"type": "sync", "number": 1})", {}));
+        SUB_TRY_ASSIGN(const bool spoken, sys::wait_readable(control.ours.get(), kPatienceMs));
+        if (!spoken) return fail({Errc::unavailable, "it does not answer"});
+        std::array<char, 4096> buffer{};
+        SUB_TRY_ASSIGN(const auto answer, sys::receive_message(control.ours.get(), buffer));
+        if (answer.size == 0) return fail({Errc::unavailable, "it ends at once"});
+        return {};
+    }();
+    end_gateway(child);
+    return answers;
 }
 
 // It keeps nothing that would be lost, and may be unable to end by itself.

@@ -12,6 +12,9 @@ namespace substrate::supervisor {
 Result<process::Child> spawn_gateway(const std::string& program, std::string word,
                                      const std::vector<int>& fds);
 
+// Whether `program` starts here and answers; it is ended.
+Result<> try_gateway(const std::string& program);
+
 // Ends it and waits. One that was never started is none.
 void end_gateway(const process::Child& child);
 

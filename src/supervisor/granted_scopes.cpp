@@ -30,6 +30,7 @@ std::vector<GrantedScope> granted_scopes(const Passage& passage, const std::stri
             add(to_string(grant->scope), "grant " + grant->id);
     if (request.fs.project_writable) add("fs.write:" + project, policy);
     for (const std::string& path : request.fs.writable) add("fs.write:" + path, policy);
+    for (const std::string& path : request.fs.sockets) add("net.unix:" + path, policy);
     if (request.host_network) {
         add("net:*", policy);
         return scopes;

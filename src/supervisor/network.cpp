@@ -9,6 +9,7 @@
 #include "egress/access_rules.hpp"
 #include "supervisor/gateway_process.hpp"
 #include "sys/file.hpp"
+#include "sys/nft.hpp"
 #include "sys/socket.hpp"
 #include "world/uplink_rules.hpp"
 
@@ -148,6 +149,10 @@ Network::Served::Served(std::shared_ptr<Network> network, std::string world, std
 Network::Served::~Served() {
     const std::scoped_lock lock(network_->mutex_);
     network_->attributions_.erase(world_);
+    if (const auto rules = network_->rules_.find(world_); rules != network_->rules_.end()) {
+        add_refused(network_->counts_, rules->second);
+        network_->rules_.erase(rules);
+    }
     if (network_->running_ && network_->generation_ == generation_) network_->forget(world_);
 }
 
@@ -156,6 +161,19 @@ void Network::forget(const std::string& world) {
     const Json message{{"type", "close"}, {"world", world}};
     // A gateway that cannot be told is gone, and so is what it served.
     (void)send(dump_json(message), nullptr);
+}
+
+void Network::Served::count_refused(sys::UniqueFd rules, std::string table) {
+    const std::scoped_lock lock(network_->mutex_);
+    network_->rules_.insert_or_assign(world_, Rules{std::move(rules), std::move(table)});
+}
+
+// The socket keeps the network, and with it the rules, also behind the world's end.
+void Network::add_refused(Counts& counts, const Rules& rules) {
+    const auto refused = sys::refused_packets(rules.socket.get(), rules.table, world::kRefusingChain);
+    if (!refused) return;  // of a world that lost its rules nothing passes
+    counts.dropped += refused->packets;
+    counts.dropped_bytes += refused->bytes;
 }
 
 bool Network::Served::alive() const {
@@ -185,6 +203,7 @@ Result<> Network::send_rules(const std::string& world, Known& known, const std::
 Network::Counts Network::counts() const {
     const std::scoped_lock lock(mutex_);
     Counts counts = counts_;
+    for (const auto& [world, rules] : rules_) add_refused(counts, rules);
     counts.worlds = running_ ? known_.size() : 0;
     return counts;
 }

@@ -51,6 +51,8 @@ class Network {
         bool alive() const;
         // The same sockets under other rules. Its networks are in the world's kernel, and must be the same.
         Result<> change(const std::shared_ptr<const NetworkOrder>& order);
+        // What the kernel refuses there counts, from now until the world's end. `rules`: world/uplink.hpp.
+        void count_refused(sys::UniqueFd rules, std::string table);
 
       private:
         std::shared_ptr<Network> network_;
@@ -99,6 +101,7 @@ class Network {
         std::uint64_t budgets = 0;                                                      // used up
         std::uint64_t published = 0, published_bytes = 0;  // connections from the host, that have ended
         std::uint64_t gateways = 0;                        // started
+        std::uint64_t dropped = 0, dropped_bytes = 0;      // packets that kernels of worlds refused
         std::size_t worlds = 0;                            // served now
     };
     Counts counts() const;
@@ -130,6 +133,11 @@ class Network {
         Command command;
         Used used;
     };
+    // Of a world's kernel.
+    struct Rules {
+        sys::UniqueFd socket;
+        std::string table;
+    };
     // What the gateway has been told of a world.
     struct Known {
         std::string rules;
@@ -141,6 +149,7 @@ class Network {
     void tell_command(const std::string& world, Known& known, const Command& command);
     Result<> await_sets(std::unique_lock<std::mutex>& lock, const std::string& world);
     void forget(const std::string& world);
+    static void add_refused(Counts& counts, const Rules& rules);
     Result<> send_rules(const std::string& world, Known& known, const std::string& rules);
     broker::ToolHosts::Read presets_for(const broker::PolicySet& policies, const std::string& project);
     Result<> start(std::unique_lock<std::mutex>& lock);
@@ -168,6 +177,7 @@ class Network {
     Counts counts_;
     std::map<std::string, Attribution> attributions_;
     std::map<std::string, Known> known_;  // by world; of the gateway that runs
+    std::map<std::string, Rules> rules_;  // by world
     std::string failed_;                  // what the gateway said last that it could not do
     std::map<std::string, std::shared_ptr<const NetworkOrder>> orders_;  // by the policies' hash and presets
 };

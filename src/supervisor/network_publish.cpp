@@ -3,6 +3,7 @@
 
 #include "supervisor/gateway_process.hpp"
 #include "supervisor/network.hpp"
+#include "sys/file.hpp"
 #include "sys/internet_socket.hpp"
 #include "sys/signals.hpp"
 #include "sys/socket.hpp"
@@ -10,6 +11,12 @@
 // Ports of worlds on the host's loopback.
 namespace substrate::supervisor {
 namespace {
+
+// ip(7): ip_unprivileged_port_start.
+std::string first_unprivileged() {
+    const auto text = sys::read_file("/proc/sys/net/ipv4/ip_unprivileged_port_start", 64);
+    return text ? text->substr(0, text->find('\n')) : "1024";
+}
 
 // One that is in use is the common case, and has a sentence of its own.
 Result<std::vector<sys::UniqueFd>> listen_on_loopback(std::uint16_t port) {
@@ -24,6 +31,14 @@ Result<std::vector<sys::UniqueFd>> listen_on_loopback(std::uint16_t port) {
         if (code == EADDRINUSE)
             return fail(Error(Errc::conflict, "port " + std::to_string(port) + " is in use on this machine")
                             .hint("end who listens there, or let the server in the world listen at another"));
+        if (code == EACCES)
+            return fail(
+                Error(Errc::denied, "port " + std::to_string(port) +
+                                        " of this machine is root's: an account has those from " +
+                                        first_unprivileged() + " on")
+                    .hint("let the server in the world listen at one of those, or, as root, sysctl -w "
+                          "net.ipv4.ip_unprivileged_port_start=" +
+                          std::to_string(port)));
         // A machine without IPv6.
         if (listeners.empty() || (code != EADDRNOTAVAIL && code != EAFNOSUPPORT))
             return fail(std::move(listener).error());

@@ -95,6 +95,7 @@ Result<plan::WorldPlan> plan_project_world(const Machine& machine, const std::st
         spec.network_name = kNetworkPrefix + spec.world_id;
     spec.tcp_ports = wanted.tcp_ports;
     spec.fs = wanted.fs;
+    spec.named_sockets = world::look_at_sockets(wanted.fs.sockets, machine.facts.uid);
     if (auto sockets = world::host_sockets()) spec.sockets = *std::move(sockets);
     else spec.sockets_unknown = sockets.error().message();
     spec.limits = wanted.limits;
@@ -203,11 +204,17 @@ Result<> Project::drop_branch(const std::string& id) {
     return {};
 }
 
-bool Project::is_current(SessionWorld& world) {
+// A socket that was made anew is another one; the world has the old.
+bool Project::shows_named_sockets(const Machine& machine, const SessionWorld& world) {
+    return world.fs.sockets.empty() ||
+           world::look_at_sockets(world.fs.sockets, machine.facts.uid) == world.named_sockets;
+}
+
+bool Project::is_current(const Machine& machine, SessionWorld& world) {
     const auto st = sys::stat_at(AT_FDCWD, path().c_str());
     // What lives in it has seen them already.
-    return (world.background || !shows_sockets(world)) && st && *st &&
-           (*st)->stx_ino == world.plan.capture.project_inode &&
+    const bool sockets = world.background || (!shows_sockets(world) && shows_named_sockets(machine, world));
+    return sockets && st && *st && (*st)->stx_ino == world.plan.capture.project_inode &&
            sys::device_of(**st) == world.plan.capture.project_device &&
            mask_identities(world.plan) == world.masks;
 }
@@ -386,7 +393,7 @@ Result<Project::Lease> Project::acquire(const Machine& machine, const Wanted& wa
     }
     if (!wanted.world_id.empty()) {
         SUB_TRY_ASSIGN(std::unique_ptr<SessionWorld> world, take_named(wanted));
-        if (is_current(*world)) return lend(std::move(world), /*warm=*/true);
+        if (is_current(machine, *world)) return lend(std::move(world), /*warm=*/true);
         const std::string id = world->id();
         world.reset();
         forget(id);
@@ -394,7 +401,7 @@ Result<Project::Lease> Project::acquire(const Machine& machine, const Wanted& wa
         return fail({Errc::conflict, "the world " + id + " shows what is not there any more: it has ended"});
     }
     while (std::unique_ptr<SessionWorld> world = wanted.fresh ? take_standby(wanted) : take_fitting(wanted)) {
-        if (is_current(*world)) return lend(std::move(world), /*warm=*/!wanted.fresh);
+        if (is_current(machine, *world)) return lend(std::move(world), /*warm=*/!wanted.fresh);
         // The project's directory is another one now: this world ends here.
         const std::string id = world->id();
         world.reset();
@@ -427,6 +434,7 @@ void Project::keep_standby(std::unique_ptr<SessionWorld> world) {
 
 Result<std::unique_ptr<SessionWorld>> Project::launch(const Machine& machine, const Wanted& wanted) {
     const std::uint64_t noted = sockets_noted();
+    auto named_sockets = world::look_at_sockets(wanted.fs.sockets, machine.facts.uid);
     SUB_TRY_ASSIGN(plan::WorldPlan plan, plan_world(machine, wanted));
     const bool overlay = plan.capture.strategy == CaptureStrategy::overlay;
     SUB_TRY_ASSIGN(Store::MadeWorld made, store_.make_world(plan.world_id, /*reuse=*/overlay));
@@ -457,6 +465,7 @@ Result<std::unique_ptr<SessionWorld>> Project::launch(const Machine& machine, co
     world->fs = wanted.fs;
     world->limits = wanted.limits;
     world->tcp_ports = wanted.tcp_ports;
+    world->named_sockets = std::move(named_sockets);
     world->sockets_seen = noted;
     world->net = wanted.net;
     world->network = network_of(wanted);

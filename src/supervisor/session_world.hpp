@@ -89,10 +89,11 @@ class SessionWorld {
     world::World world;
     std::int64_t started_ns;
     std::uint64_t commands = 0;
-    std::uint64_t sockets_seen = 0;  // up to which Project::note_sockets() it shows none
-    bool standby = false;            // made ahead, for one who wants a fresh world
-    std::uint64_t masks = 0;         // mask_identities() when it was launched
-    bool reserved = false;           // only for who wants it by its id
+    std::vector<plan::NamedSocket> named_sockets;  // of `fs`, as they were when it was launched
+    std::uint64_t sockets_seen = 0;                // up to which Project::note_sockets() it shows none
+    bool standby = false;                          // made ahead, for one who wants a fresh world
+    std::uint64_t masks = 0;                       // mask_identities() when it was launched
+    bool reserved = false;                         // only for who wants it by its id
     std::int64_t last_used_ns = 0;
     // Set while background processes of `background_span` hold a slot.
     bool background = false;
@@ -204,7 +205,8 @@ class Project {
     Project(Store store, std::string session_id)
         : store_(std::move(store)), session_id_(std::move(session_id)) {}
     Result<plan::WorldPlan> plan_world(const Machine& machine, const Wanted& wanted) const;
-    bool is_current(SessionWorld& world);
+    bool is_current(const Machine& machine, SessionWorld& world);
+    static bool shows_named_sockets(const Machine& machine, const SessionWorld& world);
     bool shows_sockets(SessionWorld& world);
     std::uint64_t sockets_noted() {
         const std::scoped_lock lock(mutex_);

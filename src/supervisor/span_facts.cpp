@@ -67,6 +67,7 @@ void fill_span(Span& span, const Machine& machine, const Project& project, const
         .capabilities_dropped = true,
         .landlock_abi = plan.landlock.abi,
         .tcp_ports = plan.landlock.tcp_ports,
+        .unix_sockets = plan::named_sockets(plan),
         .fs_guard = static_cast<int>(plan.guard.patterns.size() + plan.guard.paths.size()),
         .fs_rules = static_cast<int>(plan.guard.write_rules.size() + plan.guard.read_rules.size()),
         .cgroup = {},  // by note_group

@@ -19,6 +19,7 @@
 #include "sys/pipe.hpp"
 #include "sys/socket.hpp"
 #include "sys/tree_ops.hpp"
+#include "world/uplink.hpp"
 
 namespace substrate::supervisor {
 namespace {
@@ -274,7 +275,8 @@ Result<std::unique_ptr<Network::Served>> Verifier::serve(SessionWorld& world) co
         if (const auto* failed = std::get_if<world::Failed>(&event))
             return fail(world.world.describe(*failed));
     }
-    return Network::serve(network_, world.id(), world.net, world.world.take_uplink());
+    return Network::serve(network_, world.id(), world.net,
+                          world::sorted_uplink(world.world.take_uplink(), world.plan).served);
 }
 
 // No packet of this leaves the machine: what is asked for is refused by the world or by the gateway.

@@ -3,6 +3,8 @@
 #include <utility>
 #include <vector>
 
+#include "world/uplink.hpp"
+
 namespace substrate::supervisor {
 
 Result<> prepare_network(const Machine& machine, SessionWorld& world,
@@ -47,24 +49,19 @@ Result<> connect_link(const Machine& machine, SessionWorld& world, int network,
 }  // namespace
 
 void open_uplink(const Machine& machine, SessionWorld& world, ExecResult& result) {
-    std::vector<sys::UniqueFd> sockets = world.world.take_uplink();
-    const bool veth = world.plan.network == plan::NetworkMode::veth;
-    sys::UniqueFd network;
-    if (veth || !world.plan.network_name.empty()) {
-        network = std::move(sockets.back());
-        sockets.pop_back();
-    }
-    if (!world.plan.network_name.empty()) name_network(world, network.get(), result);
+    world::PassedUplink passed = world::sorted_uplink(world.world.take_uplink(), world.plan);
+    if (!world.plan.network_name.empty()) name_network(world, passed.network.get(), result);
     if (world.plan.network == plan::NetworkMode::loopback) return;
-    if (veth) {
+    if (world.plan.network == plan::NetworkMode::veth) {
         // The world says why it has not begun.
-        if (auto linked = connect_link(machine, world, network.get(), sockets); !linked)
+        if (auto linked = connect_link(machine, world, passed.network.get(), passed.served); !linked)
             (void)world.world.link({.problem = linked.error().describe()});
-        return;
+    } else {
+        auto served = Network::serve(machine.network, world.id(), world.net, passed.served);
+        if (served) world.served = std::move(*served);
+        else result.notices.push_back("no network: " + served.error().describe());
     }
-    auto served = Network::serve(machine.network, world.id(), world.net, sockets);
-    if (served) world.served = std::move(*served);
-    else result.notices.push_back("no network: " + served.error().describe());
+    if (world.served) world.served->count_refused(std::move(passed.rules), world.plan.uplink.table);
 }
 
 void follow_ports(const Machine& machine, SessionWorld& world, const broker::PolicySet& policies,

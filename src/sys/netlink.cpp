@@ -108,6 +108,24 @@ Result<UniqueFd> open_netlink(int family, unsigned group) {
     return socket;
 }
 
+void each_attribute(std::string_view bytes, const std::function<void(int, std::string_view)>& visit) {
+    while (bytes.size() >= sizeof(nlattr)) {
+        nlattr head{};
+        std::memcpy(&head, bytes.data(), sizeof head);
+        if (head.nla_len < sizeof head || head.nla_len > bytes.size()) return;
+        visit(head.nla_type & NLA_TYPE_MASK, bytes.substr(sizeof head, head.nla_len - sizeof head));
+        bytes.remove_prefix(std::min<std::size_t>(NLA_ALIGN(head.nla_len), bytes.size()));
+    }
+}
+
+std::string_view attribute(std::string_view bytes, int wanted) {
+    std::string_view found;
+    each_attribute(bytes, [&](int type, std::string_view value) {
+        if (type == wanted) found = value;
+    });
+    return found;
+}
+
 Result<> netlink_transact_once(int family, NetlinkBatch& batch) {
     SUB_TRY_ASSIGN(const UniqueFd socket, open_netlink(family));
     return netlink_transact(socket.get(), batch);
@@ -147,13 +165,18 @@ Result<> netlink_dump(int family, std::uint16_t type, std::string_view header,
     SUB_TRY_ASSIGN(const UniqueFd socket, open_netlink(family));
     NetlinkBatch question;
     question.message(type, NLM_F_DUMP, header, /*acknowledged=*/false);
+    return netlink_dump(socket.get(), question, visit);
+}
+
+Result<> netlink_dump(int socket, NetlinkBatch& question,
+                      const std::function<void(std::string_view)>& visit) {
     const std::string_view bytes = question.bytes();
-    if (::send(socket.get(), bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()))
+    if (::send(socket, bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()))
         return fail(Error::last_os("send", "AF_NETLINK"));
     // As much as the kernel ever puts together (netlink_dump in net/netlink/af_netlink.c).
     std::vector<char> buffer(32 * 1024);
     for (;;) {
-        const ssize_t got = ::recv(socket.get(), buffer.data(), buffer.size(), 0);
+        const ssize_t got = ::recv(socket, buffer.data(), buffer.size(), 0);
         if (got < 0 && errno == EINTR) continue;
         if (got < 0) return fail(Error::last_os("recv", "AF_NETLINK"));
         std::string_view rest(buffer.data(), static_cast<std::size_t>(got));

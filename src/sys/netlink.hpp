@@ -46,6 +46,11 @@ class NetlinkBatch {
 // remains; with `group`, one that hears what the kernel tells that group, and does not block.
 Result<UniqueFd> open_netlink(int family, unsigned group = 0);
 
+// The attributes of a message or of a nest, one behind the other; a torn one ends them.
+void each_attribute(std::string_view bytes, const std::function<void(int, std::string_view)>& visit);
+// The last of this type; empty where there is none.
+std::string_view attribute(std::string_view bytes, int wanted);
+
 // Sends the batch and takes the kernel's answers; the first that is an error is ours, with the number of its
 // message from 1.
 Result<> netlink_transact(int socket, NetlinkBatch& batch);
@@ -56,5 +61,8 @@ Result<> netlink_transact_once(int family, NetlinkBatch& batch);
 // behind the common header of each message of the answer.
 Result<> netlink_dump(int family, std::uint16_t type, std::string_view header,
                       const std::function<void(std::string_view)>& visit);
+// The same by a socket that is there, with a question of one message that says more (NLM_F_DUMP, not
+// acknowledged).
+Result<> netlink_dump(int socket, NetlinkBatch& question, const std::function<void(std::string_view)>& visit);
 
 }  // namespace substrate::sys

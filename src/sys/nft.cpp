@@ -1,6 +1,7 @@
 #include "sys/nft.hpp"
 
 #include <arpa/inet.h>
+#include <endian.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
@@ -15,6 +16,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstring>
 
 namespace substrate::sys {
 namespace {
@@ -35,6 +37,12 @@ std::string_view bytes_of(const T& value) {
 
 std::string_view bytes_of(const IpAddress& address) {
     return {reinterpret_cast<const char*>(address.bytes()), static_cast<std::size_t>(address.bits() / 8)};
+}
+
+std::uint64_t be64_of(std::string_view bytes) {
+    std::uint64_t value = 0;
+    if (bytes.size() == sizeof value) std::memcpy(&value, bytes.data(), sizeof value);
+    return be64toh(value);
 }
 
 bool with_port(NftKey key) { return key == NftKey::ipv4_port || key == NftKey::ipv6_port; }
@@ -76,6 +84,34 @@ std::vector<NftRange> joined(std::vector<NftRange> ranges) {
         else result.push_back(range);
     }
     return result;
+}
+
+Result<NftCount> refused_packets(int socket, const std::string& table, const std::string& chain) {
+    const nfgenmsg head{.nfgen_family = NFPROTO_INET, .version = NFNETLINK_V0, .res_id = 0};
+    NetlinkBatch question;
+    question.message(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETRULE, NLM_F_DUMP, bytes_of(head),
+                     /*acknowledged=*/false);
+    question.put_text(NFTA_RULE_TABLE, table);
+    question.put_text(NFTA_RULE_CHAIN, chain);
+    NftCount sum;
+    SUB_TRY(netlink_dump(socket, question, [&](std::string_view rule) {
+        if (rule.size() < sizeof head) return;
+        NftCount counted;
+        bool refuses = false;
+        each_attribute(attribute(rule.substr(sizeof head), NFTA_RULE_EXPRESSIONS),
+                       [&](int, std::string_view each) {
+                           const std::string_view name = attribute(each, NFTA_EXPR_NAME);
+                           const std::string_view data = attribute(each, NFTA_EXPR_DATA);
+                           refuses = refuses || name == std::string_view("reject", sizeof "reject");
+                           if (name != std::string_view("counter", sizeof "counter")) return;
+                           counted = {.packets = be64_of(attribute(data, NFTA_COUNTER_PACKETS)),
+                                      .bytes = be64_of(attribute(data, NFTA_COUNTER_BYTES))};
+                       });
+        if (!refuses) return;
+        sum.packets += counted.packets;
+        sum.bytes += counted.bytes;
+    }));
+    return sum;
 }
 
 NftBatch::NftBatch(std::string table) : table_(std::move(table)) { control(NFNL_MSG_BATCH_BEGIN); }

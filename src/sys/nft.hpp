@@ -28,6 +28,15 @@ struct NftRange {
 // The ranges as a set of addresses takes them: sorted, and joined where they touch.
 std::vector<NftRange> joined(std::vector<NftRange> ranges);
 
+// What rules that refuse packets ("reject") have counted.
+struct NftCount {
+    std::uint64_t packets = 0, bytes = 0;
+    bool operator==(const NftCount&) const = default;
+};
+// The sum over a chain. `socket`: of NETLINK_NETFILTER in its network, which whoever asks must be allowed to
+// change.
+Result<NftCount> refused_packets(int socket, const std::string& table, const std::string& chain);
+
 enum class NftHook : std::uint8_t { input, output, postrouting };
 
 class NftBatch {

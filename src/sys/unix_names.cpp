@@ -7,7 +7,6 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <cstring>
 #include <string_view>
 
 #include "sys/netlink.hpp"
@@ -17,17 +16,8 @@ namespace {
 
 // The name among the attributes of a socket, without the NUL that its owner may have counted.
 std::string_view name_in(std::string_view attributes) {
-    while (attributes.size() >= sizeof(nlattr)) {
-        nlattr head{};
-        std::memcpy(&head, attributes.data(), sizeof head);
-        if (head.nla_len < sizeof head || head.nla_len > attributes.size()) return {};
-        if (head.nla_type == UNIX_DIAG_NAME) {
-            const std::string_view name = attributes.substr(sizeof head, head.nla_len - sizeof head);
-            return name.substr(0, std::min(name.find('\0'), name.size()));
-        }
-        attributes.remove_prefix(std::min<std::size_t>(NLA_ALIGN(head.nla_len), attributes.size()));
-    }
-    return {};
+    const std::string_view name = attribute(attributes, UNIX_DIAG_NAME);
+    return name.substr(0, std::min(name.find('\0'), name.size()));
 }
 
 }  // namespace

@@ -1,12 +1,16 @@
 #include "world/host_sockets.hpp"
 
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
 
 #include "base/paths.hpp"
+#include "base/text.hpp"
 #include "sys/file.hpp"
+#include "sys/unique_fd.hpp"
 #include "sys/unix_names.hpp"
 
 namespace substrate::world {
@@ -33,6 +37,38 @@ Result<std::vector<std::string>> bound_socket_names() {
     constexpr std::size_t kMost = 16 << 20;
     SUB_TRY_ASSIGN(const std::string text, sys::read_file("/proc/net/unix", kMost));
     return bound_names(text);
+}
+
+namespace {
+
+std::string problem_of(const std::string& path, std::uint32_t uid, std::uint64_t& identity) {
+    const int fd = sys::open_resolving(AT_FDCWD, path.c_str(), O_PATH | O_CLOEXEC, RESOLVE_NO_SYMLINKS);
+    if (fd == -ENOENT || fd == -ENOTDIR) return "it does not exist";
+    // Who may put a link there would choose what the world is shown.
+    if (fd == -ELOOP)
+        return "a symbolic link is on the way to it; name " + printable(sys::resolve_links(path));
+    if (fd < 0) return "it cannot be looked at: " + Error::from_os(-fd, "open").message();
+    const sys::UniqueFd opened(fd);
+    const auto st = sys::stat_fd(opened.get());
+    if (!st) return st.error().message();
+    if (!S_ISSOCK(st->stx_mode)) return "it is no socket";
+    if (st->stx_uid != uid && st->stx_uid != 0)
+        return "it belongs to another account (uid " + std::to_string(st->stx_uid) + ")";
+    // An inode may be used again; the time of its birth is not.
+    identity = st->stx_ino ^ static_cast<std::uint64_t>(sys::to_ns(st->stx_ctime));
+    return {};
+}
+
+}  // namespace
+
+std::vector<plan::NamedSocket> look_at_sockets(const std::vector<std::string>& paths, std::uint32_t uid) {
+    std::vector<plan::NamedSocket> seen;
+    for (const std::string& path : paths) {
+        plan::NamedSocket& socket = seen.emplace_back();
+        socket.path = path;
+        socket.problem = problem_of(path, uid, socket.identity);
+    }
+    return seen;
 }
 
 Result<std::vector<std::string>> host_sockets() {

@@ -1,10 +1,12 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/result.hpp"
+#include "plan/world_plan.hpp"
 
 // Sockets of the host that have a name in its file system. A mount that is read-only does not
 // keep anybody from connecting to one.
@@ -17,6 +19,10 @@ std::vector<std::string> bound_names(std::string_view text);
 // The same of this moment, in our network namespace, from that text only where the kernel does not tell it
 // otherwise: there is a line for each end of each pair in it, and the agent has many.
 Result<std::vector<std::string>> bound_socket_names();
+
+// Whether worlds can be shown the sockets that a policy names: each must be one, at this very path, and
+// belong to `uid` or to root.
+std::vector<plan::NamedSocket> look_at_sockets(const std::vector<std::string>& paths, std::uint32_t uid);
 
 // Those of our network namespace that are there now, as sockets, by their real paths; sorted, each once.
 // Errors: the list cannot be read.

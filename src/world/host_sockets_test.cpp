@@ -62,6 +62,18 @@ TEST(HostSockets, ThoseThatAreThere) {
     std::vector<sys::UniqueFd> kept;
     for (const std::string& name : {path, gone}) kept.push_back(bound_to(name, SOCK_DGRAM));
     ASSERT_EQ(::unlink(gone.c_str()), 0);
+    const std::string link = std::string(directory) + "/link";
+    ASSERT_EQ(::symlink("socket", link.c_str()), 0);
+    const auto looked = look_at_sockets({path, gone, link, directory}, ::geteuid());
+    EXPECT_EQ(looked[0].problem, "");
+    EXPECT_NE(looked[0].identity, 0U);
+    EXPECT_EQ(looked[1].problem, "it does not exist");
+    EXPECT_EQ(looked[2].problem, "a symbolic link is on the way to it; name " + path);
+    EXPECT_EQ(looked[3].problem, "it is no socket");
+    if (::geteuid() != 0) {
+        EXPECT_NE(look_at_sockets({path}, ::geteuid() + 1)[0].problem, "");
+    }
+    ASSERT_EQ(::unlink(link.c_str()), 0);
     const auto found = host_sockets();
     ASSERT_TRUE(found) << found.error().message();
     EXPECT_NE(std::ranges::find(*found, path), found->end());

@@ -120,7 +120,8 @@ Result<ProbeAnswer> ask(const ProbeOptions& options, const plan::HostFacts& fact
     const ProbeQuestion question{.scratch = scratch,
                                  .fuse_program = facts.fuse_binary,
                                  .user_xattrs = (namespaces & CLONE_NEWUSER) != 0,
-                                 .own_network = (namespaces & CLONE_NEWNET) != 0};
+                                 .own_network = (namespaces & CLONE_NEWNET) != 0,
+                                 .veth = facts.veth.ok};
     SUB_TRY_ASSIGN(const sys::UniqueFd question_fd, sys::make_memfd("substrate-probe", encode(question)));
     SUB_TRY_ASSIGN(const sys::UniqueFd null, sys::open_path("/dev/null", O_RDWR));
     std::string program = options.init_program;
@@ -160,6 +161,9 @@ plan::Capability from(const std::string& failure, std::string fix) {
 
 void take_answer(plan::HostFacts& facts, const ProbeAnswer& answer) {
     facts.ipv6 = from(answer.ipv6, "boot without ipv6.disable=1");
+    facts.nftables =
+        from(answer.nftables, "modprobe nf_tables nft_ct nft_reject_inet nft_redir nft_log, as root");
+    if (facts.veth.ok) facts.veth = from(answer.veth, "modprobe veth, or leave net.mode at gateway");
     facts.proc_mount = from(answer.proc,
                             "run outside a container that masks /proc, or unmask it (docker: --security-opt "
                             "systempaths=unconfined)");

@@ -8,7 +8,9 @@
 #include <functional>
 
 #include "plan/wire.hpp"
+#include "plan/world_plan.hpp"
 #include "sys/file.hpp"
+#include "sys/link.hpp"
 #include "sys/mount.hpp"
 #include "sys/namespace.hpp"
 #include "world/fuse_capture.hpp"
@@ -64,6 +66,23 @@ Result<> try_overlay(const ProbeQuestion& question) {
     return captured;
 }
 
+// The rules that a world with a way out has.
+Result<> try_nftables(bool ipv6) {
+    plan::WorldPlan plan;
+    plan.network = plan::NetworkMode::gateway;
+    plan.uplink = {.table = "substrate_probe", .networks = {}, .ipv6 = ipv6};
+    sys::NetlinkBatch rules = uplink_rules(plan);
+    return sys::netlink_transact_once(NETLINK_NETFILTER, rules);
+}
+
+Result<> try_veth() {
+    SUB_TRY_ASSIGN(const sys::UniqueFd network, sys::open_path("/proc/self/ns/net", O_RDONLY));
+    sys::LinkBatch pair;
+    pair.add_veth({.name = "probe0", .hardware = {2, 0, 0, 0, 0, 1}},
+                  {.name = "probe1", .hardware = {2, 0, 0, 0, 0, 2}}, network.get());
+    return sys::netlink_transact_once(NETLINK_ROUTE, pair.netlink());
+}
+
 Result<> try_fuse(const ProbeQuestion& question) {
     if (::access("/dev/fuse", R_OK | W_OK) != 0) return fail(Error::last_os("access", "/dev/fuse"));
     const std::string& scratch = question.scratch;
@@ -84,6 +103,7 @@ std::string encode(const ProbeQuestion& question) {
     out.put(question.fuse_program);
     out.put(question.user_xattrs);
     out.put(question.own_network);
+    out.put(question.veth);
     return out.take();
 }
 
@@ -99,13 +119,15 @@ Result<ProbeQuestion> decode_probe_question(std::string_view bytes) {
     question.fuse_program = in.get_string();
     question.user_xattrs = in.get<bool>();
     question.own_network = in.get<bool>();
+    question.veth = in.get<bool>();
     SUB_TRY(in.finish("probe question"));
     return question;
 }
 
 std::string encode(const ProbeAnswer& answer) {
     plan::WireWriter out;
-    for (const std::string& field : {answer.proc, answer.network, answer.ipv6, answer.overlay, answer.fuse})
+    for (const std::string& field : {answer.proc, answer.network, answer.nftables, answer.ipv6, answer.veth,
+                                     answer.overlay, answer.fuse})
         out.put(field);
     return out.take();
 }
@@ -113,7 +135,8 @@ std::string encode(const ProbeAnswer& answer) {
 Result<ProbeAnswer> decode_probe_answer(std::string_view bytes) {
     plan::WireReader in(bytes);
     ProbeAnswer answer;
-    for (std::string* field : {&answer.proc, &answer.network, &answer.ipv6, &answer.overlay, &answer.fuse})
+    for (std::string* field : {&answer.proc, &answer.network, &answer.nftables, &answer.ipv6, &answer.veth,
+                               &answer.overlay, &answer.fuse})
         *field = in.get_string();
     SUB_TRY(in.finish("probe answer"));
     return answer;
@@ -123,7 +146,8 @@ ProbeAnswer try_everything(const ProbeQuestion& question) {
     ProbeAnswer answer;
     // Private first, and without it nothing else: no mount of ours may reach the host.
     if (const auto isolated = sys::make_all_private(); !isolated) {
-        answer.proc = answer.network = answer.overlay = answer.fuse = isolated.error().message();
+        answer.proc = answer.network = answer.nftables = answer.overlay = answer.fuse =
+            isolated.error().message();
         return answer;
     }
     answer.overlay = outcome(try_overlay(question));
@@ -132,6 +156,8 @@ ProbeAnswer try_everything(const ProbeQuestion& question) {
         answer.network = outcome(sys::raise_loopback());
         sys::NetlinkBatch route = uplink_route(/*ipv6=*/true);
         answer.ipv6 = outcome(sys::netlink_transact_once(NETLINK_ROUTE, route));
+        answer.nftables = outcome(try_nftables(answer.ipv6.empty()));
+        if (question.veth) answer.veth = outcome(try_veth());
     }
     if (!question.fuse_program.empty()) answer.fuse = outcome(try_fuse(question));
     return answer;

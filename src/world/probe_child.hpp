@@ -14,12 +14,15 @@ struct ProbeQuestion {
     std::string fuse_program;  // empty: do not try
     bool user_xattrs = true;
     bool own_network = true;
+    bool veth = false;  // whether to try a pair of devices
 };
 // Empty: it works. Otherwise what failed, in words.
 struct ProbeAnswer {
     std::string proc;
     std::string network;
+    std::string nftables;
     std::string ipv6;
+    std::string veth;
     std::string overlay;
     std::string fuse;
 };

@@ -1,6 +1,7 @@
 #include "world/setup.hpp"
 
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <sys/stat.h>
 
 #include <array>
@@ -50,6 +51,7 @@ class RootBuilder {
     Result<UniqueFd> parent(const std::string& path);
     Result<UniqueFd> file(const std::string& path);
     Result<> bind(const std::string& target, const plan::Bind& bind);
+    Result<> host_socket(const std::string& path);
     Result<> mount_fresh(const std::string& target, const char* type, std::span<const FsOption> options,
                          std::uint64_t attributes);
     Result<> tmpfs(const std::string& target, const plan::Tmpfs& tmpfs);
@@ -119,6 +121,22 @@ Result<> RootBuilder::bind(const std::string& target, const plan::Bind& bind) {
     return sys::attach(tree.get(), point.get(), "");
 }
 
+// A mount that is read-only keeps its mode and owner, and nobody from connecting. What the name has become
+// since the plan was made is not shown.
+Result<> RootBuilder::host_socket(const std::string& path) {
+    const UniqueFd socket(
+        sys::open_resolving(AT_FDCWD, path.c_str(), O_PATH | O_CLOEXEC, RESOLVE_NO_SYMLINKS));
+    if (!socket) return {};
+    SUB_TRY_ASSIGN(const auto st, sys::stat_fd(socket.get()));
+    if (!S_ISSOCK(st.stx_mode)) return {};
+    SUB_TRY_ASSIGN(const UniqueFd tree, sys::clone_tree(socket.get(), "", /*recursive=*/false));
+    SUB_TRY(sys::set_attributes(
+        tree.get(), sys::kMountReadOnly | sys::kMountNoSuid | sys::kMountNoDev | sys::kMountNoExec,
+        /*recursive=*/false));
+    SUB_TRY_ASSIGN(const UniqueFd point, file(path));
+    return sys::attach(tree.get(), point.get(), "");
+}
+
 Result<> RootBuilder::mount_fresh(const std::string& target, const char* type,
                                   std::span<const FsOption> options, std::uint64_t attributes) {
     SUB_TRY_ASSIGN(const UniqueFd mount, sys::mount_new(type, options, attributes));
@@ -158,6 +176,7 @@ Result<> RootBuilder::apply(const plan::MountOp& op) {
     constexpr std::uint64_t kKernelFs = sys::kMountNoSuid | sys::kMountNoDev | sys::kMountNoExec;
     if (const auto* bind_op = std::get_if<plan::Bind>(&op.action)) return bind(target, *bind_op);
     if (const auto* tmpfs_op = std::get_if<plan::Tmpfs>(&op.action)) return tmpfs(target, *tmpfs_op);
+    if (std::holds_alternative<plan::HostSocket>(op.action)) return host_socket(target);
     if (std::holds_alternative<plan::Proc>(op.action)) {
         const std::array options = {FsOption{"hidepid", "invisible"}};  // KERNEL(5.8)
         return mount_fresh(target, "proc", options, kKernelFs);

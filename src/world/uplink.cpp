@@ -42,7 +42,25 @@ Result<std::vector<sys::UniqueFd>> raise_uplink(const plan::WorldPlan& plan) {
         SUB_TRY_ASSIGN(sockets[0], sys::open_netlink(NETLINK_NETFILTER));
         SUB_TRY_ASSIGN(sockets[3], sys::open_netlink(NETLINK_NETFILTER, NFNLGRP_CONNTRACK_NEW));
     }
+    SUB_TRY_ASSIGN(sys::UniqueFd counters, sys::open_netlink(NETLINK_NETFILTER));
+    sockets.push_back(std::move(counters));
     return sockets;
+}
+
+PassedUplink sorted_uplink(std::vector<sys::UniqueFd> passed, const plan::WorldPlan& plan) {
+    PassedUplink sorted;
+    const auto take_last = [&] {
+        if (passed.empty()) return sys::UniqueFd();
+        sys::UniqueFd last = std::move(passed.back());
+        passed.pop_back();
+        return last;
+    };
+    const bool leads_out =
+        plan.network == plan::NetworkMode::gateway || plan.network == plan::NetworkMode::veth;
+    if (plan.network == plan::NetworkMode::veth || !plan.network_name.empty()) sorted.network = take_last();
+    if (leads_out) sorted.rules = take_last();
+    sorted.served = std::move(passed);
+    return sorted;
 }
 
 Result<> raise_link(const LinkOrder& link, bool ipv6) {

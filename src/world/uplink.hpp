@@ -16,8 +16,17 @@ namespace substrate::world {
 //            connections
 inline constexpr std::size_t kUplinkSockets = 3, kMostUplinkSockets = 4;
 
+// What a world passes on, sorted.
+struct PassedUplink {
+    std::vector<sys::UniqueFd> served;  // as above
+    sys::UniqueFd rules;                // a netlink socket by which the rules' counters can be read
+    sys::UniqueFd network;              // of one that has a name, or a veth pair
+};
+PassedUplink sorted_uplink(std::vector<sys::UniqueFd> passed, const plan::WorldPlan& plan);
+
 // Makes the way out in the current net namespace, which is new and has its loopback up: rules, routes, and
-// the sockets. Before anything of the world runs. None where nothing leads out.
+// the sockets, behind them that for the counters. Before anything of the world runs. None where nothing leads
+// out.
 Result<std::vector<sys::UniqueFd>> raise_uplink(const plan::WorldPlan& plan);
 
 // Where a veth pair leads on: the same in every world, and on no other network.

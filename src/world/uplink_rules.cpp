@@ -20,7 +20,7 @@ using sys::NftRange;
 
 constexpr std::uint32_t kLoopback = 1;  // its index, in every net namespace
 constexpr const char* kRedirectedSets[] = {"redirected4", "redirected6"};
-constexpr const char* kOutput = "output";
+constexpr const char* kOutput = kRefusingChain;
 constexpr const char* kInput = "input";
 constexpr const char* kRedirect = "redirect";
 constexpr std::uint32_t kLoggedPerSecond = 10;

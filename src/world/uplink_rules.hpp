@@ -12,6 +12,9 @@ namespace substrate::world {
 inline constexpr const char* kNetworkSets[] = {"networks4", "networks6"};
 inline constexpr const char* kNameSets[] = {"allowed4", "allowed6"};
 
+// The chain in which what is refused is counted.
+inline constexpr const char* kRefusingChain = "output";
+
 // Routes: every address of this kind is reached through loopback, where the rules below judge it.
 sys::NetlinkBatch uplink_route(bool ipv6);
 

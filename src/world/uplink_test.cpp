@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "sys/internet_socket.hpp"
+#include "sys/nft.hpp"
 #include "world/world_test_support.hpp"
 
 namespace substrate::world {
@@ -65,7 +66,7 @@ TEST_F(UplinkTest, LeadsConnectionsToTheGateway) {
                               "3<>/dev/tcp/$to && cat <&3; done",
                               world_ + "/slots/0");
     const auto sockets = uplink_of(world);
-    ASSERT_EQ(sockets.size(), kMostUplinkSockets);
+    ASSERT_EQ(sockets.size(), kMostUplinkSockets + 1);
     for (const auto& expected : {sys::Endpoint{*IpAddress::parse("198.18.3.4"), 443},
                                  sys::Endpoint{*IpAddress::parse("fd73:7562:7374:2::1:7"), 443},
                                  sys::Endpoint{*IpAddress::parse("203.0.113.200"), 22}}) {
@@ -95,7 +96,10 @@ TEST_F(UplinkTest, RefusesAllElseAtOnce) {
     const std::string none = "Connection refused\n", prohibited = "Operation not permitted\n";
     EXPECT_EQ(finish(world, output).output,
               none + none + none + none + prohibited + prohibited + none + "nameserver 127.0.0.53\n");
-    ASSERT_EQ(sockets.size(), kMostUplinkSockets);
+    ASSERT_EQ(sockets.size(), kMostUplinkSockets + 1);
+    const auto refused = sys::refused_packets(sockets.back().get(), table_, "output");
+    ASSERT_TRUE(refused) << refused.error().describe();
+    EXPECT_GE(refused->packets, 7U);
     EXPECT_FALSE(*sys::wait_readable(sockets[0].get(), 0)) << "something came to the gateway";
 }
 

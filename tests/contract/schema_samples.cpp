@@ -57,6 +57,7 @@ Span full_span() {
                         .capabilities_dropped = true,
                         .landlock_abi = 6,
                         .tcp_ports = std::vector<std::uint16_t>{443},
+                        .unix_sockets = {"/run/a.sock", "/run/\xff"},
                         .fs_guard = 3,
                         .fs_rules = 1,
                         .cgroup = "/c",

@@ -288,6 +288,46 @@ substrate -c 'exec 3<>/dev/tcp/44.128.0.10/80' 2>&1 | grep -q 'Network is unreac
 E
 }
 
+@test "the metrics count what passed, what was refused, and questions for names" {
+    policy enforce 'allowed: [pypi.test], egress_budget: {max_egress_bytes: 2Mi}'
+    in_internet <<'E'
+metric() { curl -sS --unix-socket "$SUBSTRATE_HOME/sock/agent.sock" http://localhost/metrics | sed -n "s/^substrate_net_$1 //p"; }
+substrate -c true
+for name in connections_total connections_refused_total connections_failed_total sent_bytes_total received_bytes_total dns_queries_total dns_cache_hits_total \
+    dns_refused_total dns_failed_total dropped_packets_total dropped_bytes_total budgets_exhausted_total published_connections_total; do
+    [[ $(metric $name) == 0 ]] || { echo "$name: $(metric $name)"; exit 1; }
+done
+substrate -c 'curl -sS http://pypi.test/x; curl -sS http://pypi.test/x' >/dev/null
+(($(metric connections_total) == 2 && $(metric received_bytes_total) > 0 && $(metric sent_bytes_total) > 0))
+(($(metric dns_queries_total) >= 2 && $(metric dns_cache_hits_total) >= 1 && $(metric dns_refused_total) == 0))
+substrate -c 'curl -sS http://evil.test/' 2>/dev/null || :
+(($(metric dns_refused_total) >= 1))
+substrate -c 'curl -sS -H "Host: evil.test" http://pypi.test/' 2>/dev/null || :
+(($(metric connections_refused_total) == 1))
+substrate -c 'curl -sS http://pypi.test/big' >/dev/null 2>&1 || :
+(($(metric budgets_exhausted_total) == 1))
+substrate -c 'exec 3<>/dev/tcp/44.128.0.66/80' 2>/dev/null || :
+dropped=$(metric dropped_packets_total)
+((dropped >= 1 && $(metric dropped_bytes_total) >= 40))
+# What a world has counted outlives it.
+printf 'id: default\nmode: enforce\nnet: {allowed: []}\n' >"$SUBSTRATE_HOME/policies/default.yaml"
+substrate world gc >/dev/null
+(($(metric dropped_packets_total) >= dropped))
+E
+}
+
+@test "names are asked over HTTPS nowhere, unless the service is named" {
+    policy enforce 'allowed: ["*"]'
+    in_internet <<'E'
+out=$(substrate -c 'curl -sS https://mozilla.cloudflare-dns.com/dns-query' 2>&1) && exit 1
+grep -q 'mozilla.cloudflare-dns.com. refused: it answers questions for names over HTTPS' <<<"$out" || { echo "$out"; exit 1; }
+! grep -q cloudflare "$N/dnsmasq.log"
+E
+    policy enforce 'allowed: ["*", "dns.google:443"]'
+    run -0 substrate why host dns.google:443
+    run -126 substrate why host cloudflare-dns.com:443
+}
+
 @test "substrate why host names the rule" {
     policy enforce 'allowed: ["*.pypi.test:443", 10.0.0.0/8], denied: [ads.pypi.test]'
     run -0 substrate why host files.PyPI.test.:443

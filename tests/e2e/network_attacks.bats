@@ -154,6 +154,11 @@ for line in '^table inet substrate_' 'log prefix "substrate-dropped-' 'counter p
     grep -Eq "$line" <<<"$rules" || { echo "$rules"; exit 1; }
 done
 ! nft list ruleset 2>/dev/null | grep substrate || exit 1
+dropped() { curl -sS --unix-socket "$SUBSTRATE_HOME/sock/agent.sock" http://localhost/metrics | sed -n 's/^substrate_net_dropped_packets_total //p'; }
+before=$(dropped)
+((before >= 2)) || { echo "$before"; exit 1; }
+substrate -c 'printf x >/dev/udp/44.128.0.10/443' 2>/dev/null || :
+(($(dropped) > before)) || { echo "$before $(dropped)"; exit 1; }
 E
 }
 

@@ -148,6 +148,16 @@ grep -q '^ran$' <<<"$out" && grep -q 'world.publish: port 3999 is in use' <<<"$o
 E
 }
 
+@test "a port that only root may have: one line says from which on, and what to do" {
+    [[ $SUBSTRATE_TEST_WAY == user ]] || skip 'root may have them all'
+    in_internet <<'E'
+substrate -c 'bash serve.sh 127.0.0.1 3000'
+out=$(substrate world publish 80 2>&1) && { echo "$out"; exit 1; }
+grep -q "^substrate: port 80 of this machine is root's: an account has those from 1024 on" <<<"$out" || { echo "$out"; exit 1; }
+grep -q 'ip_unprivileged_port_start=80' <<<"$out" || { echo "$out"; exit 1; }
+E
+}
+
 @test "the API publishes and closes; a command in a world cannot" {
     in_internet <<'E'
 substrate -c 'bash serve.sh 127.0.0.1 3000'
