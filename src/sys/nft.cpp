@@ -58,8 +58,10 @@ std::string key_bytes(const IpAddress& address, std::uint16_t port) {
 
 std::string mask_bytes(int prefix, int bits) {
     std::string mask(static_cast<std::size_t>(bits / 8), '\0');
-    for (int bit = 0; bit < prefix; ++bit)
-        mask[static_cast<std::size_t>(bit / 8)] |= static_cast<char>(0x80 >> (bit % 8));
+    for (int bit = 0; bit < prefix; ++bit) {
+        char& byte = mask[static_cast<std::size_t>(bit / 8)];
+        byte = static_cast<char>(byte | 0x80 >> (bit % 8));
+    }
     return mask;
 }
 
