@@ -41,6 +41,16 @@ Result<std::vector<std::string>> bound_socket_names() {
 
 namespace {
 
+// Whoever can make a name there can pass for the service that is meant.
+bool anybody_writes_beside(const std::string& path) {
+    const int fd = sys::open_resolving(AT_FDCWD, std::string(parent_of(path)).c_str(),
+                                       O_PATH | O_DIRECTORY | O_CLOEXEC, RESOLVE_NO_SYMLINKS);
+    if (fd < 0) return true;
+    const sys::UniqueFd opened(fd);
+    const auto st = sys::stat_fd(opened.get());
+    return !st || (st->stx_mode & S_IWOTH) != 0;
+}
+
 std::string problem_of(const std::string& path, std::uint32_t uid, std::uint64_t& identity) {
     const int fd = sys::open_resolving(AT_FDCWD, path.c_str(), O_PATH | O_CLOEXEC, RESOLVE_NO_SYMLINKS);
     if (fd == -ENOENT || fd == -ENOTDIR) return "it does not exist";
@@ -52,8 +62,9 @@ std::string problem_of(const std::string& path, std::uint32_t uid, std::uint64_t
     const auto st = sys::stat_fd(opened.get());
     if (!st) return st.error().message();
     if (!S_ISSOCK(st->stx_mode)) return "it is no socket";
-    if (st->stx_uid != uid && st->stx_uid != 0)
-        return "it belongs to another account (uid " + std::to_string(st->stx_uid) + ")";
+    if (st->stx_uid != uid && st->stx_uid != 0 && anybody_writes_beside(path))
+        return "it belongs to another account (uid " + std::to_string(st->stx_uid) +
+               "), in a directory where everybody may make one";
     // An inode may be used again; the time of its birth is not.
     identity = st->stx_ino ^ static_cast<std::uint64_t>(sys::to_ns(st->stx_ctime));
     return {};

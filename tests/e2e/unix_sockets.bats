@@ -143,12 +143,16 @@ refused() {
     equal 'the new one' 'the host says new' "$output"
 }
 
-@test "another account's socket is not shown, root's is" {
+@test "another account's socket is shown where nobody else can make one" {
     [[ $EUID == 0 && $SUBSTRATE_TEST_WAY == root ]] || skip 'needs root, to be a second account'
     serve "$S/one" one
     chown nobody "$S/one"
+    chmod 777 "$S/one"
     policy "net: {unix: [$S/one]}"
-    refused 'it belongs to another account \(uid [0-9]+\)' "$S/one"
+    run -0 ask "$S/one"
+    equal 'a service of its own' 'the host says one' "$output"
+    chmod 1777 "$S"
+    refused 'it belongs to another account \(uid [0-9]+\), in a directory where everybody may make one' "$S/one"
 }
 
 @test "what worlds hide stays hidden, whatever net.unix names" {
