@@ -20,7 +20,7 @@ constexpr std::size_t kWaiting = 1'024;
 
 }  // namespace
 
-const std::array<Api::Handler, 25> Api::kHandlers = {{
+const std::array<Api::Handler, 28> Api::kHandlers = {{
     {"health", Lane::at_once, &Api::health},
     {"metrics", Lane::query, &Api::metrics},
     {"openapi", Lane::at_once, &Api::openapi},
@@ -45,7 +45,10 @@ const std::array<Api::Handler, 25> Api::kHandlers = {{
     {"approvals", Lane::at_once, &Api::list_approvals},
     {"decide_approval", Lane::at_once, &Api::decide_approval},
     {"request_scopes", Lane::query, &Api::request_scopes},
+    {"scope_grants", Lane::at_once, &Api::list_grants},
+    {"revoke_grant", Lane::at_once, &Api::revoke_grant},
     {"stream", Lane::at_once, &Api::stream},
+    {"stream_by_post", Lane::command, &Api::stream_by_post},
 }};
 
 Api::Api(supervisor::Agent& agent, std::string approval_secret)
@@ -82,7 +85,19 @@ Result<std::unique_ptr<Api>> Api::start(supervisor::Agent& agent, sys::UniqueFd 
             [raw = api.get()](std::shared_ptr<StreamLink> link, const StreamMessage& message,
                               const Peer& peer) { raw->begin_stream(std::move(link), message, peer); }));
     agent.attach(*api);
+    agent.trace().observe([raw = api.get()](const Event& event, const Json& record) {
+        raw->tell_event(event.span_id, record);
+    });
     return api;
+}
+
+Api::~Api() { agent_.trace().observe(nullptr); }
+
+void Api::tell_event(const std::string& span_id, const Json& record) {
+    if (span_id.empty()) return;
+    const std::scoped_lock lock(mutex_);
+    const auto found = listening_.find(span_id);
+    if (found != listening_.end()) found->second->tell_event(record);
 }
 
 void Api::close() {

@@ -28,6 +28,7 @@ class Api final : public supervisor::Door {
     // `agent` must outlive it, and run() with it attached. `listener`: where somebody else has made
     // agent.sock and keeps it.
     static Result<std::unique_ptr<Api>> start(supervisor::Agent& agent, sys::UniqueFd listener = {});
+    ~Api() override;
     Json approvals() override;
     Result<> decide(const std::string& approval_id, broker::Answer answer, const std::string& token) override;
     void close() override;
@@ -49,15 +50,20 @@ class Api final : public supervisor::Door {
         Lane lane;
         void (Api::*run)(Call&);
     };
-    static const std::array<Handler, 25> kHandlers;
+    static const std::array<Handler, 28> kHandlers;
 
-    void begin_stream(std::shared_ptr<StreamLink> link, const StreamMessage& message, const Peer& peer);
+    // The terminal's id, unless it is refused.
+    std::string begin_stream(std::shared_ptr<StreamLink> link, const StreamMessage& message,
+                             const Peer& peer);
+    void carry_stream(Exchange& exchange, StreamLink& link, const std::string& id);
+    void send_to_stream(Call& call);
     void open_terminal(const std::shared_ptr<TerminalStream>& terminal, const Json& start, const Peer& peer);
     Result<> run_terminal(TerminalStream& terminal, ExecuteRequest& request);
     Result<> run_session(TerminalStream& terminal, const ExecuteRequest& request);
     void run_line(TerminalStream& terminal, supervisor::LiveShell& shell, supervisor::Project& project,
                   const ExecuteRequest& request, const TerminalStream::Line& line);
     bool signal_terminal(const std::string& span_id, int signal);
+    void tell_event(const std::string& span_id, const Json& record);
     std::shared_ptr<TerminalStream> find_terminal(const std::string& id);
     Json describe_sessions();
 
@@ -68,6 +74,7 @@ class Api final : public supervisor::Door {
     void health(Call& call);
     void metrics(Call& call);
     void stream(Call& call);
+    void stream_by_post(Call& call);
     void openapi(Call& call);
     void capabilities(Call& call);
     void doctor(Call& call);
@@ -96,6 +103,8 @@ class Api final : public supervisor::Door {
     void list_approvals(Call& call);
     void decide_approval(Call& call);
     void request_scopes(Call& call);
+    void list_grants(Call& call);
+    void revoke_grant(Call& call);
     Result<Json> request_scope(const supervisor::Project& project, const supervisor::ScopeQuestion& question,
                                const Json& body);
     void run(Call& call, ApiCaller::Answer answer);
@@ -123,7 +132,9 @@ class Api final : public supervisor::Door {
     WorkerPool queries_;
     WorkerPool terminals_;
     std::mutex mutex_;
-    std::map<std::string, ApiCaller*> running_;  // by span
+    std::map<std::string, ApiCaller*> running_;    // by span
+    std::map<std::string, ApiCaller*> listening_;  // to what happens to their command, from before it may run
+    std::map<std::string, std::shared_ptr<StreamLink>> posted_;  // terminals without a WebSocket, by id
     std::map<std::string, std::shared_ptr<TerminalStream>> streams_;
     bool closing_ = false;     // no terminal is opened any more
     bool owns_socket_ = true;  // agent.sock goes with the agent

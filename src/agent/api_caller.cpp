@@ -27,6 +27,8 @@ constexpr std::size_t kReadSize = 64 * 1024;
 constexpr int kPipeSize = 256 * 1024;
 // More than a terminal holds for its master (drivers/tty/tty_buffer.c).
 constexpr std::size_t kLastOfTerminal = 256 * 1024;
+// That wait for a client that reads slowly; the trace has all of them.
+constexpr std::size_t kMostEvents = 256;
 
 }  // namespace
 
@@ -145,6 +147,31 @@ void ApiCaller::send_signal(int signal) {
     exchange_->wake();
 }
 
+void ApiCaller::tell_event(const Json& record) {
+    {
+        const std::scoped_lock lock(mutex_);
+        if (events_.size() >= kMostEvents) {
+            ++lost_events_;
+            return;
+        }
+        events_.push_back(record);
+    }
+    exchange_->wake();
+}
+
+void ApiCaller::send_events() {
+    if (answer_ == Answer::whole) return;
+    std::deque<Json> events;
+    std::uint64_t lost = 0;
+    {
+        const std::scoped_lock lock(mutex_);
+        std::swap(events, events_);
+        std::swap(lost, lost_events_);
+    }
+    for (Json& event : events) send_frame({{"type", "event"}, {"event", std::move(event)}});
+    if (lost > 0) send_frame({{"type", "event"}, {"lost_events", lost}});
+}
+
 Result<supervisor::Caller::Word> ApiCaller::hear() {
     begin();
     exchange_->clear_wake();
@@ -163,6 +190,7 @@ Result<supervisor::Caller::Word> ApiCaller::hear() {
             return Word{.signal = signal};
         }
     }
+    if (exchange_->has_room()) send_events();
     SUB_TRY(move_output());
     return Word{};
 }
@@ -269,6 +297,7 @@ void ApiCaller::conclude(const ExecResult& result) {
     token_.reset();
     timer_.reset();
     if (on_end_) on_end_(result);
+    send_events();
     Json json = result_json(result);
     if (answer_ == Answer::pieces) {
         json["type"] = "exit";
@@ -317,12 +346,14 @@ void ApiCaller::refuse(HttpResponse refusal) {
             if (const auto it = problem->find(member); it != problem->end()) frame[member] = *it;
     }
     frame["span_id"] = span_id_;
+    send_events();
     send_frame(frame);
     exchange_->finish();
 }
 
 void ApiCaller::fail_with(const Error& error) {
     if (begun_) {
+        send_events();
         Json frame = {{"type", "error"},
                       {"error", to_string(error.code())},
                       {"message", printable(error.describe())},

@@ -11,6 +11,7 @@
 #include "agent/approvals.hpp"
 #include "agent/budgets.hpp"
 #include "agent/exchange.hpp"
+#include "codec/json_value.hpp"
 #include "supervisor/executor.hpp"
 #include "sys/pipe.hpp"
 #include "sys/unique_fd.hpp"
@@ -52,6 +53,8 @@ class ApiCaller final : public supervisor::Caller {
     void refuse(HttpResponse refusal);
     // From any thread.
     void send_signal(int signal);
+    // What has become known about the command, for an answer in pieces.
+    void tell_event(const Json& record);
     // Called once when the result is known, before anybody can read it.
     void on_end(std::function<void(const ExecResult&)> call) { on_end_ = std::move(call); }
     // The command did not start, or its world failed.
@@ -94,6 +97,7 @@ class ApiCaller final : public supervisor::Caller {
     Result<> arm_timer(std::int64_t left_ns);
     void begin();
     void send_frame(const Json& frame);
+    void send_events();
 
     std::shared_ptr<Exchange> exchange_;
     Answer answer_;
@@ -117,6 +121,8 @@ class ApiCaller final : public supervisor::Caller {
     std::function<void(const ExecResult&)> on_end_;
     std::mutex mutex_;
     std::deque<int> signals_;
+    std::deque<Json> events_;  // that the client has not been told yet
+    std::uint64_t lost_events_ = 0;
 };
 
 }  // namespace substrate::agent

@@ -85,6 +85,11 @@ bool Exchange::ready() const {
     return any_;
 }
 
+bool Exchange::finished() const {
+    const std::scoped_lock lock(mutex_);
+    return ready_.finished;
+}
+
 Exchange::Ready Exchange::take() {
     const std::scoped_lock lock(mutex_);
     Ready taken = std::move(ready_);

@@ -80,6 +80,7 @@ class Exchange {
         bool finished = false;
     };
     bool ready() const;
+    bool finished() const;  // nothing comes any more, besides what is there to be taken
     Ready take();
     void abandon();  // the client has gone
 

@@ -15,6 +15,9 @@ TEST(Exchange, TellsTheServerOncePerNews) {
     exchange.begin({.content_type = "a"});
     exchange.write("b");
     EXPECT_EQ(told, 1);
+    // Who goes now has not heard all of it.
+    EXPECT_TRUE(exchange.ready());
+    EXPECT_FALSE(exchange.finished());
     auto ready = exchange.take();
     ASSERT_TRUE(ready.head);
     EXPECT_EQ(ready.head->content_type, "a");
@@ -25,6 +28,7 @@ TEST(Exchange, TellsTheServerOncePerNews) {
     exchange.write("c");
     exchange.finish();
     EXPECT_EQ(told, 2);
+    EXPECT_TRUE(exchange.finished());
     ready = exchange.take();
     EXPECT_FALSE(ready.head);
     EXPECT_EQ(ready.bytes, "c");

@@ -64,13 +64,19 @@ void Api::run(Call& call, ApiCaller::Answer answer) {
     const auto forget = [this, &span_id] {
         const std::scoped_lock lock(mutex_);
         running_.erase(span_id);
+        listening_.erase(span_id);
     };
+    if (answer == ApiCaller::Answer::pieces) {
+        const std::scoped_lock lock(mutex_);
+        listening_.emplace(span_id, caller->get());
+    }
     (*caller)->on_end([this, &forget](const ExecResult& result) {
         agent_.count_command(result.span.warm);
         forget();
     });
+    // Whatever happens: nobody else keeps it alive.
+    const std::shared_ptr<void> at_end(nullptr, [&forget](void*) { forget(); });
     const auto done = run_command(std::move(*request), **caller, span_id, call.exchange);
-    forget();
     if (!done) (*caller)->fail_with(done.error());
 }
 

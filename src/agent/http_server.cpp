@@ -266,7 +266,8 @@ asio::awaitable<bool> Connection::answer() {
     });
     const std::shared_ptr<Exchange> exchange = exchange_;
     core_.handler(std::move(request), exchange);
-    const bool waits = !exchange->ready();
+    // An answer that has begun already may still be a long one.
+    const bool waits = !exchange->finished();
     // A client that closed has hung up; one that only has no more to say has not.
     if (waits) {
         stream_.expires_never();

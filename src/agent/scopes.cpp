@@ -2,6 +2,7 @@
 #include "agent/api.hpp"
 #include "agent/execute_answers.hpp"
 #include "agent/problem.hpp"
+#include "base/ids.hpp"
 #include "base/text.hpp"
 #include "codec/time_text.hpp"
 #include "supervisor/scope_request.hpp"
@@ -115,6 +116,20 @@ void Api::request_scopes(Call& call) {
         results.push_back(std::move(*result));
     }
     call.exchange->respond(json_response({{"results", std::move(results)}}));
+}
+
+void Api::list_grants(Call& call) {
+    scope_requests_.settle(agent_.broker(), agent_.trace());
+    call.exchange->respond(json_response({{"grants", supervisor::describe_grants(agent_.broker())}}));
+}
+
+void Api::revoke_grant(Call& call) {
+    if (!is_id(call.parameter, "grt"))
+        return call.exchange->respond(problem(400, "invalid", "that is no grant id: grt_ and a UUID"));
+    const auto gone =
+        supervisor::revoke_grant(agent_.machine(), agent_.broker(), agent_.trace(), call.parameter);
+    if (!gone) return call.exchange->respond(problem(gone.error()));
+    call.exchange->respond(json_response({{"deleted", call.parameter}}));
 }
 
 }  // namespace substrate::agent

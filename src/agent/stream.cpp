@@ -16,9 +16,10 @@ namespace {
 constexpr const char* kTerm = "xterm-256color";
 
 // A refusal before there is a terminal: the connection ends with it.
-void refuse(StreamLink& link, const Json& frame, std::uint16_t code = 1008) {
+std::string refuse(StreamLink& link, const Json& frame, std::uint16_t code = 1008) {
     link.send_text(dump_json(frame));
     link.close({code, frame.value("error", "refused")});
+    return {};
 }
 
 // What POST /v1/execute would have been asked for.
@@ -81,7 +82,8 @@ Json Api::describe_sessions() {
 }
 
 // In the server's thread: must not wait.
-void Api::begin_stream(std::shared_ptr<StreamLink> link, const StreamMessage& message, const Peer& peer) {
+std::string Api::begin_stream(std::shared_ptr<StreamLink> link, const StreamMessage& message,
+                              const Peer& peer) {
     if (message.binary)
         return refuse(*link, error_frame("invalid", "the first message is to be a start frame"), 1003);
     auto frame = read_client_frame(document_->json(), message.bytes);
@@ -96,7 +98,8 @@ void Api::begin_stream(std::shared_ptr<StreamLink> link, const StreamMessage& me
             return refuse(*link, error_frame("not_found", "there is no such session of this agent_id"));
         std::optional<std::uint64_t> received;
         if (const auto it = start.find("received"); it != start.end()) received = it->get<std::uint64_t>();
-        return terminal->attach(std::move(link), received);
+        terminal->attach(std::move(link), received);
+        return terminal->options().id;
     }
     const bool shell = start.value("persistent", false);
     TerminalStream::Options options{.id = make_session_id(agent_.machine().env),
@@ -123,13 +126,13 @@ void Api::begin_stream(std::shared_ptr<StreamLink> link, const StreamMessage& me
         }
         agent_.end_request();
     });
-    if (taken) return;
+    if (taken) return options.id;
     {
         const std::scoped_lock lock(mutex_);
         streams_.erase(options.id);
     }
     agent_.end_request();
-    refuse(*link, error_frame("busy", "too many terminals are open already"), 1013);
+    return refuse(*link, error_frame("busy", "too many terminals are open already"), 1013);
 }
 
 void Api::open_terminal(const std::shared_ptr<TerminalStream>& terminal, const Json& start,

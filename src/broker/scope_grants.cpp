@@ -115,6 +115,25 @@ std::vector<ScopeGrantPtr> ScopeGrants::of(const std::string& agent_id, const st
     return held;
 }
 
+std::vector<ScopeGrantPtr> ScopeGrants::list() const {
+    const std::int64_t now = env_.monotonic_ns();
+    const std::scoped_lock lock(mutex_);
+    std::vector<ScopeGrantPtr> held;
+    for (const ScopeGrantPtr& grant : grants_)
+        if (now < grant->until_ns) held.push_back(grant);
+    return held;
+}
+
+ScopeGrantPtr ScopeGrants::revoke(const std::string& id) {
+    const std::scoped_lock lock(mutex_);
+    const auto it = std::ranges::find(grants_, id, [](const ScopeGrantPtr& grant) { return grant->id; });
+    if (it == grants_.end()) return nullptr;
+    ScopeGrantPtr revoked = std::move(*it);
+    grants_.erase(it);
+    count_ = grants_.size();
+    return revoked;
+}
+
 bool ScopeGrants::expire() {
     if (count_ == 0) return false;
     const std::int64_t now = env_.monotonic_ns();

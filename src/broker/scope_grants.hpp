@@ -58,6 +58,10 @@ class ScopeGrants {
     // What still holds for who asks under these policies, oldest first.
     std::vector<ScopeGrantPtr> of(const std::string& agent_id, const std::string& project,
                                   const std::string& policy_hash) const;
+    // All that hold, under whatever policies, oldest first.
+    std::vector<ScopeGrantPtr> list() const;
+    // Ends one now: the grant that it was, or null.
+    ScopeGrantPtr revoke(const std::string& id);
     // Forgets what holds no longer; whether there was such a one.
     bool expire();
 

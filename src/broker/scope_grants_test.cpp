@@ -89,6 +89,25 @@ TEST_F(ScopeGrantsTest, HoldForWhoAskedUnderTheSamePoliciesAndForATime) {
     EXPECT_FALSE(grants.expire());
 }
 
+TEST_F(ScopeGrantsTest, AreListedAndRevoked) {
+    ScopeGrants grants(env_, places_.home);
+    ScopeGrant first = grant("net:one.example:443");
+    ScopeGrant second = grant("net:two.example:443", 3'600'000'000'000);
+    first.id = "grt_1";
+    second.id = "grt_2";
+    ASSERT_TRUE(grants.keep(first));
+    ASSERT_TRUE(grants.keep(second));
+    ASSERT_EQ(grants.list().size(), 2u);
+    EXPECT_EQ(grants.list()[0]->id, "grt_1");
+    EXPECT_EQ(grants.revoke("grt_3"), nullptr);
+    const ScopeGrantPtr revoked = grants.revoke("grt_1");
+    ASSERT_TRUE(revoked);
+    EXPECT_EQ(to_string(revoked->scope), "net:one.example:443");
+    EXPECT_EQ(grants.revoke("grt_1"), nullptr);
+    EXPECT_EQ(held(grants, "bot", project_, "sha256:1"), 1u);
+    env_.ahead_ns = 3'700'000'000'000;
+    EXPECT_TRUE(grants.list().empty()) << "what has expired is none, swept or not";
+}
 TEST_F(ScopeGrantsTest, AreNotKeptWithoutEnd) {
     ScopeGrants grants(env_, places_.home);
     for (std::size_t i = 0; i < ScopeGrants::kMost; ++i)

@@ -23,8 +23,10 @@ inline constexpr std::string_view kShellComplete = "shell_complete";  // "kind",
 inline constexpr std::string_view kShellClose = "shell_close";        // answered by "done"
 inline constexpr std::string_view kPolicyState = "policy_state";      // "cwd", "project"
 inline constexpr std::string_view kPolicyReload = "policy_reload";    // look at the files now
-inline constexpr std::string_view kApprovals = "approvals";           // what waits at the other door
-inline constexpr std::string_view kDecide = "decide";                 // "approval_id", "decision", "token"
+// What waits at the other door, "approvals", and what agents have been granted for a time, "grants".
+inline constexpr std::string_view kApprovals = "approvals";
+inline constexpr std::string_view kRevokeGrant = "revoke_grant";  // "grant_id"
+inline constexpr std::string_view kDecide = "decide";             // "approval_id", "decision", "token"
 inline constexpr std::string_view kDiff = "diff";
 inline constexpr std::string_view kApply = "apply";
 inline constexpr std::string_view kDiscard = "discard";

@@ -27,9 +27,10 @@ Result<std::string> project_for(const Console& console, const std::string& targe
         auto reader = trace::TraceReader::open(console.home.path);
         if (reader)
             if (auto span = reader->load_span(target); span && !span->project.empty()) return span->project;
-    } else if (!target.empty() && !is_id(target, "wld")) {
-        return fail(Error(Errc::invalid, "'" + target + "' is neither a span nor a world id")
-                        .hint("substrate trace lists spans"));
+    } else if (!target.empty() && !is_id(target, "wld") && !is_id(target, "snp")) {
+        return fail(
+            Error(Errc::invalid, "'" + printable(target) + "' is the id of no span, no world and no snapshot")
+                .hint("substrate trace lists spans"));
     }
     ExecRequest here;
     SUB_TRY(fill_from_process(console, here));

@@ -7,6 +7,7 @@
 #include "model/exit_codes.hpp"
 #include "replay/compare.hpp"
 #include "shell/commands.hpp"
+#include "shell/recorded_command.hpp"
 #include "shell/render.hpp"
 #include "supervisor/command_line.hpp"
 #include "trace/reader.hpp"
@@ -86,9 +87,7 @@ void show_changes(const Console& console, const Report& report, const Span& span
 
 int replay_command(const Console& console, const ReplayOptions& options) {
     const Report report(console, options);
-    if (!is_id(options.span_id, "spn"))
-        return console.fail_with(Error(Errc::invalid, "'" + options.span_id + "' is not a span id")
-                                     .hint("substrate trace lists them"));
+    if (!is_id(options.span_id, "spn")) return console.fail_with(not_a_span(options.span_id));
     auto reader = trace::TraceReader::open(console.home.path);
     if (!reader) return console.fail_with(reader.error());
     auto recorded = reader->load_span(options.span_id);

@@ -7,6 +7,7 @@
 #include "codec/span_json.hpp"
 #include "model/exit_codes.hpp"
 #include "shell/commands.hpp"
+#include "shell/recorded_command.hpp"
 #include "shell/render.hpp"
 #include "shell/since.hpp"
 #include "trace/follower.hpp"
@@ -26,9 +27,7 @@ std::string text_for(const Json& record, bool json) {
 }
 
 int show_span(const Console& console, trace::TraceReader& reader, const TraceOptions& options) {
-    if (!is_id(options.span_id, "spn"))
-        return console.fail_with(Error(Errc::invalid, "'" + options.span_id + "' is not a span id")
-                                     .hint("substrate trace lists them"));
+    if (!is_id(options.span_id, "spn")) return console.fail_with(not_a_span(options.span_id));
     auto record = reader.find_span(options.span_id);
     if (!record) return console.fail_with(record.error());
     if (!*record)

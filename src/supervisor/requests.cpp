@@ -18,6 +18,7 @@
 #include "supervisor/gc.hpp"
 #include "supervisor/made_worlds.hpp"
 #include "supervisor/protocol.hpp"
+#include "supervisor/scope_request.hpp"
 #include "supervisor/shell_session.hpp"
 #include "supervisor/status.hpp"
 #include "sys/file.hpp"
@@ -107,8 +108,15 @@ Result<Json> policy_reload(Agent& agent) {
 
 Result<Json> approvals(Agent& agent) {
     Json done = agent.door() == nullptr ? Json{{"approvals", Json::array()}} : agent.door()->approvals();
+    done["grants"] = describe_grants(agent.broker());
     done["type"] = message::kDone;
     return done;
+}
+
+// Takes something away, so whoever is at a door may.
+Result<Json> run_revoke_grant(Agent& agent, const Json& request) {
+    SUB_TRY(revoke_grant(agent.machine(), agent.broker(), agent.trace(), text_of(request, "grant_id")));
+    return Json{{"type", message::kDone}, {"exit", 0}};
 }
 
 // The other door has the token: to be at this one is not enough, and a world is at neither.
@@ -257,6 +265,9 @@ Result<Json> run_publish(Agent& agent, const Json& request) {
     if (world.empty()) {
         SUB_TRY_ASSIGN(world,
                        ports.world_of(find_project(text_of(request, "cwd"), agent.machine().facts.home)));
+    } else if (is_id(world, "snp")) {
+        return fail(Error(Errc::invalid, world + " is a snapshot: nothing runs in it")
+                        .hint("fork it, and publish a port of the fork"));
     } else if (!is_id(world, "wld")) {
         return fail({Errc::invalid, "'" + printable(world) + "' is no world id: wld_ and a UUID"});
     }
@@ -293,6 +304,7 @@ Result<Json> answer_plain(Agent& agent, const Json& request) {
     if (type == message::kPolicyReload) return policy_reload(agent);
     if (type == message::kApprovals) return approvals(agent);
     if (type == message::kDecide) return decide(agent, request);
+    if (type == message::kRevokeGrant) return run_revoke_grant(agent, request);
     if (type == message::kApply) return run_apply(agent, request);
     if (type == message::kDiscard) return run_discard(agent, request);
     if (type == message::kDiff) return run_diff(agent, request);

@@ -6,6 +6,8 @@
 
 #include "base/paths.hpp"
 #include "base/text.hpp"
+#include "codec/event_json.hpp"
+#include "codec/time_text.hpp"
 #include "egress/access_rules.hpp"
 #include "policy/host_name.hpp"
 #include "sys/file.hpp"
@@ -147,6 +149,41 @@ Result<ScopeAnswer> answer_scope(const Machine& machine, broker::Broker& broker,
         case ScopeKind::cmd: return answer_command(broker, project, question);
     }
     return fail({Errc::internal, "a scope of an unknown kind"});
+}
+
+Json describe_grants(broker::Broker& broker) {
+    Json all = Json::array();
+    for (const broker::ScopeGrantPtr& grant : broker.grants().list())
+        all.push_back({{"grant_id", grant->id},
+                       {"agent_id", printable(grant->agent_id)},
+                       {"project", printable(grant->project)},
+                       {"scope", printable(to_string(grant->scope))},
+                       {"policy_hash", grant->policy_hash},
+                       {"expires", format_rfc3339(grant->expires_ns)}});
+    return all;
+}
+
+Result<> revoke_grant(const Machine& machine, broker::Broker& broker, trace::TraceWriter& trace,
+                      const std::string& grant_id) {
+    const broker::ScopeGrantPtr revoked = broker.grants().revoke(grant_id);
+    if (!revoked)
+        return fail(Error(Errc::not_found, "there is no grant '" + printable(grant_id) + "'")
+                        .hint("GET /v1/request_scopes and substrate policy approvals list them"));
+    if (machine.network) machine.network->revise(broker);
+    Event event{.type = std::string(event_type::kApproval),
+                .ts_ns = machine.env.realtime_ns(),
+                .session_id = {},
+                .span_id = {},
+                .fields = Json::object()};
+    event.fields["answer"] = "revoked";
+    event.fields["grant_id"] = revoked->id;
+    put_bytes(event.fields, "scope", to_string(revoked->scope));
+    put_bytes(event.fields, "directory", revoked->project);
+    event.fields["policy_hash"] = revoked->policy_hash;
+    event.fields["agent_id"] = revoked->agent_id;
+    // It is gone, whether or not this is written.
+    (void)trace.append(event);
+    return {};
 }
 
 }  // namespace substrate::supervisor

@@ -7,7 +7,9 @@
 #include "base/result.hpp"
 #include "broker/broker.hpp"
 #include "broker/scope_grants.hpp"
+#include "codec/json_value.hpp"
 #include "supervisor/session_world.hpp"
+#include "trace/writer.hpp"
 
 namespace substrate::supervisor {
 
@@ -36,5 +38,12 @@ struct ScopeQuestion {
 // could be read, Errc::unsupported where there is no network to grant.
 Result<ScopeAnswer> answer_scope(const Machine& machine, broker::Broker& broker, const Project& project,
                                  const ScopeQuestion& question);
+
+// What has been granted and holds, oldest first, in the form of GET /v1/request_scopes.
+Json describe_grants(broker::Broker& broker);
+// Ends a grant. Its host is closed at once for whoever has a connection to it as well; who writes to its path
+// already goes on until the command has ended. Errc::not_found.
+Result<> revoke_grant(const Machine& machine, broker::Broker& broker, trace::TraceWriter& trace,
+                      const std::string& grant_id);
 
 }  // namespace substrate::supervisor

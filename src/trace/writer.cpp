@@ -94,6 +94,8 @@ struct TraceWriter::State {
     bool give_up_reserve();
 
     std::atomic<bool> reserved = false;
+    std::mutex observer_mutex;
+    Observer observer;
 };
 
 bool TraceWriter::State::give_up_reserve() {
@@ -176,6 +178,20 @@ Result<TraceWriter> TraceWriter::open(const std::string& directory, const Writer
     SUB_TRY(state->open_file());
     state->reserve();
     return TraceWriter(std::move(state));
+}
+
+void TraceWriter::observe(Observer observer) {
+    const std::scoped_lock lock(state_->observer_mutex);
+    state_->observer = std::move(observer);
+}
+
+Result<> TraceWriter::append(const Event& event) {
+    Record record = prepare(event);
+    {
+        const std::scoped_lock lock(state_->observer_mutex);
+        if (state_->observer) state_->observer(event, record.json_);
+    }
+    return append(std::move(record));
 }
 
 Result<> TraceWriter::append(Record record) {

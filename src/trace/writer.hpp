@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -33,7 +34,13 @@ class TraceWriter {
     // (and on disk, if so asked); with an error (ENOSPC, …) nothing of it is.
     Result<> append(Record record);
     Result<> append(const Span& span) { return append(prepare(span)); }
-    Result<> append(const Event& event) { return append(prepare(event)); }
+    Result<> append(const Event& event);
+
+    // Is shown every event that comes from now on as it is recorded, without secrets, in the thread of
+    // whoever appends it, whether or not it can be written; null: nobody is. It must not append. When this
+    // returns, the one before is not running any more.
+    using Observer = std::function<void(const Event& event, const Json& record)>;
+    void observe(Observer observer);
 
     TraceWriter(TraceWriter&&) noexcept;
     TraceWriter& operator=(TraceWriter&&) noexcept;

@@ -31,6 +31,23 @@ TEST_F(TraceTest, OneRecordIsOneLine) {
     EXPECT_TRUE(text.ends_with("}\n"));
 }
 
+TEST_F(TraceTest, AnObserverSeesEventsAsTheyAreRecorded) {
+    auto trace = writer();
+    std::vector<Json> seen;
+    trace.observe([&](const Event& event, const Json& record) {
+        EXPECT_EQ(event.type, record.at("event_type").get<std::string>());
+        seen.push_back(record);
+    });
+    ASSERT_TRUE(trace.append(event("approval", {{"command", "x --token=hunter2"}})));
+    ASSERT_TRUE(trace.append(span("spn_1", "true")));
+    trace.observe(nullptr);
+    ASSERT_TRUE(trace.append(event("warning", {{"message", "m"}})));
+    ASSERT_EQ(seen.size(), 1u);
+    const std::string text = content();
+    EXPECT_EQ(seen[0], *parse_json(text.substr(0, text.find('\n'))));
+    EXPECT_EQ(seen[0].dump().find("hunter2"), std::string::npos);
+}
+
 TEST_F(TraceTest, FilesAreForTheirOwnerOnly) {
     put_raw("");
     ::chmod(path().c_str(), 0644);

@@ -2,20 +2,14 @@
 # shellcheck disable=SC2016,SC2030,SC2031,SC2154,SC2317
 # HTTP on agent.sock, by curl, Python's http.client and bare sockets.
 load common
+load api
 
 more_setup() {
     need_program curl
-    need_program python3
-    python3 -c 'import jsonschema, yaml' 2>/dev/null || skip 'python3-jsonschema or python3-yaml is missing'
-    mkdir -p "$SUBSTRATE_HOME/policies"
-    chmod 0700 "$SUBSTRATE_HOME" "$SUBSTRATE_HOME/policies"
+    api_setup
     S=$SUBSTRATE_HOME/sock/agent.sock
 }
-api() {
-    substrate world warm >/dev/null
-    python3 "$BATS_TEST_DIRNAME/api_client.py" "$@"
-}
-policy() { printf 'id: %s\n%s\n' "$1" "$2" >"$SUBSTRATE_HOME/policies/$1.yaml"; }
+api() { client api "$@"; }
 
 @test "curl: health, execution, a stream, refusals" {
     substrate world warm >/dev/null

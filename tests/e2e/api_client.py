@@ -31,9 +31,9 @@ def check_answer(method, path, status, content_type, body):
     """The answer is one that the document describes for this operation."""
     where = f"{method} {path} -> {status}"
     known = path.split("?")[0]
-    if known.startswith("/v1/trace/"):
-        known = "/v1/trace/{span_id}"
-    elif known.startswith("/v1/worlds/"):
+    for listed, parameter in (("/v1/trace/", "{span_id}"), ("/v1/request_scopes/", "{grant_id}")):
+        known = listed + parameter if known.startswith(listed) else known
+    if known.startswith("/v1/worlds/"):
         known = "/".join(["/v1/worlds", "{world_id}", *known.split("/")[4:]])
     operation = DOCUMENT["paths"].get(known, {}).get(method.lower())
     content_type = content_type.split(";")[0]

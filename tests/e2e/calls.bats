@@ -2,18 +2,9 @@
 # shellcheck disable=SC2016,SC2030,SC2031,SC2154,SC2317
 # What a call of the API may ask for besides its command, and what its command gets.
 load common
+load api
 
-more_setup() {
-    need_program python3
-    python3 -c 'import jsonschema, yaml' 2>/dev/null || skip 'python3-jsonschema or python3-yaml is missing'
-    mkdir -p "$SUBSTRATE_HOME/policies"
-    chmod 0700 "$SUBSTRATE_HOME" "$SUBSTRATE_HOME/policies"
-}
-calls() {
-    substrate world warm >/dev/null
-    python3 "$BATS_TEST_DIRNAME/calls_client.py" "$@"
-}
-policy() { printf 'id: %s\n%s\n' "$1" "$2" >"$SUBSTRATE_HOME/policies/$1.yaml"; }
+calls() { client calls "$@"; }
 TRACE=4bf92f3577b34da6a3ce929d0e0e4736
 
 @test "traceparent: recorded, and passed on with the span as the parent" { calls traces; }
@@ -51,6 +42,20 @@ TRACE=4bf92f3577b34da6a3ce929d0e0e4736
 @test "a grant ends with its time and with its policies" {
     policy default $'mode: enforce\napproval:\n  require: [touch ask*]\n  timeout: 300ms'
     calls grants_end
+}
+@test "grants are listed and revoked, by the API" {
+    policy default $'mode: enforce\napproval:\n  require: [touch ask*]\n  timeout: 300ms\nfs:\n  write: [$PROJECT/out]'
+    mkdir out more
+    calls grants_are_revoked api
+}
+@test "grants are listed and revoked, by the command line" {
+    policy default $'mode: enforce\napproval:\n  require: [touch ask*]\n  timeout: 300ms\nfs:\n  write: [$PROJECT/out]'
+    mkdir out more
+    calls grants_are_revoked command_line
+}
+@test "a stream tells what is recorded of its command" {
+    policy default $'mode: enforce\napproval:\n  require: [touch ask*]\n  timeout: 20s\nnet:\n  allowed: ["packages.example:443"]'
+    calls events
 }
 @test "TRACEPARENT of the command line's environment: the same" {
     cp "$SUBSTRATE_BIN"/substrate .

@@ -2,11 +2,13 @@
 """Clients of agent.sock for the suite calls.bats: calls_client.py TEST [ARGUMENTS] runs one test.
 Every answer is held against schemas/openapi.yaml."""
 import base64
+import concurrent.futures
 import json
 import os
 import pathlib
 import shutil
 import signal
+import subprocess
 import sys
 
 import jsonschema
@@ -299,6 +301,74 @@ def grants_end():
     (policies / "new").write_text("id: default\nmode: enforce\napproval:\n  require: [touch ask*, make]\n  timeout: 300ms\n")
     os.rename(policies / "new", policies / "default.yaml")
     refused("denied", 403, cmd="touch ask2")
+
+
+def granted():
+    return call("GET", "/v1/request_scopes").json["grants"]
+
+
+def grants_are_revoked(by):
+    assert granted() == []
+    first, second = grant("cmd:touch ask*")["grant_id"], grant("fs.write:$PROJECT/more")["grant_id"]
+    assert [(item["grant_id"], item["scope"]) for item in granted()] == [
+        (first, "cmd:touch ask*"), (second, f"fs.write:{os.getcwd()}/more")], granted()
+    assert granted()[0]["agent_id"] == "tester" and granted()[0]["project"] == os.getcwd()
+    assert execute("touch ask1")["exit"] == 1, "it ran, where only out and more may be written"
+    if by == "api":
+        gone = call("DELETE", "/v1/request_scopes/" + first)
+        assert (gone.status, gone.json) == (200, {"deleted": first}), gone.body
+    else:
+        listed = json.loads(subprocess.run(["substrate", "policy", "approvals", "--json"], check=True, capture_output=True).stdout)
+        assert [(item["state"], item["grant_id"]) for item in listed] == [("granted", first), ("granted", second)], listed
+        shown = subprocess.run(["substrate", "policy", "approvals"], check=True, capture_output=True, text=True).stdout
+        assert first in shown and "touch ask*" in shown, shown
+        subprocess.run(["substrate", "policy", "approvals", "--revoke", first], check=True)
+        again = subprocess.run(["substrate", "policy", "approvals", "--revoke", first], check=False, capture_output=True, text=True)
+        assert again.returncode != 0 and "there is no grant" in again.stderr, again
+    event = [event for event in spans() if event["event_type"] == "approval"][-1]
+    assert (event["answer"], event["grant_id"], event["scope"]) == ("revoked", first, "cmd:touch ask*"), event
+    assert [item["grant_id"] for item in granted()] == [second], granted()
+    refused("denied", 403, cmd="touch ask2")
+    assert execute("touch more/x")["exit"] == 0
+    if by == "api":
+        assert call("DELETE", "/v1/request_scopes/" + first).status == 404
+        assert call("DELETE", "/v1/request_scopes/grt_x").status == 400
+        assert call("DELETE", "/v1/request_scopes/" + second).status == 200
+    else:
+        subprocess.run(["substrate", "policy", "approvals", "--revoke-all"], check=True)
+    assert granted() == [] and execute("touch more/y")["exit"] == 1
+
+
+def events():
+    def of(answer):
+        return [frame["event"] for frame in frames_of(answer) if frame["type"] == "event"]
+
+    # What a person has answered, before the command runs.
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        running = pool.submit(execute, "touch ask1", path="/v1/execute/stream")
+        [waiting] = wait_until(lambda: call("GET", "/v1/approvals").json["approvals"], "it asks")
+        decide(waiting["approval_id"], "once")
+        answer = running.result()
+    types = [frame["type"] for frame in frames_of(answer)]
+    assert types[:2] == ["start", "approval"] and types[-1] == "exit" and "event" in types, types
+    [event] = of(answer)
+    assert (event["event_type"], event["answer"]) == ("approval", "once"), event
+    assert event["span_id"] == frames_of(answer)[0]["span_id"] and event in spans(), event
+    # What a command is refused while it runs.
+    shutil.copy(shutil.which("substrate"), "nested")
+    answer = execute("./nested -c true; ./nested -c true; :", path="/v1/execute/stream", budget={"max_execs": 2}, agent_id="bot")
+    limits = [event for event in spans() if event["event_type"] == "rate_limit"]
+    assert len(limits) == 1 and limits[0]["limit"] == "max_execs", limits
+    if limits[0]["span_id"] == frames_of(answer)[0]["span_id"]:
+        assert limits[0] in of(answer), frames_of(answer)
+    # A name that no policy lets be asked for, where there is a gateway.
+    answer = execute("getent hosts nowhere.example; :", path="/v1/execute/stream")
+    told = of(answer)
+    recorded = [event for event in spans() if event.get("span_id") == frames_of(answer)[0]["span_id"] and "cmd" not in event]
+    assert told == recorded, (told, recorded)
+    # Nothing of another's command; and a denial is an answer of its own.
+    assert of(execute("true", path="/v1/execute/stream")) == []
+    assert execute("touch ask2", path="/v1/execute/stream", agent_id="quick", budget={"max_execs": 0}, want=429)["error"] == "budget_exhausted"
 
 
 if __name__ == "__main__":

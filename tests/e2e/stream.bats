@@ -2,31 +2,31 @@
 # shellcheck disable=SC2016,SC2030,SC2031,SC2154,SC2317
 # Terminals over the WebSocket /v1/stream, by frames made by hand and by the npm package ws.
 load common
+load api
 
-more_setup() {
-    need_program python3
-    python3 -c 'import jsonschema, yaml' 2>/dev/null || skip 'python3-jsonschema or python3-yaml is missing'
-    mkdir -p "$SUBSTRATE_HOME/policies"
-    chmod 0700 "$SUBSTRATE_HOME" "$SUBSTRATE_HOME/policies"
-}
-stream() {
-    substrate world warm >/dev/null
-    python3 "$BATS_TEST_DIRNAME/stream_client.py" "$@"
-}
-policy() { printf 'id: %s\n%s\n' "$1" "$2" >"$SUBSTRATE_HOME/policies/$1.yaml"; }
+stream() { client stream "$@"; }
 agent_pid() { our_processes | cut -d' ' -f1 | head -n1; }
 
 @test "one command: its terminal, input, change, span" { stream commands; }
+@test "a start frame names a trace, a profile and a world" {
+    policy default 'mode: enforce'
+    policy strict $'mode: enforce\ncommands:\n  denied: [touch strict*]'
+    stream start_members
+}
+posted() {
+    policy default $'mode: enforce\ncommands:\n  denied: [touch no*]'
+    client stream_post "$1"
+}
+@test "without a WebSocket: a command" { posted commands; }
+@test "without a WebSocket: lines of a session" { posted lines; }
+@test "without a WebSocket: what is refused" { posted refusals; }
 @test "signals, by frame, key and cancel" { stream signals; }
 @test "frames that are wrong" { stream refusals; }
 @test "denied, and to run in a world of its own" {
     policy default $'mode: enforce\ncommands:\n  denied: [touch no*]\n  isolated: [true alone]'
     stream denials
 }
-asking() {
-    substrate world warm >/dev/null
-    python3 "$BATS_TEST_DIRNAME/stream_approvals_client.py" "$1"
-}
+asking() { client stream_approvals "$1"; }
 @test "commands that a person is asked about" {
     policy default $'mode: enforce\napproval:\n  require: [touch ask*]'
     asking commands

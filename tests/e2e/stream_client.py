@@ -195,6 +195,39 @@ def commands():
     assert done["outcome"] == "timeout", done
 
 
+def start_members():
+    """What a start frame has in common with a call."""
+    parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    done, out = whole("printenv TRACEPARENT; touch strict1", traceparent=parent)
+    span = call("GET", "/v1/trace/" + done["span_id"]).json
+    assert span["traceparent"] == parent and done["exit"] == 0, (span, done)
+    assert out.decode().strip() == f"{parent[:36]}{done['span_id'].replace('-', '')[-16:]}-01", out
+    stream = Stream().start(cmd="touch strict2", profile="strict")
+    got = stream.expect("error")
+    assert got["error"] == "denied" and got["pattern"] == "touch strict*", got
+    stream = Stream().start(cmd="true", profile="nothing")
+    got = stream.expect("error")
+    assert got["error"] == "not_found" and got["pointer"] == "/profile", got
+    world = span["world_id"]
+    done, _ = whole("true", world_id=world)
+    assert call("GET", "/v1/trace/" + done["span_id"]).json["world_id"] == world
+    stream = Stream().start(cmd="true", world_id="wld_00000000-0000-7000-8000-000000000000")
+    got = stream.expect("error")
+    assert got["error"] == "not_found" and got["pointer"] == "/world_id", got
+    for wrong in ({"traceparent": "00"}, {"world_id": "wld_../x"}, {"profile": "../x"}):
+        stream = Stream().start(cmd="true", **wrong)
+        got = stream.expect("error")
+        assert got["error"] == "invalid" and got["pointer"] == "/" + next(iter(wrong)), got
+    # Of a session: what its lines run under.
+    session = Stream().start(persistent=True, profile="strict", traceparent=parent)
+    session.expect("ready")
+    got, _ = session.line("touch strict3")
+    assert got["type"] == "error" and got["error"] == "denied", got
+    got, _ = session.line("true")
+    assert call("GET", "/v1/trace/" + got["span_id"]).json["traceparent"] == parent
+    session.drop()
+
+
 def signals():
     stream, _ = command("trap 'echo got; exit 4' INT; stty raw -echo; echo here; while :; do read -r -t 99 x; done")
     stream.until(b"here").send(type="signal", signal="INT")

@@ -2,18 +2,9 @@
 # shellcheck disable=SC2030,SC2031,SC2154
 # Worlds as resources of the API: made, forked, kept as snapshots.
 load common
+load api
 
-more_setup() {
-    need_program python3
-    python3 -c 'import jsonschema, yaml' 2>/dev/null || skip 'python3-jsonschema or python3-yaml is missing'
-    mkdir -p "$SUBSTRATE_HOME/policies"
-    chmod 0700 "$SUBSTRATE_HOME" "$SUBSTRATE_HOME/policies"
-}
-worlds() {
-    substrate world warm >/dev/null
-    python3 "$BATS_TEST_DIRNAME/worlds_client.py" "$@"
-}
-policy() { printf 'id: %s\n%s\n' "$1" "$2" >"$SUBSTRATE_HOME/policies/$1.yaml"; }
+worlds() { client worlds "$@"; }
 
 @test "made: used by who names it, follows the project, ends" { worlds makes; }
 @test "forked: isolated, applied, conflicting" { worlds forks; }
@@ -42,4 +33,27 @@ policy() { printf 'id: %s\n%s\n' "$1" "$2" >"$SUBSTRATE_HOME/policies/$1.yaml"; 
     run ! substrate diff "$fork"
     contains "$output" 'no changes are kept'
     [[ ! -e x ]]
+}
+@test "the command line takes snapshots where it takes worlds" {
+    worlds survives before
+    S=$SUBSTRATE_HOME/sock/agent.sock
+    id=$(curl -sS --unix-socket "$S" http://localhost/v1/worlds | jq -r '.worlds[] | select(.name == "kept").world_id')
+    snapshot=$(curl -sS --unix-socket "$S" --json '{"agent_id": "me"}' "http://localhost/v1/worlds/$id/snapshot" | jq -r .world_id)
+    [[ $snapshot == snp_* ]]
+    run -0 substrate diff "$snapshot"
+    contains "$output" '+ x'
+    # Where it makes no sense it is said what it is.
+    for verb in 'world publish 3000 --world' trace replay; do
+        # shellcheck disable=SC2086
+        run ! substrate $verb "$snapshot"
+        contains "$output" "$snapshot is a snapshot"
+    done
+    run ! substrate trace "$id"
+    contains "$output" "$id is a world, not a span"
+    run ! substrate diff snp_x
+    contains "$output" "'snp_x' is the id of no span, no world and no snapshot"
+    run -0 substrate apply "$snapshot"
+    [[ -e x ]]
+    run ! substrate diff "$snapshot"
+    substrate discard "$id"
 }
