@@ -37,7 +37,7 @@ api() { client api "$@"; }
     api denies
     # On a stream the answer has begun by then.
     run -0 curl -sSN --unix-socket "$S" --json '{"agent_id":"me","cmd":"touch ask"}' http://localhost/v1/execute/stream
-    equal frames 'start approval error' "$(jq -r .type <<<"$output" | xargs)"
+    equal frames 'start approval event event error' "$(jq -r .type <<<"$output" | xargs)"
     equal error denied "$(jq -r 'select(.type == "error").error' <<<"$output")"
     contains "$(jq -r 'select(.type == "error").message' <<<"$output")" 'nobody has decided in time'
     equal 'rule, pattern' 'approval.require[0] touch ask*' "$(jq -r 'select(.type == "error") | "\(.rule) \(.pattern)"' <<<"$output")"

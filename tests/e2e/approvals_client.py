@@ -75,7 +75,7 @@ def approves():
     result = background(execute, "touch ask3", path="/v1/execute/stream")
     decide(waiting(1)[0], "always", token)
     frames = [json.loads(line) for line in result().body.splitlines()]
-    assert [frame["type"] for frame in frames] == ["start", "approval", "exit"], frames
+    assert [frame["type"] for frame in frames] == ["start", "approval", "event", "exit"], frames
     assert frames[1]["question"]["command"] == "touch ask3", frames
     assert execute("touch ask3")["exit"] == 0, "asked again"
 
