@@ -1,10 +1,5 @@
 #include "shell/recorded_command.hpp"
 
-#include <fmt/format.h>
-
-#include <utility>
-
-#include "base/ids.hpp"
 #include "base/text.hpp"
 #include "codec/event_json.hpp"
 #include "codec/span_json.hpp"
@@ -26,15 +21,6 @@ bool mark_secrets(std::string& text) {
 }
 
 }  // namespace
-
-Error not_a_span(const std::string& id) {
-    for (const auto& [prefix, what] : {std::pair{"wld", "a world"}, std::pair{"snp", "a snapshot"}})
-        if (is_id(id, prefix))
-            return Error(Errc::invalid, fmt::format("{} is {}, not a span", id, what))
-                .hint("substrate diff " + id + " shows its changes");
-    return Error(Errc::invalid, "'" + printable(id) + "' is not a span id")
-        .hint("substrate trace lists them");
-}
 
 RecordedCommand recorded_command(const Span& span) {
     RecordedCommand made{.line = {}, .argv = span.replay.argv, .cwd = span.cwd, .project = span.project};

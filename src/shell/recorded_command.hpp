@@ -30,9 +30,6 @@ RecordedCommand recorded_command(const Span& span);
 std::string shown_line(const RecordedCommand& command);
 policy::ParsedLine parse_recorded(const RecordedCommand& command, const std::string& home);
 
-// What is wrong with an id that should be a span's, and what there is for what it names instead.
-Error not_a_span(const std::string& id);
-
 // The finished commands that the filter wants, oldest first, without their file changes.
 // What cannot be read is noted and passed over.
 Result<> each_recorded_span(const Console& console, trace::TraceFilter filter,

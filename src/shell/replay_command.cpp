@@ -7,8 +7,8 @@
 #include "model/exit_codes.hpp"
 #include "replay/compare.hpp"
 #include "shell/commands.hpp"
-#include "shell/recorded_command.hpp"
 #include "shell/render.hpp"
+#include "shell/span_argument.hpp"
 #include "supervisor/command_line.hpp"
 #include "trace/reader.hpp"
 

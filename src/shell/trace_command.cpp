@@ -7,9 +7,9 @@
 #include "codec/span_json.hpp"
 #include "model/exit_codes.hpp"
 #include "shell/commands.hpp"
-#include "shell/recorded_command.hpp"
 #include "shell/render.hpp"
 #include "shell/since.hpp"
+#include "shell/span_argument.hpp"
 #include "trace/follower.hpp"
 #include "trace/reader.hpp"
 

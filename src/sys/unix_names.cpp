@@ -25,9 +25,9 @@ std::string_view name_in(std::string_view attributes) {
 Result<std::vector<std::string>> bound_unix_names() {
     unix_diag_req question{};
     question.sdiag_family = AF_UNIX;
-    // A connected stream shares the name of the listener that it came from; a connected datagram socket hears
-    // nobody but its peer (unix_may_send in net/unix/af_unix.c).
-    question.udiag_states = (1U << TCP_LISTEN) | (1U << TCP_CLOSE);
+    // Connected ones, too: a datagram socket looks like one as soon as a client has connected to it
+    // (unix_dgram_connect() in net/unix/af_unix.c), and others may send to it all the same.
+    question.udiag_states = (1U << TCP_LISTEN) | (1U << TCP_CLOSE) | (1U << TCP_ESTABLISHED);
     question.udiag_show = UDIAG_SHOW_NAME;
     std::vector<std::string> names;
     SUB_TRY(netlink_dump(NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY,
@@ -37,6 +37,9 @@ Result<std::vector<std::string>> bound_unix_names() {
                              const std::string_view name = name_in(found.substr(sizeof(unix_diag_msg)));
                              if (name.starts_with('/')) names.emplace_back(name);
                          }));
+    // A connected stream has the name of the listener that it came from.
+    std::ranges::sort(names);
+    names.erase(std::ranges::unique(names).begin(), names.end());
     return names;
 }
 

@@ -7,9 +7,8 @@
 
 namespace substrate::sys {
 
-// The absolute names of Unix sockets of the current net namespace that somebody may connect or send to:
-// connected ones have no place for another. The cost hardly depends on how many those are. Source:
-// sock_diag(7). Errors: the kernel has no such list (CONFIG_UNIX_DIAG).
+// The absolute names of Unix sockets of the current net namespace, each once. A socket without a name costs a
+// fraction of its line in /proc/net/unix. Source: sock_diag(7). Errors: the kernel has no such list (CONFIG_UNIX_DIAG).
 Result<std::vector<std::string>> bound_unix_names();
 
 }  // namespace substrate::sys

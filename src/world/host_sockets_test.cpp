@@ -35,6 +35,13 @@ sys::UniqueFd bound_to(const std::string& name, int type) {
     return fd;
 }
 
+void connect_to(const sys::UniqueFd& fd, const std::string& name) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::memcpy(address.sun_path, name.data(), name.size());
+    EXPECT_EQ(::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0) << name;
+}
+
 // Whatever of the two lists was asked.
 TEST(HostSockets, ThoseThatSomebodyCanReach) {
     char directory[] = "/tmp/host_sockets.XXXXXX";
@@ -46,6 +53,9 @@ TEST(HostSockets, ThoseThatSomebodyCanReach) {
                not_yet = bound_to(at("not yet"), SOCK_STREAM);
     ASSERT_EQ(::listen(listener.get(), 1), 0);
     ASSERT_EQ(::listen(packets.get(), 1), 0);
+    // Who has connected to it makes it look connected; anybody else may send to it as before.
+    const sys::UniqueFd client(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    connect_to(client, at("datagrams"));
     const auto names = bound_socket_names();
     ASSERT_TRUE(names) << names.error().message();
     for (const char* name : {"listener", "packets", "datagrams", "not yet"}) {
@@ -71,6 +81,8 @@ TEST(HostSockets, ThoseThatAreThere) {
     EXPECT_EQ(looked[2].problem, "a symbolic link is on the way to it; name " + path);
     EXPECT_EQ(looked[3].problem, "it is no socket");
     if (::geteuid() != 0) {
+        EXPECT_EQ(look_at_sockets({path}, ::geteuid() + 1)[0].problem, "");
+        ASSERT_EQ(::chmod(directory, 0777), 0);
         EXPECT_NE(look_at_sockets({path}, ::geteuid() + 1)[0].problem, "");
     }
     ASSERT_EQ(::unlink(link.c_str()), 0);

@@ -330,8 +330,10 @@ END
 
 @test "stale sockets and locks of the dead do not matter" {
     substrate -c true
+    local all
+    all=$(our_processes)
     kill -KILL "$(agent_pid)"
-    wait_for 15 no_processes
+    wait_for 15 gone "$all"
     [[ -S $SUBSTRATE_HOME/sock/control.sock ]]
     run -0 substrate world status
     contains "$output" 'no agent'
