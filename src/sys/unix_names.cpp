@@ -22,12 +22,11 @@ std::string_view name_in(std::string_view attributes) {
 
 }  // namespace
 
-Result<std::vector<std::string>> bound_unix_names() {
+Result<std::vector<std::string>> bound_unix_names(bool connected) {
     unix_diag_req question{};
     question.sdiag_family = AF_UNIX;
-    // Connected ones, too: a datagram socket looks like one as soon as a client has connected to it
-    // (unix_dgram_connect() in net/unix/af_unix.c), and others may send to it all the same.
-    question.udiag_states = (1U << TCP_LISTEN) | (1U << TCP_CLOSE) | (1U << TCP_ESTABLISHED);
+    question.udiag_states = (1U << TCP_LISTEN) | (1U << TCP_CLOSE);
+    if (connected) question.udiag_states |= 1U << TCP_ESTABLISHED;
     question.udiag_show = UDIAG_SHOW_NAME;
     std::vector<std::string> names;
     SUB_TRY(netlink_dump(NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY,

@@ -6,6 +6,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
+#include <mutex>
+#include <optional>
 
 #include "base/paths.hpp"
 #include "base/text.hpp"
@@ -32,11 +35,46 @@ std::vector<std::string> bound_names(std::string_view text) {
     return names;
 }
 
-Result<std::vector<std::string>> bound_socket_names() {
-    if (auto names = sys::bound_unix_names()) return names;
+namespace {
+
+// All names, when they were last looked at.
+struct LastLook {
+    std::mutex mutex;
+    std::optional<std::chrono::steady_clock::time_point> when;
+    std::vector<std::string> names;
+};
+
+LastLook& last_look() {
+    static LastLook look;
+    return look;
+}
+
+Result<std::vector<std::string>> all_names() {
+    if (auto names = sys::bound_unix_names(/*connected=*/true)) return names;
     constexpr std::size_t kMost = 16 << 20;
     SUB_TRY_ASSIGN(const std::string text, sys::read_file("/proc/net/unix", kMost));
-    return bound_names(text);
+    std::vector<std::string> names = bound_names(text);
+    std::ranges::sort(names);
+    names.erase(std::ranges::unique(names).begin(), names.end());
+    return names;
+}
+
+}  // namespace
+
+Result<std::vector<std::string>> bound_socket_names(std::chrono::nanoseconds connected_after) {
+    LastLook& look = last_look();
+    const std::scoped_lock lock(look.mutex);
+    const auto now = std::chrono::steady_clock::now();
+    auto open = look.when && now - *look.when < connected_after ? sys::bound_unix_names(/*connected=*/false)
+                                                                : fail({Errc::unavailable, "not looked at"});
+    if (!open) {
+        SUB_TRY_ASSIGN(look.names, all_names());
+        look.when = now;
+        return look.names;
+    }
+    std::vector<std::string> names;
+    std::ranges::set_union(*open, look.names, std::back_inserter(names));
+    return names;
 }
 
 namespace {

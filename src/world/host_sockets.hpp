@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -16,9 +17,11 @@ namespace substrate::world {
 // relative name is not to be found.
 std::vector<std::string> bound_names(std::string_view text);
 
-// The same of this moment, in our network namespace, from that text only where the kernel does not tell it
-// otherwise: there is a line for each end of each pair in it, and the agent has many.
-Result<std::vector<std::string>> bound_socket_names();
+// The same of this moment, in our network namespace, sorted; from that text only where the kernel does not
+// tell it otherwise. Connected sockets, of which the agent has many, are looked at when that was done longer
+// than `connected_after` ago: what is missing until then was bound and connected to since. Thread-safe.
+Result<std::vector<std::string>> bound_socket_names(
+    std::chrono::nanoseconds connected_after = std::chrono::seconds(1));
 
 // Whether worlds can be shown the sockets that a policy names: each must be one, at this very path, and
 // belong to `uid` or to root.
