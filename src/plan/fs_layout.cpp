@@ -135,12 +135,11 @@ void add_fs_access(std::vector<MountOp>& ops, WorldPlan& plan, const WorldSpec& 
         if (path == project) continue;
         if (is_within(path, project)) {
             if (plan.capture.read_only) plan.capture.writable.push_back(path.substr(project.size() + 1));
-        } else if (is_worlds_own(path)) {
             continue;
-        } else if (inside_another(path, spec.fs.writable)) {
-            // Commands can write there already, and so put a link on the way to it.
-            continue;
-        } else if (full || is_too_wide(path, project)) {
+        }
+        // In another one commands can write already, and so put a link on the way to it.
+        if (is_worlds_own(path) || inside_another(path, spec.fs.writable)) continue;
+        if (full || is_too_wide(path, project)) {
             refuse(fmt::format("'{}' stays read-only: {}", printable(path),
                                full ? "full isolation shows nothing outside the project writable"
                                     : "worlds do not open it for writing"));

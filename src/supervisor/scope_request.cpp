@@ -15,7 +15,6 @@
 namespace substrate::supervisor {
 namespace {
 
-using broker::LayerRole;
 using broker::PolicySet;
 using broker::ScopeKind;
 using Verdict = ScopeAnswer::Verdict;

@@ -15,7 +15,7 @@ namespace substrate::trace {
 
 // A directory of its own for each test, removed afterwards.
 class TraceTest : public ::testing::Test {
-  protected:
+  public:
     TraceTest() {
         std::string name = ::testing::TempDir() + "substrate-trace-XXXXXX";
         if (::mkdtemp(name.data()) == nullptr) ADD_FAILURE() << "mkdtemp";
@@ -24,6 +24,7 @@ class TraceTest : public ::testing::Test {
     }
     ~TraceTest() override { std::filesystem::remove_all(root_); }
 
+  protected:
     std::string path(const std::string& name = "trace.jsonl") const { return dir_ + "/" + name; }
     std::string content(const std::string& name = "trace.jsonl") const {
         std::ifstream in(path(name), std::ios::binary);

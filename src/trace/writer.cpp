@@ -21,9 +21,9 @@ namespace {
 constexpr std::size_t kSmallField = 1024;
 // A blob is written before the record that names it, and may be reused by a later
 // record; this keeps what the last hour of a dropped file used.
-constexpr std::int64_t kBlobGrace_ns = 3'600'000'000'000;
+constexpr std::int64_t kBlobGraceNs = 3'600'000'000'000;
 // Some records and their blobs: enough to say what filled the disk.
-constexpr std::uint64_t kReserve_bytes = 256u << 10;
+constexpr std::uint64_t kReserveBytes = 256u << 10;
 
 bool is_disk_full(const Error& error) { return error.os_errno() == ENOSPC || error.os_errno() == EDQUOT; }
 
@@ -88,7 +88,7 @@ struct TraceWriter::State {
     Result<> write(std::string& line, bool sync);
     // Keeps space for later, where there is any: the next attempt is the next record's.
     void reserve() {
-        reserved = sys::reserve_space_at(dir.get(), std::string(kReserveName), kReserve_bytes).has_value();
+        reserved = sys::reserve_space_at(dir.get(), std::string(kReserveName), kReserveBytes).has_value();
     }
     // True: there is more space than before.
     bool give_up_reserve();
@@ -100,7 +100,7 @@ struct TraceWriter::State {
 
 bool TraceWriter::State::give_up_reserve() {
     reserved = false;
-    return sys::unlink_at(dir.get(), kReserveName.data()).has_value();
+    return sys::unlink_at(dir.get(), std::string(kReserveName).c_str()).has_value();
 }
 
 Result<> TraceWriter::State::open_file() {
@@ -113,7 +113,7 @@ Result<> TraceWriter::State::open_file() {
 // Makes `file` the one that has the name now; its size.
 Result<std::uint64_t> TraceWriter::State::follow_rotation() {
     struct ::statx st{};
-    SUB_TRY_ASSIGN(bool found, sys::stat_entry(dir.get(), kTraceName.data(), st));
+    SUB_TRY_ASSIGN(bool found, sys::stat_entry(dir.get(), std::string(kTraceName).c_str(), st));
     if (found && FileIdentity{sys::device_of(st), st.stx_ino} == identity) return st.stx_size;
     SUB_TRY(open_file());
     SUB_TRY_ASSIGN(const auto opened, sys::stat_fd(file.get()));
@@ -133,7 +133,7 @@ Result<> TraceWriter::State::rotate() {
     // Files that an earlier, larger `keep` left.
     for (unsigned number = options.keep + 1; number <= kMostKept; ++number)
         if (!sys::unlink_at(dir.get(), rotated_name(number).c_str())) break;
-    if (dropped) blobs.prune(sys::to_ns(dropped->stx_mtime) - kBlobGrace_ns);
+    if (dropped) blobs.prune(sys::to_ns(dropped->stx_mtime) - kBlobGraceNs);
     return open_file();
 }
 
