@@ -23,18 +23,27 @@ routed() {
     ip link set near0 up
     ip -n far address add 44.129.0.2/24 dev far0
     ip -n far link set far0 up
-    nsenter --net=/run/netns/far python3 -c '
-import http.server, threading
+    # Says who asks: at ADDRESS and each PORT.
+    cat >"$N/who.py" <<'S'
+import http.server, socket, sys, threading
+class Server(http.server.ThreadingHTTPServer):
+    address_family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
+    def server_bind(self):
+        if self.address_family == socket.AF_INET6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        super().server_bind()
 class H(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         body = (self.client_address[0] + "\n").encode()
         self.send_response(200); self.send_header("Content-Length", str(len(body))); self.end_headers()
         self.wfile.write(body)
     def log_message(self, *a): pass
-servers = [http.server.ThreadingHTTPServer(("44.129.0.2", p), H) for p in (80, 81)]
-threading.Thread(target=servers[1].serve_forever, daemon=True).start()
+servers = [Server((sys.argv[1], int(port)), H) for port in sys.argv[2:]]
+for server in servers[1:]: threading.Thread(target=server.serve_forever, daemon=True).start()
 print("ready", flush=True)
-servers[0].serve_forever()' >"$N/far" &
+servers[0].serve_forever()
+S
+    nsenter --net=/run/netns/far python3 "$N/who.py" 44.129.0.2 80 81 >"$N/far" &
     far=$!
     trap 'kill "$far"' EXIT
     until_true grep -q ready "$N/far"
@@ -304,24 +313,7 @@ ip address add 2600:6::1/64 dev near0 nodad
 ip -n far address add 2600:6::2/64 dev far0 nodad
 ip -n far address add 2600:6::3/64 dev far0 nodad
 ip -n far address add 2600:6::4/64 dev far0 nodad
-cat >"$N/six.py" <<'S'
-import http.server, socket, threading
-class Server(http.server.ThreadingHTTPServer):
-    address_family = socket.AF_INET6
-    def server_bind(self):
-        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        super().server_bind()
-class H(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        body = (self.client_address[0] + "\n").encode()
-        self.send_response(200); self.send_header("Content-Length", str(len(body))); self.end_headers()
-        self.wfile.write(body)
-    def log_message(self, *a): pass
-server = Server(("::", 80), H)
-print("ready", flush=True)
-server.serve_forever()
-S
-nsenter --net=/run/netns/far python3 "$N/six.py" >"$N/six" &
+nsenter --net=/run/netns/far python3 "$N/who.py" :: 80 >"$N/six" &
 six=$!
 trap 'kill "$far" "$six"' EXIT
 until_true grep -q ready "$N/six"
