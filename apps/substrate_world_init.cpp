@@ -1,5 +1,5 @@
-// PID 1 of a world. Descriptors 3, 4 and 5 are the supervisor's socket, the
-// plan and the seccomp program. Single-threaded, static and small: it sets the
+// PID 1 of a world. Descriptor 3 is the supervisor's socket, over which the plan
+// comes first. Single-threaded, static and small: it sets the
 // world up in one visible order and then serves it.
 #include <fcntl.h>
 
@@ -18,8 +18,7 @@ namespace {
 
 using namespace substrate;
 
-Result<std::vector<sock_filter>> read_filter(int fd) {
-    SUB_TRY_ASSIGN(const std::string bytes, sys::read_to_end(fd, 1 << 20));
+std::vector<sock_filter> filter_of(const std::string& bytes) {
     std::vector<sock_filter> filter(bytes.size() / sizeof(sock_filter));
     if (filter.empty()) return filter;  // there is none, and memcpy(3) takes no null pointer
     std::memcpy(filter.data(), bytes.data(), filter.size() * sizeof(sock_filter));
@@ -39,15 +38,19 @@ void be_ended_first() {
 Result<> run() {
     be_ended_first();
     SUB_TRY(sys::forbid_tracing());
-    SUB_TRY_ASSIGN(const std::string bytes, sys::read_to_end(world::kPlanFd, 1 << 20));
-    if (world::is_probe_question(bytes)) {
-        SUB_TRY_ASSIGN(const world::ProbeQuestion question, world::decode_probe_question(bytes));
+    SUB_TRY_ASSIGN(world::Packet packet, world::receive_packet(world::kControlFd));
+    if (packet.closed) return {};  // nobody needs this world any more
+    if (world::is_probe_question(packet.payload)) {
+        SUB_TRY_ASSIGN(const world::ProbeQuestion question, world::decode_probe_question(packet.payload));
         return world::send_packet(world::kControlFd, world::encode(world::try_everything(question)), {});
     }
-    SUB_TRY_ASSIGN(const plan::WorldPlan plan, plan::decode_plan(bytes));
-    SUB_TRY_ASSIGN(const std::vector<sock_filter> filter, read_filter(world::kFilterFd));
-    ::close(world::kPlanFd);
-    ::close(world::kFilterFd);
+    SUB_TRY_ASSIGN(const world::Order order, world::decode_order(packet.payload));
+    const auto* set_up = std::get_if<world::SetUpOrder>(&order);
+    if (set_up == nullptr) return fail({Errc::internal, "an order out of turn"});
+    SUB_TRY(world::join_cgroups(packet.fds));
+    packet.fds.clear();
+    SUB_TRY_ASSIGN(const plan::WorldPlan plan, plan::decode_plan(set_up->plan));
+    const std::vector<sock_filter> filter = filter_of(set_up->seccomp);
     SUB_TRY_ASSIGN(process::ParkedChild first, world::park_first(plan, filter));
     SUB_TRY_ASSIGN(world::NetworkMaker maker, world::NetworkMaker::begin(plan));
     SUB_TRY_ASSIGN(world::Staging staging, world::set_up_world(plan));

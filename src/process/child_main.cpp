@@ -275,19 +275,11 @@ SUB_CHILD_SIDE void start_guard(const ChildPlan& plan, int report_fd) noexcept {
     if (result != sizeof number) die(report_fd, ChildStep::guard, result < 0 ? result : -EIO, "telling");
 }
 
-SUB_CHILD_SIDE void join_cgroups(const ChildPlan& plan) noexcept {
-    for (unsigned i = 0; i < plan.cgroup_task_count; ++i) {
-        const long result = raw_call(SYS_write, plan.cgroup_tasks[i], as_long("0"), 1);
-        if (result != 1) die(plan.report_fd, ChildStep::join_cgroup, result < 0 ? result : -EIO, nullptr, i);
-    }
-}
-
 }  // namespace
 
 [[noreturn]] SUB_CHILD_SIDE void child_main(const ChildPlan& plan) noexcept {
     int report_fd = plan.report_fd;
     if (plan.own_table_below != 0) leave_parents_table(plan);
-    join_cgroups(plan);
     if (plan.id_maps_ready_fd >= 0) {
         char byte = 0;
         long result = 0;

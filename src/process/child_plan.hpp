@@ -30,7 +30,6 @@ enum class ChildStep : std::uint16_t {
     wait_for_release = 13,
     join_network = 14,
     detach_old_root = 15,
-    join_cgroup = 16,
     landlock = 17,
     guard = 18,
     controlling_terminal = 19,
@@ -45,7 +44,6 @@ struct FdPlacement {
     int target = -1;
 };
 inline constexpr unsigned kMaxPlacements = 6;
-inline constexpr unsigned kMaxCgroupTasks = 4;
 
 // A second process beside the command: it answers the calls that `filter` hands over. Cloned from the
 // child when that has all its restrictions, so that it can do no more than the command; it has
@@ -70,11 +68,6 @@ struct ChildPlan {
     const char* fallback_program = nullptr;
     char* const* fallback_argv = nullptr;
     const char* cwd = nullptr;
-    // Files `tasks` of version 1 cgroups, open for writing: the child joins each before anything
-    // else. One thread that moves itself does not wait for a grace period, as the
-    // parent's write to cgroup.procs would (kernel/cgroup/cgroup.c, cgroup_procs_write_start).
-    int cgroup_tasks[kMaxCgroupTasks] = {};
-    unsigned cgroup_task_count = 0;
     int id_maps_ready_fd = -1;  // read one byte first: the parent has written the id maps
     // Where the child shares the parent's table of descriptors (CLONE_FILES): it goes on with one of its own,
     // which ends below this number. A parent that is to write id maps is told so by one byte on

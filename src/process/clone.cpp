@@ -82,7 +82,6 @@ const char* to_string(ChildStep step) {
         case ChildStep::detach_old_root: return "detach the old root";
         case ChildStep::process_limit: return "limit the number of processes";
         case ChildStep::file_limit: return "limit the number of open files";
-        case ChildStep::join_cgroup: return "join the cgroup";
         case ChildStep::landlock: return "Landlock";
         case ChildStep::guard: return "path guard";
         case ChildStep::controlling_terminal: return "controlling terminal";

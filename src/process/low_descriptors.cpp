@@ -8,7 +8,7 @@
 namespace substrate::process {
 namespace {
 
-constexpr std::size_t kCount = kMaxPlacements + kMaxCgroupTasks + 2;  // the report and the id maps
+constexpr std::size_t kCount = kMaxPlacements + 2;  // the report and the id maps
 
 }  // namespace
 
@@ -38,7 +38,6 @@ Result<std::optional<LowDescriptors::Lease>> LowDescriptors::lend(ChildPlan& pla
         fd = place;
     };
     for (unsigned i = 0; i < plan.placement_count; ++i) move_down(plan.placements[i].source);
-    for (unsigned i = 0; i < plan.cgroup_task_count; ++i) move_down(plan.cgroup_tasks[i]);
     move_down(plan.report_fd);
     move_down(plan.id_maps_ready_fd);
     SUB_TRY(std::move(copied));

@@ -55,8 +55,33 @@ void reap(const sys::UniqueFd& pidfd) {
 
 }  // namespace
 
-Result<Child> spawn(ChildPlan plan, const SpawnOptions& options) {
+struct StartingChild::State {
+    ChildPlan plan;
+    ChildStack stack;
+    sys::UniqueFd report;
+    Child child;
+    bool running = false;  // on its way
+
+    void end() {
+        if (!running) return;
+        running = false;
+        // It may wait for us on a socket whose other end it holds as well.
+        (void)sys::send_signal(child.pid, SIGKILL);
+        reap(child.pidfd);
+    }
+    ~State() { end(); }
+};
+
+StartingChild::StartingChild(std::unique_ptr<State> state) : state_(std::move(state)) {}
+StartingChild::StartingChild(StartingChild&&) noexcept = default;
+StartingChild& StartingChild::operator=(StartingChild&&) noexcept = default;
+StartingChild::~StartingChild() = default;
+
+Result<StartingChild> StartingChild::begin(const ChildPlan& asked, const SpawnOptions& options) {
     SUB_TRY_ASSIGN(Pipe report, make_pipe());
+    auto state = std::make_unique<State>();
+    ChildPlan& plan = state->plan;
+    plan = asked;
     plan.report_fd = report.write.get();
     sys::SocketPair ready;
     if (options.write_id_maps) {
@@ -67,40 +92,39 @@ Result<Child> spawn(ChildPlan plan, const SpawnOptions& options) {
     if (options.low != nullptr && plan.report_fd >= kManyDescriptors) {
         SUB_TRY_ASSIGN(low, options.low->lend(plan));
     }
-    // Nobody touches it before the report pipe has closed.
-    thread_local ChildStack stack;
     // A child that waits for its id maps needs us awake.
     const int flags =
         options.namespaces | (options.write_id_maps ? 0 : CLONE_VFORK) | (low ? CLONE_FILES : 0);
-    auto cloned = clone_child(plan, stack, flags, options.cgroup_fd);
-    if (!cloned) return cloned;
-    Child child = *std::move(cloned);
+    SUB_TRY_ASSIGN(state->child, clone_child(plan, state->stack, flags, options.cgroup_fd));
+    state->running = true;
     report.write.reset();
+    state->report = std::move(report.read);
 
     if (options.write_id_maps) {
         ready.theirs.reset();
-        Result<> mapped;
-        if (low) mapped = await_own_table(ready.ours.get(), child.pidfd);
+        if (low) SUB_TRY(await_own_table(ready.ours.get(), state->child.pidfd));
         low.reset();
-        if (mapped) mapped = options.write_id_maps(child.pid);
-        if (mapped) mapped = sys::send_message(ready.ours.get(), "x");
-        ready.ours.reset();
-        if (!mapped) {
-            // It waits for us on a socket whose other end it may hold as well.
-            (void)sys::send_signal(child.pid, SIGKILL);
-            reap(child.pidfd);
-            return fail(std::move(mapped).error());
-        }
+        SUB_TRY(options.write_id_maps(state->child.pid));
+        SUB_TRY(sys::send_message(ready.ours.get(), "x"));
     }
-    low.reset();
+    return StartingChild(std::move(state));
+}
+
+Result<Child> StartingChild::finish() {
     ChildReport failure;
-    SUB_TRY_ASSIGN(const std::size_t n,
-                   sys::read_some(report.read.get(), {reinterpret_cast<char*>(&failure), sizeof failure}));
-    if (n == 0) return child;  // exec closed the pipe: the child is running
-    reap(child.pidfd);
+    SUB_TRY_ASSIGN(const std::size_t n, sys::read_some(state_->report.get(),
+                                                       {reinterpret_cast<char*>(&failure), sizeof failure}));
+    state_->running = false;
+    if (n == 0) return std::move(state_->child);  // exec closed the pipe: the child is running
+    reap(state_->child.pidfd);
     if (n != sizeof failure || failure.magic != ChildReport::kMagic)
         return fail({Errc::internal, "a child's report is not one"});
     return fail(describe(failure));
+}
+
+Result<Child> spawn(const ChildPlan& plan, const SpawnOptions& options) {
+    SUB_TRY_ASSIGN(StartingChild starting, StartingChild::begin(plan, options));
+    return starting.finish();
 }
 
 Result<int> wait_for(const Child& child) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 
 #include "base/result.hpp"
 #include "process/child_plan.hpp"
@@ -26,10 +27,30 @@ struct SpawnOptions {
     LowDescriptors* low = nullptr;
 };
 
-// Starts a child and waits until it has executed its program. Errors: what
-// clone says, or the child's own report as "step 'detail': errno"; the child
-// has then been reaped. The caller reaps a running child by its pidfd.
-Result<Child> spawn(ChildPlan plan, const SpawnOptions& options = {});
+// A child on its way to its program. Until that is executed it shares our memory: what the plan
+// points to must outlive finish(). Destruction without finish() ends the child.
+class StartingChild {
+  public:
+    // Returns as soon as the child goes on by itself. Errors: what clone says, or why its id maps could
+    // not be written.
+    static Result<StartingChild> begin(const ChildPlan& plan, const SpawnOptions& options = {});
+
+    StartingChild(StartingChild&&) noexcept;
+    StartingChild& operator=(StartingChild&&) noexcept;
+    ~StartingChild();
+
+    // Waits until the program is executed; once only. Errors: the child's own report as
+    // "step 'detail': errno"; the child has then been reaped. The caller reaps a running child by its pidfd.
+    Result<Child> finish();
+
+  private:
+    struct State;
+    explicit StartingChild(std::unique_ptr<State> state);
+    std::unique_ptr<State> state_;
+};
+
+// The same in one.
+Result<Child> spawn(const ChildPlan& plan, const SpawnOptions& options = {});
 
 // Waits for the child to end and reaps it: the wait status as of wait(2).
 Result<int> wait_for(const Child& child);

@@ -11,6 +11,7 @@
 #include "base/text.hpp"
 #include "sys/file.hpp"
 #include "sys/socket.hpp"
+#include "world/cgroup_maker.hpp"
 #include "world/host_sockets.hpp"
 
 namespace substrate::supervisor {
@@ -432,34 +433,52 @@ void Project::keep_standby(std::unique_ptr<SessionWorld> world) {
     released_.notify_all();
 }
 
-Result<std::unique_ptr<SessionWorld>> Project::launch(const Machine& machine, const Wanted& wanted) {
+Result<std::unique_ptr<SessionWorld>> Project::launch(const Machine& machine, const Wanted& asked) {
+    Wanted wanted = asked;
+    if (wanted.world_id.empty()) wanted.world_id = make_world_id(machine.env);
+    // After the world's lock, a collector does not take its group for a dead world's.
+    const bool overlay = wanted.capture.value_or(CaptureStrategy::overlay) == CaptureStrategy::overlay &&
+                         machine.facts.overlay.ok;
+    SUB_TRY_ASSIGN(Store::MadeWorld made, store_.make_world(wanted.world_id, /*reuse=*/overlay));
+    auto world = launch_in(machine, wanted, std::move(made));
+    if (!world) SUB_TRY(store_.discard("worlds/" + wanted.world_id));
+    return world;
+}
+
+// The world is planned, and limited, while its init starts.
+Result<std::unique_ptr<SessionWorld>> Project::launch_in(const Machine& machine, const Wanted& wanted,
+                                                         Store::MadeWorld made) {
+    world::CgroupGround ground = machine.cgroups;
+    if (wanted.caller > 0) ground.movable.push_back(wanted.caller);
+    const plan::Limits limits = plan::with_defaults(wanted.limits, machine.facts);
+    world::CgroupMaker group_maker(ground, wanted.world_id, limits);
+    if (limits.any()) SUB_TRY(group_maker.make_version_2());
+    world::InitOptions options = world::init_options_for(machine.facts, machine.init_program);
+    options.cgroup_fd = group_maker.v2_fd();
+    options.file_limit = machine.file_limit;
+    options.low = machine.low_descriptors.get();
+    SUB_TRY_ASSIGN(world::WaitingInit init, world::WaitingInit::start(options));
+
     const std::uint64_t noted = sockets_noted();
     auto named_sockets = world::look_at_sockets(wanted.fs.sockets, machine.facts.uid);
     SUB_TRY_ASSIGN(plan::WorldPlan plan, plan_world(machine, wanted));
-    const bool overlay = plan.capture.strategy == CaptureStrategy::overlay;
-    SUB_TRY_ASSIGN(Store::MadeWorld made, store_.make_world(plan.world_id, /*reuse=*/overlay));
+    if (!made.slot.empty() && plan.capture.strategy != CaptureStrategy::overlay)
+        return fail({Errc::internal, "a directory for an overlay was taken for another capture"});
     SUB_TRY(store_.note_network(plan.world_id, plan.network_name));
     // fuse-overlayfs is mounted while the world is set up, on this slot only.
     if (plan.capture.strategy == CaptureStrategy::fuse) {
         SUB_TRY_ASSIGN(made.slot, store_.make_slot(plan.world_id, 0, CaptureStrategy::fuse));
     }
-    // After the world's lock: a collector takes a group for a dead world's that nobody locks.
-    world::CgroupGround ground = machine.cgroups;
-    if (wanted.caller > 0) ground.movable.push_back(wanted.caller);
-    auto group = plan.limits.any() ? world::Cgroup::make(ground, plan.world_id, plan.limits)
-                                   : Result<world::Cgroup>(world::Cgroup::none());
     SUB_TRY_ASSIGN(const world::SeccompProgram* filter, machine.seccomp->of(plan.seccomp));
-    Result<world::World> launched = fail({Errc::internal, "not launched"});
-    if (group)
-        launched = world::World::launch(
-            plan, {machine.init_program, filter, &*group, machine.file_limit, machine.low_descriptors.get()});
-    if (!group || !launched) {
-        SUB_TRY(store_.discard("worlds/" + plan.world_id));
-        return fail(group ? std::move(launched).error() : std::move(group).error());
+    auto group = world::Cgroup::none();
+    if (limits.any()) {
+        SUB_TRY_ASSIGN(group, group_maker.make_version_1());
     }
-    plan.degradations.insert(plan.degradations.end(), group->degradations().begin(),
-                             group->degradations().end());
-    auto world = std::make_unique<SessionWorld>(std::move(plan), std::move(*group), std::move(*launched),
+    plan.degradations.insert(plan.degradations.end(), group.degradations().begin(),
+                             group.degradations().end());
+    SUB_TRY_ASSIGN(world::World launched, world::World::set_up(std::move(init), plan, filter, &group));
+
+    auto world = std::make_unique<SessionWorld>(std::move(plan), std::move(group), std::move(launched),
                                                 std::move(made.lock), machine.env.realtime_ns());
     world->masks = mask_identities(world->plan);
     world->fs = wanted.fs;

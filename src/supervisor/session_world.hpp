@@ -221,7 +221,9 @@ class Project {
     bool runs(const std::string& world_id);
     bool claim(const std::string& world_id);
     Lease lend(std::unique_ptr<SessionWorld> world, bool warm);
-    Result<std::unique_ptr<SessionWorld>> launch(const Machine& machine, const Wanted& wanted);
+    Result<std::unique_ptr<SessionWorld>> launch(const Machine& machine, const Wanted& asked);
+    Result<std::unique_ptr<SessionWorld>> launch_in(const Machine& machine, const Wanted& wanted,
+                                                    Store::MadeWorld made);
 
     Store store_;
     std::string session_id_;

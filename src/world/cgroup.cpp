@@ -92,7 +92,9 @@ Result<Opened> open_parent(const Place& place) {
 
 Result<Cgroup> Cgroup::make(const CgroupGround& ground, const std::string& world_id,
                             const plan::Limits& limits) {
-    return CgroupMaker(ground, world_id, limits).make();
+    CgroupMaker maker(ground, world_id, limits);
+    SUB_TRY(maker.make_version_2());
+    return maker.make_version_1();
 }
 
 Cgroup::Cgroup(Cgroup&& other) noexcept { *this = std::move(other); }
@@ -137,12 +139,6 @@ std::vector<int> Cgroup::v1_task_fds() const {
     for (const Member& member : members_)
         if (member.tasks) fds.push_back(member.tasks.get());
     return fds;
-}
-
-void Cgroup::enter(process::ChildPlan& child, process::SpawnOptions& options) const {
-    options.cgroup_fd = v2_fd();
-    child.cgroup_task_count = 0;
-    for (const int fd : v1_task_fds()) child.cgroup_tasks[child.cgroup_task_count++] = fd;
 }
 
 Result<> Cgroup::take_v1_usage(CgroupUsage& usage) const {

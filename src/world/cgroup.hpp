@@ -71,8 +71,6 @@ class Cgroup {
     // Version 1: a process with one thread that writes "0" to each of these is in, without
     // the wait that add() has. The descriptors stay ours.
     std::vector<int> v1_task_fds() const;
-    // Has a child created inside all of them, by both ways.
-    void enter(process::ChildPlan& child, process::SpawnOptions& options) const;
 
     // Errors: the group is gone.
     Result<CgroupUsage> usage() const;

@@ -285,17 +285,26 @@ void CgroupMaker::note_io_held() {
                                      .fix = "boot with systemd.unified_cgroup_hierarchy=1"});
 }
 
-Result<Cgroup> CgroupMaker::make() {
+Result<> CgroupMaker::make_version_2() {
     if (!is_id(cgroup_.world_id_, "wld"))
         return fail({Errc::invalid, "'" + cgroup_.world_id_ + "' is not a world id"});
-    if (ground_.unified) {
-        auto made = make_member(*ground_.unified, /*unified=*/true);
-        if (!made && made.error().code() == Errc::conflict) return fail(std::move(made).error());
-        if (made) {
-            cgroup_.members_.push_back(*std::move(made));
-            cgroup_.unified_ = 0;
-        } else unified_problem_ = std::move(made).error();
-    }
+    if (!ground_.unified) return limit_all(/*v1=*/false);
+    auto made = make_member(*ground_.unified, /*unified=*/true);
+    if (!made && made.error().code() == Errc::conflict) return fail(std::move(made).error());
+    if (made) {
+        cgroup_.members_.push_back(*std::move(made));
+        cgroup_.unified_ = 0;
+    } else unified_problem_ = std::move(made).error();
+    return limit_all(/*v1=*/false);
+}
+
+Result<Cgroup> CgroupMaker::make_version_1() {
+    SUB_TRY(limit_all(/*v1=*/true));
+    return std::move(cgroup_);
+}
+
+// The controllers of one version.
+Result<> CgroupMaker::limit_all(bool v1) {
     struct Step {
         bool wanted;
         const char* what;
@@ -314,7 +323,7 @@ Result<Cgroup> CgroupMaker::make() {
           Step{limits_.pids != 0, "processes", CgroupController::pids, &CgroupMaker::limit_pids,
                &plan::Limits::pids, limits_.pids_is_default},
           Step{limits_.io.any(), "reading and writing", CgroupController::io, &CgroupMaker::limit_io}}) {
-        if (!step.wanted) continue;
+        if (!step.wanted || ground_.of(step.controller).has_value() != v1) continue;
         // Without a limit on memory there is nothing to add one on swap to; that was said.
         if (step.limit == &CgroupMaker::limit_swap && memory_ < 0) continue;
         const auto limited = (this->*step.limit)();
@@ -324,9 +333,9 @@ Result<Cgroup> CgroupMaker::make() {
         if (limited && step.limit == &CgroupMaker::limit_cpu) cgroup_.held_.cpu_millis = limits_.cpu_millis;
         if (limited && step.limit == &CgroupMaker::limit_io) note_io_held();
         if (limited || (step.limit == &CgroupMaker::limit_pids && limits_.pids_by_user)) continue;
-        degrade(step.what, limited.error(), ground_.of(step.controller).has_value(), step.is_default);
+        degrade(step.what, limited.error(), v1, step.is_default);
     }
-    return std::move(cgroup_);
+    return {};
 }
 
 }  // namespace substrate::world

@@ -7,14 +7,21 @@
 
 namespace substrate::world {
 
-// Makes one Cgroup: which directories it needs, and what they limit.
+// Makes one Cgroup: which directories it needs, and what they limit. Version 2's part comes first, since a
+// process is in there from its start (CLONE_INTO_CGROUP), and with it what is limited there: sharing out a
+// controller to a group with processes is slow. Version 1's can be made while the process starts.
 class CgroupMaker {
   public:
+    // `ground` is borrowed.
     CgroupMaker(const CgroupGround& ground, std::string world_id, const plan::Limits& limits)
         : ground_(ground), limits_(limits) {
         cgroup_.world_id_ = std::move(world_id);
     }
-    Result<Cgroup> make();
+    // Errors of both: those of Cgroup::make.
+    Result<> make_version_2();
+    Result<Cgroup> make_version_1();  // and hands over the whole
+    // Between the two.
+    int v2_fd() const { return cgroup_.v2_fd(); }
 
   private:
     using Member = Cgroup::Member;
@@ -28,6 +35,7 @@ class CgroupMaker {
     void note_io_held();
     void degrade(const std::string& what, const Error& error, bool v1, bool is_default);
 
+    Result<> limit_all(bool v1);
     Result<> limit_cpu();
     Result<> limit_memory();
     Result<> limit_swap();
@@ -35,7 +43,7 @@ class CgroupMaker {
     Result<> limit_io();
 
     const CgroupGround& ground_;
-    const plan::Limits& limits_;
+    plan::Limits limits_;
     Cgroup cgroup_;
     int memory_ = -1;
     std::optional<Error> unified_problem_;

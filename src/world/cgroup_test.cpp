@@ -19,6 +19,8 @@
 
 #include "base/ids.hpp"
 #include "base/skip_test_support.hpp"
+#include "process/spawn.hpp"
+#include "process/worker.hpp"
 #include "sys/cgroup_dir.hpp"
 #include "sys/file.hpp"
 #include "sys/host_env.hpp"
@@ -280,7 +282,7 @@ void expect_inside(const std::string& text, const Cgroup& cgroup, const std::str
     EXPECT_EQ(named, cgroup.directories().size()) << text;
 }
 
-// Starts a program that waits for its input's end, with what enter() says.
+// Starts a program that waits for its input's end, in the version 2 part.
 Result<process::Child> start_cat(const Cgroup& cgroup, int input, int namespaces) {
     char program[] = "/bin/cat";
     char* argv[] = {program, nullptr};
@@ -291,9 +293,22 @@ Result<process::Child> start_cat(const Cgroup& cgroup, int input, int namespaces
     child.envp = environment;
     for (int fd = 0; fd < 3; ++fd) child.placements[fd] = {fd == 0 ? input : fd, fd};
     child.placement_count = 3;
-    process::SpawnOptions options{.namespaces = namespaces};
-    cgroup.enter(child, options);
-    return process::spawn(child, options);
+    return process::spawn(child, {.namespaces = namespaces, .cgroup_fd = cgroup.v2_fd()});
+}
+
+std::string own_groups_after_joining(const Cgroup& cgroup) {
+    auto pipe = sys::make_pipe();
+    if (!pipe) return pipe.error().message();
+    const auto pid = process::fork_worker([&] {
+        for (const int task : cgroup.v1_task_fds())
+            if (!sys::write_all(task, "0")) return;
+        if (const auto text = sys::read_file("/proc/self/cgroup")) (void)sys::write_all(pipe->write.get(), *text);
+    });
+    if (!pid) return pid.error().message();
+    pipe->write.reset();
+    const auto text = sys::read_to_end(pipe->read.get(), 1 << 16);
+    EXPECT_EQ(::waitpid(*pid, nullptr, 0), *pid);
+    return text ? *text : text.error().message();
 }
 
 TEST_F(CgroupTest, ChildrenAreCreatedInside) {
@@ -310,8 +325,13 @@ TEST_F(CgroupTest, ChildrenAreCreatedInside) {
         const auto text = sys::read_file("/proc/" + std::to_string(started->pid) + "/cgroup");
         pipe->write.reset();
         EXPECT_EQ(process::wait_for(*started).value(), 0);
-        expect_inside(text.value(), *cgroup, id);
+        if (cgroup->v2_fd() < 0) continue;
+        EXPECT_TRUE(text.value().ends_with("/substrate/" + id + "\n")) << text.value();
     }
+    std::string joined = own_groups_after_joining(*cgroup);
+    // Of version 2 it is no member: that is for who is created inside.
+    if (cgroup->v2_fd() >= 0) joined += "/substrate/" + id + "\n";
+    expect_inside(joined, *cgroup, id);
     const auto removed = cgroup->remove();
     EXPECT_TRUE(removed) << removed.error().message();
 }

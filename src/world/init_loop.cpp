@@ -171,7 +171,7 @@ Result<bool> InitLoop::take_order() {
         SUB_TRY(exec(std::move(*exec_order), std::move(packet.fds)));
     } else if (const auto* coming = std::get_if<PrepareOrder>(&order)) {
         if (command_ < 0 && !background_) prepare(*coming);
-    } else if (std::holds_alternative<LinkOrder>(order)) {
+    } else if (!std::holds_alternative<SignalOrder>(order)) {
         return fail({Errc::internal, "an order out of turn"});
     } else {
         const auto& signal = std::get<SignalOrder>(order);

@@ -8,7 +8,7 @@ namespace {
 using plan::WireReader;
 using plan::WireWriter;
 
-enum class OrderTag : std::uint8_t { exec, signal, prepare, link };
+enum class OrderTag : std::uint8_t { exec, signal, prepare, link, set_up };
 enum class EventTag : std::uint8_t { ready, failed, exited, quiet, uplink, terminal };
 
 void put_slot(WireWriter& out, const CaptureSlot& slot) {
@@ -73,6 +73,9 @@ std::string encode(const Order& order) {
         out.put_strings(link->addresses);
         for (const std::uint8_t byte : link->gateway_hardware) out.put(byte);
         out.put(link->problem);
+    } else if (const auto* set_up = std::get_if<SetUpOrder>(&order)) {
+        out.put(set_up->plan);
+        out.put(set_up->seccomp);
     }
     return out.take();
 }
@@ -80,7 +83,7 @@ std::string encode(const Order& order) {
 Result<Order> decode_order(std::string_view bytes) {
     WireReader in(bytes);
     Order order;
-    switch (in.get_enum(OrderTag::link)) {
+    switch (in.get_enum(OrderTag::set_up)) {
         case OrderTag::exec: order = get_exec(in); break;
         case OrderTag::signal: {
             SignalOrder signal;
@@ -96,6 +99,13 @@ Result<Order> decode_order(std::string_view bytes) {
             for (std::uint8_t& byte : link.gateway_hardware) byte = in.get<std::uint8_t>();
             link.problem = in.get_string();
             order = std::move(link);
+            break;
+        }
+        case OrderTag::set_up: {
+            SetUpOrder set_up;
+            set_up.plan = in.get_string();
+            set_up.seccomp = in.get_string();
+            order = std::move(set_up);
             break;
         }
     }

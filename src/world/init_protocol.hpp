@@ -15,8 +15,6 @@
 namespace substrate::world {
 
 inline constexpr int kControlFd = 3;  // of world-init: the socket
-inline constexpr int kPlanFd = 4;     // a memfd with the encoded plan
-inline constexpr int kFilterFd = 5;   // a memfd with the seccomp program; empty: none
 inline constexpr int kScopeFd = 3;    // of a command that has a scope token: the token's sealed memory file
 inline constexpr std::size_t kMaxInline = 64 * 1024;
 inline constexpr std::size_t kMaxMessage = 16u << 20;
@@ -73,7 +71,15 @@ struct LinkOrder {
     std::string problem;
     bool operator==(const LinkOrder&) const = default;
 };
-using Order = std::variant<ExecOrder, SignalOrder, PrepareOrder, LinkOrder>;
+// The first order: the world to be. With it come the files `tasks` of its version 1 cgroups, open for writing:
+// the init joins each before anything else. One thread that moves itself does not wait for a grace period, as
+// a write to cgroup.procs would (kernel/cgroup/cgroup.c, cgroup_procs_write_start).
+struct SetUpOrder {
+    std::string plan;     // plan::encode_plan
+    std::string seccomp;  // the program, as the kernel takes it; empty: none
+    bool operator==(const SetUpOrder&) const = default;
+};
+using Order = std::variant<ExecOrder, SignalOrder, PrepareOrder, LinkOrder, SetUpOrder>;
 
 // With it comes the listening socket at the plan's door, where there is one.
 struct Ready {

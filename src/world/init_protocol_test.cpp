@@ -33,7 +33,9 @@ std::vector<Order> orders() {
             LinkOrder{.addresses = {"198.19.0.1", "fd00::1"},
                       .gateway_hardware = {2, 0, 1, 2, 3, 255},
                       .problem = "none"},
-            LinkOrder{}};
+            LinkOrder{},
+            SetUpOrder{.plan = std::string("p\0l", 3), .seccomp = "\xff"},
+            SetUpOrder{}};
 }
 std::vector<Event> events() {
     return {Ready{},

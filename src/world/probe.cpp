@@ -122,7 +122,6 @@ Result<ProbeAnswer> ask(const ProbeOptions& options, const plan::HostFacts& fact
                                  .user_xattrs = (namespaces & CLONE_NEWUSER) != 0,
                                  .own_network = (namespaces & CLONE_NEWNET) != 0,
                                  .veth = facts.veth.ok};
-    SUB_TRY_ASSIGN(const sys::UniqueFd question_fd, sys::make_memfd("substrate-probe", encode(question)));
     SUB_TRY_ASSIGN(const sys::UniqueFd null, sys::open_path("/dev/null", O_RDWR));
     std::string program = options.init_program;
     std::array<char*, 2> argv = {program.data(), nullptr};
@@ -131,8 +130,7 @@ Result<ProbeAnswer> ask(const ProbeOptions& options, const plan::HostFacts& fact
     child.program = program.c_str();
     child.argv = argv.data();
     child.envp = no_environment.data();
-    for (const int source :
-         {null.get(), null.get(), null.get(), control.theirs.get(), question_fd.get(), null.get()}) {
+    for (const int source : {null.get(), null.get(), null.get(), control.theirs.get()}) {
         child.placements[child.placement_count] = {source, static_cast<int>(child.placement_count)};
         ++child.placement_count;
     }
@@ -147,7 +145,9 @@ Result<ProbeAnswer> ask(const ProbeOptions& options, const plan::HostFacts& fact
         };
     SUB_TRY_ASSIGN(const process::Child init, process::spawn(child, spawn_options));
     control.theirs.reset();
-    auto packet = receive_packet(control.ours.get());
+    const auto asked = send_packet(control.ours.get(), encode(question), {});
+    auto packet = asked ? receive_packet(control.ours.get()) : fail(asked.error());
+    control.ours.reset();
     (void)process::wait_for(init);
     if (!packet) return fail(std::move(packet).error());
     if (packet->closed) return fail({Errc::internal, "the probe ended without an answer"});

@@ -361,6 +361,11 @@ Result<> mask_path(int root, const std::string& path, int empty_directory) {
     }
 }
 
+Result<> join_cgroups(const std::vector<UniqueFd>& tasks) {
+    for (const UniqueFd& file : tasks) SUB_TRY_DURING(sys::write_all(file.get(), "0"), "joining a control group");
+    return {};
+}
+
 Result<Staging> set_up_world(const plan::WorldPlan& plan) {
     // Must come first: without it every mount below would appear on the host.
     SUB_TRY_DURING(sys::make_all_private(), "making mounts private");

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <vector>
+
 #include "base/result.hpp"
 #include "plan/world_plan.hpp"
 #include "sys/unique_fd.hpp"
@@ -17,6 +19,9 @@ struct Staging {
     sys::UniqueFd fuse;     // fuse strategy: the mounted capture
     sys::UniqueFd door;     // a listening socket at the plan's door; may be none
 };
+
+// Runs in world-init first of all, while it has one thread: moves it into each group whose file `tasks` this is.
+Result<> join_cgroups(const std::vector<sys::UniqueFd>& tasks);
 
 // Runs in world-init, inside its new namespaces and before any command. Turns
 // the plan into mounts in one visible order and enters the new root. An error

@@ -21,39 +21,47 @@ std::vector<sys::IdRange> to_ranges(const std::vector<plan::IdExtent>& extents) 
     return ranges;
 }
 
-std::string_view filter_bytes(const SeccompProgram* program) {
+std::string filter_bytes(const SeccompProgram* program) {
     if (program == nullptr) return {};
     return {reinterpret_cast<const char*>(program->instructions.data()),
             program->instructions.size() * sizeof(sock_filter)};
 }
 
-int namespaces_of(const plan::WorldPlan& plan) {
-    int flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
-    if (plan.user_namespace) flags |= CLONE_NEWUSER;
-    // The network namespace is made by the first command's process (park_first).
-    return flags;
-}
-
 }  // namespace
 
-Result<World> World::launch(const plan::WorldPlan& plan, const LaunchOptions& options) {
-    SUB_TRY_ASSIGN(sys::SocketPair control, sys::make_seqpacket_pair());
-    SUB_TRY_ASSIGN(const sys::UniqueFd plan_fd, sys::make_memfd("substrate-plan", plan::encode_plan(plan)));
-    SUB_TRY_ASSIGN(const sys::UniqueFd filter_fd,
-                   sys::make_memfd("substrate-seccomp", filter_bytes(options.seccomp)));
-    SUB_TRY_ASSIGN(const sys::UniqueFd null, sys::open_path("/dev/null", O_RDWR));
+InitOptions init_options_for(const plan::HostFacts& facts, std::string init_program) {
+    InitOptions options;
+    options.init_program = std::move(init_program);
+    options.user_namespace = facts.user_namespace.ok;
+    options.uid_map = facts.uid_extents;
+    options.gid_map = facts.gid_extents;
+    return options;
+}
 
-    std::string program = options.init_program;
+// SAFETY: the child reads these until it has executed the program, so they stay where they are.
+struct WaitingInit::Arguments {
+    explicit Arguments(std::string init_program) : program(std::move(init_program)) {}
+    std::string program;
     std::string name = "substrate-world-init";  // its path is the host's business
     std::array<char*, 2> argv = {name.data(), nullptr};
     std::array<char*, 1> no_environment = {nullptr};
+};
+
+WaitingInit::WaitingInit(std::unique_ptr<Arguments> arguments, process::StartingChild child,
+                         sys::UniqueFd control)
+    : arguments_(std::move(arguments)), child_(std::move(child)), control_(std::move(control)) {}
+WaitingInit::WaitingInit(WaitingInit&&) noexcept = default;
+WaitingInit::~WaitingInit() = default;
+
+Result<WaitingInit> WaitingInit::start(const InitOptions& options) {
+    SUB_TRY_ASSIGN(sys::SocketPair control, sys::make_seqpacket_pair());
+    SUB_TRY_ASSIGN(const sys::UniqueFd null, sys::open_path("/dev/null", O_RDWR));
+    auto arguments = std::make_unique<Arguments>(options.init_program);
     process::ChildPlan child;
-    child.program = program.c_str();
-    child.argv = argv.data();
-    child.envp = no_environment.data();
-    const int sources[] = {null.get(),           null.get(),    null.get(),
-                           control.theirs.get(), plan_fd.get(), filter_fd.get()};
-    for (const int source : sources) {
+    child.program = arguments->program.c_str();
+    child.argv = arguments->argv.data();
+    child.envp = arguments->no_environment.data();
+    for (const int source : {null.get(), null.get(), null.get(), control.theirs.get()}) {
         child.placements[child.placement_count] = {source, static_cast<int>(child.placement_count)};
         ++child.placement_count;
     }
@@ -61,18 +69,42 @@ Result<World> World::launch(const plan::WorldPlan& plan, const LaunchOptions& op
     child.new_session = true;
     child.file_limit = options.file_limit;
     child.raise_ambient_capabilities = true;
-    process::SpawnOptions spawn_options{
-        .namespaces = namespaces_of(plan), .write_id_maps = {}, .low = options.low};
-    if (plan.user_namespace)
+    // The network namespace is made beside the mounts (NetworkMaker).
+    process::SpawnOptions spawn_options{.namespaces = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS,
+                                        .write_id_maps = {},
+                                        .cgroup_fd = options.cgroup_fd,
+                                        .low = options.low};
+    if (options.user_namespace) {
+        spawn_options.namespaces |= CLONE_NEWUSER;
         spawn_options.write_id_maps = [&](pid_t pid) {
-            return sys::write_identity_maps(pid, to_ranges(plan.uid_map), to_ranges(plan.gid_map));
+            return sys::write_identity_maps(pid, to_ranges(options.uid_map), to_ranges(options.gid_map));
         };
-    if (options.cgroup != nullptr && options.cgroup->exists()) options.cgroup->enter(child, spawn_options);
-    auto init = process::spawn(child, spawn_options);
-    if (!init) return fail(std::move(init).error().during("starting a world"));
-    control.theirs.reset();
+    }
+    auto starting = process::StartingChild::begin(child, spawn_options);
+    if (!starting) return fail(std::move(starting).error().during("starting a world"));
+    return WaitingInit(std::move(arguments), *std::move(starting), std::move(control.ours));
+}
 
-    return World(std::move(*init), std::move(control.ours));
+Result<World> World::set_up(WaitingInit init, const plan::WorldPlan& plan, const SeccompProgram* seccomp,
+                            const Cgroup* cgroup) {
+    auto child = init.child_.finish();
+    if (!child) return fail(std::move(child).error().during("starting a world"));
+    World world(*std::move(child), std::move(init.control_));
+    const SetUpOrder order{.plan = plan::encode_plan(plan), .seccomp = filter_bytes(seccomp)};
+    const std::vector<int> tasks = cgroup == nullptr ? std::vector<int>() : cgroup->v1_task_fds();
+    SUB_TRY_DURING(send_packet(world.control_.get(), encode(Order(order)), tasks), "starting a world");
+    return world;
+}
+
+Result<World> World::launch(const plan::WorldPlan& plan, const LaunchOptions& options) {
+    InitOptions init;
+    init.init_program = options.init_program;
+    init.user_namespace = plan.user_namespace;
+    init.uid_map = plan.uid_map;
+    init.gid_map = plan.gid_map;
+    if (options.cgroup != nullptr) init.cgroup_fd = options.cgroup->v2_fd();
+    SUB_TRY_ASSIGN(WaitingInit waiting, WaitingInit::start(init));
+    return set_up(std::move(waiting), plan, options.seccomp, options.cgroup);
 }
 
 Result<> World::await_ready() {

@@ -3,10 +3,12 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "base/result.hpp"
+#include "plan/host_facts.hpp"
 #include "plan/world_plan.hpp"
 #include "process/spawn.hpp"
 #include "sys/unique_fd.hpp"
@@ -16,12 +18,44 @@
 
 namespace substrate::world {
 
-struct LaunchOptions {
+// What an init begins with, whatever its world will be.
+struct InitOptions {
     std::string init_program;  // path of substrate-world-init
-    const SeccompProgram* seccomp = nullptr;
-    const Cgroup* cgroup = nullptr;  // where it exists, the world's processes are in it from their start
-    std::uint64_t file_limit = 0;    // soft, of open files, for everything in the world; 0: as ours
+    bool user_namespace = true;
+    std::vector<plan::IdExtent> uid_map, gid_map;  // of the user namespace; identity
+    int cgroup_fd = -1;                            // Cgroup::v2_fd(); not owned
+    std::uint64_t file_limit = 0;            // soft, of open files, for everything in the world; 0: as ours
     process::LowDescriptors* low = nullptr;  // where many files are open here; not owned
+};
+// On this machine: what does not depend on the world.
+InitOptions init_options_for(const plan::HostFacts& facts, std::string init_program);
+
+// An init that has its namespaces and waits for what its world is to be, which can be planned while it starts.
+// Destruction ends it.
+class WaitingInit {
+  public:
+    // Must be called from a thread that lives as long as the world: the kernel ends the init with
+    // the thread that started it.
+    static Result<WaitingInit> start(const InitOptions& options);
+
+  private:
+    friend class World;
+    struct Arguments;
+    WaitingInit(std::unique_ptr<Arguments> arguments, process::StartingChild child, sys::UniqueFd control);
+
+    std::unique_ptr<Arguments> arguments_;  // of the program, until that is executed
+    process::StartingChild child_;
+    sys::UniqueFd control_;
+
+  public:
+    WaitingInit(WaitingInit&&) noexcept;
+    ~WaitingInit();
+};
+
+struct LaunchOptions {
+    std::string init_program;
+    const SeccompProgram* seccomp = nullptr;
+    const Cgroup* cgroup = nullptr;  // as of World::set_up
 };
 
 // A running world: its init process and the socket to it. Not thread-safe; one
@@ -31,9 +65,12 @@ class World {
   public:
     // Does not wait for the world to be set up: orders may be given at once, and what
     // fails is the first event. Requires the directory `<store>/worlds/<id>`, on which
-    // the world's root is mounted, for itself alone. Must be called from
-    // a thread that lives as long as the world: the kernel ends the init with
-    // the thread that started it.
+    // the world's root is mounted, for itself alone. The init must have been started in the user namespace
+    // that the plan says. `cgroup`: where it exists, everything that the init does happens inside; the init
+    // must have been started in its version 2 part. Null: none.
+    static Result<World> set_up(WaitingInit init, const plan::WorldPlan& plan, const SeccompProgram* seccomp,
+                                const Cgroup* cgroup);
+    // Starts an init and has it set the world up.
     static Result<World> launch(const plan::WorldPlan& plan, const LaunchOptions& options);
 
     // One that has already ended: assigning it ends the other.
