@@ -112,8 +112,8 @@ Result<StartingChild> StartingChild::begin(const ChildPlan& asked, const SpawnOp
 
 Result<Child> StartingChild::finish() {
     ChildReport failure;
-    SUB_TRY_ASSIGN(const std::size_t n, sys::read_some(state_->report.get(),
-                                                       {reinterpret_cast<char*>(&failure), sizeof failure}));
+    SUB_TRY_ASSIGN(const std::size_t n,
+                   sys::read_some(state_->report.get(), {reinterpret_cast<char*>(&failure), sizeof failure}));
     state_->running = false;
     if (n == 0) return std::move(state_->child);  // exec closed the pipe: the child is running
     reap(state_->child.pidfd);

@@ -457,7 +457,7 @@ Result<std::unique_ptr<SessionWorld>> Project::launch_in(const Machine& machine,
     options.cgroup_fd = group_maker.v2_fd();
     options.file_limit = machine.file_limit;
     options.low = machine.low_descriptors.get();
-    SUB_TRY_ASSIGN(world::WaitingInit init, world::WaitingInit::start(options));
+    SUB_TRY_ASSIGN_DURING(world::WaitingInit init, world::WaitingInit::start(options), "starting a world");
 
     const std::uint64_t noted = sockets_noted();
     auto named_sockets = world::look_at_sockets(wanted.fs.sockets, machine.facts.uid);

@@ -302,7 +302,8 @@ std::string own_groups_after_joining(const Cgroup& cgroup) {
     const auto pid = process::fork_worker([&] {
         for (const int task : cgroup.v1_task_fds())
             if (!sys::write_all(task, "0")) return;
-        if (const auto text = sys::read_file("/proc/self/cgroup")) (void)sys::write_all(pipe->write.get(), *text);
+        if (const auto text = sys::read_file("/proc/self/cgroup"))
+            (void)sys::write_all(pipe->write.get(), *text);
     });
     if (!pid) return pid.error().message();
     pipe->write.reset();

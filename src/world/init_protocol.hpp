@@ -71,9 +71,9 @@ struct LinkOrder {
     std::string problem;
     bool operator==(const LinkOrder&) const = default;
 };
-// The first order: the world to be. With it come the files `tasks` of its version 1 cgroups, open for writing:
-// the init joins each before anything else. One thread that moves itself does not wait for a grace period, as
-// a write to cgroup.procs would (kernel/cgroup/cgroup.c, cgroup_procs_write_start).
+// The first order: the world to be. With it come the files `tasks` of its version 1 cgroups, open for
+// writing: the init joins each before anything else. One thread that moves itself does not wait for a grace
+// period, as a write to cgroup.procs would (kernel/cgroup/cgroup.c, cgroup_procs_write_start).
 struct SetUpOrder {
     std::string plan;     // plan::encode_plan
     std::string seccomp;  // the program, as the kernel takes it; empty: none

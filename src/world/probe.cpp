@@ -25,6 +25,7 @@
 #include "world/machine_size.hpp"
 #include "world/packet.hpp"
 #include "world/probe_child.hpp"
+#include "world/world.hpp"
 
 namespace substrate::world {
 namespace {
@@ -116,39 +117,19 @@ std::string find_program(const Env& env, std::string_view name) {
 // Starts the init as a probe in the given namespaces and returns its answer.
 Result<ProbeAnswer> ask(const ProbeOptions& options, const plan::HostFacts& facts, int namespaces,
                         const std::string& scratch) {
-    SUB_TRY_ASSIGN(sys::SocketPair control, sys::make_seqpacket_pair());
     const ProbeQuestion question{.scratch = scratch,
                                  .fuse_program = facts.fuse_binary,
                                  .user_xattrs = (namespaces & CLONE_NEWUSER) != 0,
                                  .own_network = (namespaces & CLONE_NEWNET) != 0,
                                  .veth = facts.veth.ok};
-    SUB_TRY_ASSIGN(const sys::UniqueFd null, sys::open_path("/dev/null", O_RDWR));
-    std::string program = options.init_program;
-    std::array<char*, 2> argv = {program.data(), nullptr};
-    std::array<char*, 1> no_environment = {nullptr};
-    process::ChildPlan child;
-    child.program = program.c_str();
-    child.argv = argv.data();
-    child.envp = no_environment.data();
-    for (const int source : {null.get(), null.get(), null.get(), control.theirs.get()}) {
-        child.placements[child.placement_count] = {source, static_cast<int>(child.placement_count)};
-        ++child.placement_count;
-    }
-    child.raise_ambient_capabilities = true;
-    process::SpawnOptions spawn_options{.namespaces = namespaces, .write_id_maps = {}};
-    if ((namespaces & CLONE_NEWUSER) != 0)
-        spawn_options.write_id_maps = [&](pid_t pid) {
-            std::vector<sys::IdRange> uids, gids;
-            for (const auto& extent : facts.uid_extents) uids.push_back({extent.first, extent.count});
-            for (const auto& extent : facts.gid_extents) gids.push_back({extent.first, extent.count});
-            return sys::write_identity_maps(pid, uids, gids);
-        };
-    SUB_TRY_ASSIGN(const process::Child init, process::spawn(child, spawn_options));
-    control.theirs.reset();
-    const auto asked = send_packet(control.ours.get(), encode(question), {});
-    auto packet = asked ? receive_packet(control.ours.get()) : fail(asked.error());
-    control.ours.reset();
-    (void)process::wait_for(init);
+    InitOptions init = init_options_for(facts, options.init_program);
+    init.namespaces = namespaces;
+    SUB_TRY_ASSIGN(WaitingInit waiting, WaitingInit::start(init));
+    SUB_TRY_ASSIGN(WaitingInit::Running running, waiting.finish());
+    const auto asked = send_packet(running.control.get(), encode(question), {});
+    auto packet = asked ? receive_packet(running.control.get()) : fail(asked.error());
+    running.control.reset();
+    (void)process::wait_for(running.child);
     if (!packet) return fail(std::move(packet).error());
     if (packet->closed) return fail({Errc::internal, "the probe ended without an answer"});
     return decode_probe_answer(packet->payload);

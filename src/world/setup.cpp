@@ -362,7 +362,8 @@ Result<> mask_path(int root, const std::string& path, int empty_directory) {
 }
 
 Result<> join_cgroups(const std::vector<UniqueFd>& tasks) {
-    for (const UniqueFd& file : tasks) SUB_TRY_DURING(sys::write_all(file.get(), "0"), "joining a control group");
+    for (const UniqueFd& file : tasks)
+        SUB_TRY_DURING(sys::write_all(file.get(), "0"), "joining a control group");
     return {};
 }
 

@@ -20,7 +20,8 @@ struct Staging {
     sys::UniqueFd door;     // a listening socket at the plan's door; may be none
 };
 
-// Runs in world-init first of all, while it has one thread: moves it into each group whose file `tasks` this is.
+// Runs in world-init first of all, while it has one thread: moves it into each group whose file `tasks` this
+// is.
 Result<> join_cgroups(const std::vector<sys::UniqueFd>& tasks);
 
 // Runs in world-init, inside its new namespaces and before any command. Turns

@@ -21,6 +21,11 @@ std::vector<sys::IdRange> to_ranges(const std::vector<plan::IdExtent>& extents) 
     return ranges;
 }
 
+// The network namespace is made beside the mounts (NetworkMaker).
+int namespaces_of(bool user_namespace) {
+    return CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | (user_namespace ? CLONE_NEWUSER : 0);
+}
+
 std::string filter_bytes(const SeccompProgram* program) {
     if (program == nullptr) return {};
     return {reinterpret_cast<const char*>(program->instructions.data()),
@@ -32,7 +37,7 @@ std::string filter_bytes(const SeccompProgram* program) {
 InitOptions init_options_for(const plan::HostFacts& facts, std::string init_program) {
     InitOptions options;
     options.init_program = std::move(init_program);
-    options.user_namespace = facts.user_namespace.ok;
+    options.namespaces = namespaces_of(facts.user_namespace.ok);
     options.uid_map = facts.uid_extents;
     options.gid_map = facts.gid_extents;
     return options;
@@ -69,27 +74,27 @@ Result<WaitingInit> WaitingInit::start(const InitOptions& options) {
     child.new_session = true;
     child.file_limit = options.file_limit;
     child.raise_ambient_capabilities = true;
-    // The network namespace is made beside the mounts (NetworkMaker).
-    process::SpawnOptions spawn_options{.namespaces = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS,
+    process::SpawnOptions spawn_options{.namespaces = options.namespaces,
                                         .write_id_maps = {},
                                         .cgroup_fd = options.cgroup_fd,
                                         .low = options.low};
-    if (options.user_namespace) {
-        spawn_options.namespaces |= CLONE_NEWUSER;
+    if ((options.namespaces & CLONE_NEWUSER) != 0)
         spawn_options.write_id_maps = [&](pid_t pid) {
             return sys::write_identity_maps(pid, to_ranges(options.uid_map), to_ranges(options.gid_map));
         };
-    }
-    auto starting = process::StartingChild::begin(child, spawn_options);
-    if (!starting) return fail(std::move(starting).error().during("starting a world"));
-    return WaitingInit(std::move(arguments), *std::move(starting), std::move(control.ours));
+    SUB_TRY_ASSIGN(process::StartingChild starting, process::StartingChild::begin(child, spawn_options));
+    return WaitingInit(std::move(arguments), std::move(starting), std::move(control.ours));
+}
+
+Result<WaitingInit::Running> WaitingInit::finish() {
+    SUB_TRY_ASSIGN(process::Child child, child_.finish());
+    return Running{std::move(child), std::move(control_)};
 }
 
 Result<World> World::set_up(WaitingInit init, const plan::WorldPlan& plan, const SeccompProgram* seccomp,
                             const Cgroup* cgroup) {
-    auto child = init.child_.finish();
-    if (!child) return fail(std::move(child).error().during("starting a world"));
-    World world(*std::move(child), std::move(init.control_));
+    SUB_TRY_ASSIGN_DURING(WaitingInit::Running running, init.finish(), "starting a world");
+    World world(std::move(running.child), std::move(running.control));
     const SetUpOrder order{.plan = plan::encode_plan(plan), .seccomp = filter_bytes(seccomp)};
     const std::vector<int> tasks = cgroup == nullptr ? std::vector<int>() : cgroup->v1_task_fds();
     SUB_TRY_DURING(send_packet(world.control_.get(), encode(Order(order)), tasks), "starting a world");
@@ -99,11 +104,11 @@ Result<World> World::set_up(WaitingInit init, const plan::WorldPlan& plan, const
 Result<World> World::launch(const plan::WorldPlan& plan, const LaunchOptions& options) {
     InitOptions init;
     init.init_program = options.init_program;
-    init.user_namespace = plan.user_namespace;
+    init.namespaces = namespaces_of(plan.user_namespace);
     init.uid_map = plan.uid_map;
     init.gid_map = plan.gid_map;
     if (options.cgroup != nullptr) init.cgroup_fd = options.cgroup->v2_fd();
-    SUB_TRY_ASSIGN(WaitingInit waiting, WaitingInit::start(init));
+    SUB_TRY_ASSIGN_DURING(WaitingInit waiting, WaitingInit::start(init), "starting a world");
     return set_up(std::move(waiting), plan, options.seccomp, options.cgroup);
 }
 

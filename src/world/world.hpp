@@ -20,26 +20,32 @@ namespace substrate::world {
 
 // What an init begins with, whatever its world will be.
 struct InitOptions {
-    std::string init_program;  // path of substrate-world-init
-    bool user_namespace = true;
-    std::vector<plan::IdExtent> uid_map, gid_map;  // of the user namespace; identity
+    std::string init_program;                      // path of substrate-world-init
+    int namespaces = 0;                            // CLONE_NEW* flags of clone(2)
+    std::vector<plan::IdExtent> uid_map, gid_map;  // of a user namespace; identity
     int cgroup_fd = -1;                            // Cgroup::v2_fd(); not owned
     std::uint64_t file_limit = 0;            // soft, of open files, for everything in the world; 0: as ours
     process::LowDescriptors* low = nullptr;  // where many files are open here; not owned
 };
-// On this machine: what does not depend on the world.
+// Of every world on this machine.
 InitOptions init_options_for(const plan::HostFacts& facts, std::string init_program);
 
-// An init that has its namespaces and waits for what its world is to be, which can be planned while it starts.
-// Destruction ends it.
+// An init that has its namespaces and waits for what its world is to be, which can be planned while it
+// starts. Destruction ends it.
 class WaitingInit {
   public:
     // Must be called from a thread that lives as long as the world: the kernel ends the init with
     // the thread that started it.
     static Result<WaitingInit> start(const InitOptions& options);
 
+    struct Running {
+        process::Child child;
+        sys::UniqueFd control;  // the socket over which it is told
+    };
+    // Waits until it runs, and is no longer this one's to end. Once only.
+    Result<Running> finish();
+
   private:
-    friend class World;
     struct Arguments;
     WaitingInit(std::unique_ptr<Arguments> arguments, process::StartingChild child, sys::UniqueFd control);
 
