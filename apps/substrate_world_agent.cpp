@@ -63,7 +63,9 @@ int main(int argc, char** argv) {
                "--" + std::string(kind.key),
                [&flags, &kind](const std::string& value) { flags.emplace_back(kind.key, value); },
                std::string(kind.help) + "; " + std::string(kind.variable))
-            ->type_name(kind.time != nullptr ? "TIME" : "BOOL");
+            ->type_name(kind.time != nullptr   ? "TIME"
+                        : kind.flag != nullptr ? "BOOL"
+                                               : "HOST:PORT");
     app.footer(
         "Flags go before variables, variables before $SUBSTRATE_HOME/agent.yaml, which has the same names.");
     app.set_version_flag("--version", SUBSTRATE_VERSION);

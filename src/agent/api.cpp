@@ -7,6 +7,8 @@
 #include "agent/problem.hpp"
 #include "agent/request_check.hpp"
 #include "base/text.hpp"
+#include "sys/file.hpp"
+#include "sys/internet_socket.hpp"
 #include "sys/socket.hpp"
 
 namespace substrate::agent {
@@ -65,8 +67,7 @@ Api::Api(supervisor::Agent& agent, std::string approval_secret)
 }
 
 Result<std::unique_ptr<Api>> Api::start(supervisor::Agent& agent, sys::UniqueFd listener) {
-    SUB_TRY_ASSIGN(std::string secret,
-                   Approvals::make_secret(agent.machine().env, agent.home().approval_token()));
+    SUB_TRY_ASSIGN(std::string secret, make_secret(agent.machine().env, agent.home().approval_token()));
     std::unique_ptr<Api> api(new Api(agent, std::move(secret)));
     ServerLimits limits;
     limits.read_ms = agent.options().settings.api_read_timeout_ms;
@@ -75,10 +76,14 @@ Result<std::unique_ptr<Api>> Api::start(supervisor::Agent& agent, sys::UniqueFd 
     if (api->owns_socket_) {
         SUB_TRY_ASSIGN(listener, sys::listen_stream(agent.home().agent_socket(), 256));
     }
+    std::vector<Entrance> entrances;
+    entrances.push_back({std::move(listener), agent.machine().facts.uid, std::nullopt});
+    SUB_TRY_ASSIGN_DURING(auto tcp, api->open_tcp(), "listening on TCP for the API");
+    if (tcp) entrances.push_back(std::move(*tcp));
     SUB_TRY_ASSIGN(
         api->server_,
         HttpServer::start(
-            std::move(listener), agent.machine().facts.uid, limits,
+            std::move(entrances), limits,
             [raw = api.get()](HttpRequest&& request, std::shared_ptr<Exchange> exchange) {
                 raw->handle(std::move(request), std::move(exchange));
             },
@@ -89,6 +94,27 @@ Result<std::unique_ptr<Api>> Api::start(supervisor::Agent& agent, sys::UniqueFd 
         raw->tell_event(event.span_id, record);
     });
     return api;
+}
+
+Result<std::optional<Entrance>> Api::open_tcp() {
+    const supervisor::Home& home = agent_.home();
+    // Of an agent that was killed: nothing listens there any more, and the token is nobody's.
+    remove_tcp_files();
+    const std::string& wanted = agent_.options().settings.listen;
+    if (wanted.empty()) return std::nullopt;
+    SUB_TRY_ASSIGN(const sys::Endpoint where, supervisor::read_listen(wanted));
+    SUB_TRY_ASSIGN(sys::UniqueFd listener, sys::listen_tcp(where.address, where.port));
+    SUB_TRY_ASSIGN(const sys::Endpoint bound, sys::bound_to(listener.get()));
+    tcp_ = sys::to_string(bound);
+    SUB_TRY_ASSIGN(std::string token, make_secret(agent_.machine().env, home.api_token()));
+    // The last: who sees it can come.
+    SUB_TRY(sys::replace_file(home.tcp_address(), tcp_ + "\n", 0600));
+    return Entrance{std::move(listener), 0, Access{.host = tcp_, .token = std::move(token)}};
+}
+
+void Api::remove_tcp_files() const {
+    (void)::unlink(agent_.home().tcp_address().c_str());
+    (void)::unlink(agent_.home().api_token().c_str());
 }
 
 Api::~Api() { agent_.trace().observe(nullptr); }
@@ -102,6 +128,7 @@ void Api::tell_event(const std::string& span_id, const Json& record) {
 
 void Api::close() {
     if (owns_socket_) (void)::unlink(agent_.home().agent_socket().c_str());
+    if (!tcp_.empty()) remove_tcp_files();
     approvals_.close();  // the server waits for those who wait for a decision
     {
         const std::scoped_lock lock(mutex_);

@@ -30,6 +30,7 @@ class Api final : public supervisor::Door {
     static Result<std::unique_ptr<Api>> start(supervisor::Agent& agent, sys::UniqueFd listener = {});
     ~Api() override;
     Json approvals() override;
+    std::string tcp_address() const override { return tcp_; }
     Result<> decide(const std::string& approval_id, broker::Answer answer, const std::string& token) override;
     void close() override;
     void end_threads() override;
@@ -52,6 +53,9 @@ class Api final : public supervisor::Door {
     };
     static const std::array<Handler, 28> kHandlers;
 
+    // Listens where the settings say, if they do, with a new token.
+    Result<std::optional<Entrance>> open_tcp();
+    void remove_tcp_files() const;
     // The terminal's id, unless it is refused.
     std::string begin_stream(std::shared_ptr<StreamLink> link, const StreamMessage& message,
                              const Peer& peer);
@@ -137,6 +141,7 @@ class Api final : public supervisor::Door {
     std::map<std::string, std::shared_ptr<StreamLink>> posted_;  // terminals without a WebSocket, by id
     std::map<std::string, std::shared_ptr<TerminalStream>> streams_;
     bool closing_ = false;     // no terminal is opened any more
+    std::string tcp_;          // "127.0.0.1:8080"; empty: not over TCP
     bool owns_socket_ = true;  // agent.sock goes with the agent
     std::atomic<std::uint64_t> rate_limited_ = 0;
     std::unique_ptr<HttpServer> server_;  // last: its thread uses the others

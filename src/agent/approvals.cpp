@@ -42,7 +42,7 @@ Json printable_question(const broker::ApprovalQuestion& question) {
     return json;
 }
 
-Result<std::string> Approvals::make_secret(const Env& env, const std::string& secret_file) {
+Result<std::string> make_secret(const Env& env, const std::string& secret_file) {
     std::array<std::uint8_t, 32> bytes{};
     env.random(bytes);
     std::string secret;

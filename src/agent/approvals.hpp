@@ -25,9 +25,6 @@ class Approvals {
   public:
     static constexpr std::size_t kMost = 16;  // wait at once: each keeps a command's thread
 
-    // Writes a new secret to `secret_file`, mode 0600, in place of an older one.
-    static Result<std::string> make_secret(const Env& env, const std::string& secret_file);
-
     Approvals(const Env& env, std::string secret) : env_(env), secret_(std::move(secret)) {}
 
     struct Asked {
@@ -71,6 +68,9 @@ class Approvals {
     std::map<std::string, Entry> waiting_;  // ids sort by their time
     bool closed_ = false;
 };
+
+// A new secret of 256 random bits, written to `secret_file`, mode 0600, in place of an older one.
+Result<std::string> make_secret(const Env& env, const std::string& secret_file);
 
 // One question for people, safe to print: the members of the document's Approval but for who asks.
 Json printable_question(const broker::ApprovalQuestion& question);

@@ -94,12 +94,12 @@ TEST_F(ApprovalsTest, TheSecretIsNewEachTimeAndTheAccountsOwn) {
     std::string directory = "/tmp/approvals-test.XXXXXX";
     ASSERT_NE(::mkdtemp(directory.data()), nullptr);
     const std::string file = directory + "/token";
-    const auto first = Approvals::make_secret(env_, file), second = Approvals::make_secret(env_, file);
+    const auto first = make_secret(env_, file), second = make_secret(env_, file);
     ASSERT_TRUE(first && second);
     EXPECT_NE(*first, *second);
     EXPECT_EQ(second->size(), 64u);
     EXPECT_EQ(sys::read_file(file).value(), *second + "\n");
-    struct ::stat st{};
+    struct ::stat st {};
     ASSERT_EQ(::stat(file.c_str(), &st), 0);
     EXPECT_EQ(st.st_mode & 0777, 0600u);
     EXPECT_TRUE(sys::remove_tree_at(AT_FDCWD, directory));

@@ -18,8 +18,8 @@ namespace substrate::agent {
 
 // Who is at the other end of a connection, as it was when they connected.
 struct Peer {
-    pid_t pid = 0;
-    std::string cwd;  // empty: could not be told
+    pid_t pid = 0;    // 0: could not be told, as over TCP
+    std::string cwd;  // empty: the same
 };
 
 struct HttpRequest {

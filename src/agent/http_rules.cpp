@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "codec/digest.hpp"
+
 namespace substrate::agent {
 namespace {
 
@@ -60,18 +62,44 @@ std::optional<HeadProblem> check_head(const HeadFacts& facts) {
     return std::nullopt;
 }
 
+std::optional<HeadProblem> check_access(const HeadFacts& facts, const Access& access) {
+    if (facts.hosts.size() != 1) return bad("bad_host", "one Host field is needed here");
+    const std::string by_name = "localhost" + access.host.substr(access.host.rfind(':'));
+    const auto is_ours = [&](std::string_view host) {
+        return same_word(host, access.host) || same_word(host, by_name);
+    };
+    if (!is_ours(facts.hosts.front()) || (!facts.authority.empty() && !is_ours(facts.authority)))
+        return HeadProblem{421, "bad_host", "this is " + access.host + ", and no other host"};
+    if (facts.authorizations.size() > 1)
+        return HeadProblem{400, "unauthorized", "there is more than one Authorization field",
+                           "Bearer error=\"invalid_request\""};
+    if (facts.authorizations.empty())
+        return HeadProblem{401, "unauthorized", "the Authorization field with the bearer token is missing",
+                           "Bearer"};
+    std::string_view given = facts.authorizations.front();
+    static constexpr std::string_view kScheme = "Bearer ";
+    const bool bearer = given.size() > kScheme.size() && same_word(given.substr(0, kScheme.size()), kScheme);
+    if (bearer) given.remove_prefix(kScheme.size());
+    if (!bearer || !same_secret(given, access.token))
+        return HeadProblem{401, "unauthorized", "that is not the bearer token of this agent",
+                           "Bearer error=\"invalid_token\""};
+    return std::nullopt;
+}
+
 std::optional<Target> split_target(std::string_view target) {
+    std::string authority;
     const auto printable = [](char c) { return c > 0x20 && c < 0x7f && c != '#'; };
     if (!std::ranges::all_of(target, printable)) return std::nullopt;
     if (!target.starts_with('/')) {
         if (target.size() < 7 || !same_word(target.substr(0, 7), "http://")) return std::nullopt;
         target.remove_prefix(7);
         const auto slash = std::min(target.find_first_of("/?"), target.size());
-        if (!is_host(target.substr(0, slash))) return std::nullopt;
+        authority = target.substr(0, slash);
+        if (authority.empty() || !is_host(authority)) return std::nullopt;
         target.remove_prefix(slash);
     }
     const auto mark = std::min(target.find('?'), target.size());
-    Target split{.path = std::string(target.substr(0, mark)), .query = {}};
+    Target split{.path = std::string(target.substr(0, mark)), .query = {}, .authority = std::move(authority)};
     if (split.path.empty()) split.path = "/";
     if (mark < target.size()) split.query = target.substr(mark + 1);
     return split;

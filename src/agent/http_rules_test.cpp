@@ -35,6 +35,46 @@ TEST(HttpRules, OneReadingOfTheLength) {
     EXPECT_EQ(status_of({.version = 10, .hosts = {"a"}, .transfer_encodings = {"chunked"}}), 400);
 }
 
+TEST(HttpRules, OnlyTheBearerOfTheTokenIsLetIn) {
+    const Access access{.host = "127.0.0.1:8080", .token = "abc"};
+    const auto checked = [&](const HeadFacts& facts) {
+        const auto problem = check_access(facts, access);
+        return problem ? std::to_string(problem->status) + " " + problem->challenge : "";
+    };
+    for (const char* good : {"Bearer abc", "bearer abc", "BEARER abc"})
+        EXPECT_EQ(checked({.hosts = {"127.0.0.1:8080"}, .authorizations = {good}}), "") << good;
+    EXPECT_EQ(checked({.hosts = {"LocalHost:8080"}, .authorizations = {"Bearer abc"}}), "");
+    EXPECT_EQ(checked({.hosts = {"localhost:8080"}}), "401 Bearer");
+    EXPECT_EQ(checked({.hosts = {"localhost:8080"}, .authorizations = {"Bearer abc", "Bearer abc"}}),
+              "400 Bearer error=\"invalid_request\"");
+    for (const char* wrong :
+         {"", "Bearer", "Bearer ", "Bearer  abc", "Bearer abd", "Bearer ab", "Bearer abc ", "Bearer abcd",
+          "Bearer ABC", "Bearer abc, Bearer abc", "Basic abc", "abc", "Bearer\tabc"}) {
+        const auto problem = check_access({.hosts = {"localhost:8080"}, .authorizations = {wrong}}, access);
+        ASSERT_TRUE(problem) << wrong;
+        EXPECT_EQ(problem->status, 401) << wrong;
+        EXPECT_EQ(problem->detail.find("abc"), std::string::npos) << wrong;
+    }
+}
+
+TEST(HttpRules, WhereOthersCanConnectTheHostIsOurs) {
+    const Access access{.host = "[::1]:8080", .token = "abc"};
+    const auto status = [&](std::vector<std::string> hosts, std::string authority = {}) {
+        const auto problem = check_access(
+            {.hosts = std::move(hosts), .authorizations = {"Bearer abc"}, .authority = std::move(authority)},
+            access);
+        return problem ? problem->status : 0;
+    };
+    EXPECT_EQ(status({"[::1]:8080"}), 0);
+    EXPECT_EQ(status({"localhost:8080"}), 0);
+    for (const char* other : {"", "localhost", "localhost:80", "[::1]", "127.0.0.1:8080", "evil.test:8080",
+                              "localhost.evil.test:8080", "localhost:80800"})
+        EXPECT_EQ(status({other}), 421) << other;
+    EXPECT_EQ(status({}), 400);
+    EXPECT_EQ(status({"localhost:8080"}, "localhost:8080"), 0);
+    EXPECT_EQ(status({"localhost:8080"}, "evil.test:8080"), 421);
+}
+
 TEST(HttpRules, NoWebPages) { EXPECT_EQ(status_of({.hosts = {"a"}, .has_origin = true}), 403); }
 
 TEST(HttpRules, Targets) {
@@ -47,8 +87,8 @@ TEST(HttpRules, Targets) {
     EXPECT_EQ(split("http://localhost/a?b"), "/a|b");
     EXPECT_EQ(split("HTTP://localhost"), "/|");
     EXPECT_EQ(split("http://x?q"), "/|q");
-    for (const char* text :
-         {"", "*", "localhost:80", "https://x/", "http://a@b/", "/a#b", "/\x01", "/\xc3\xa4", "a"})
+    for (const char* text : {"", "*", "localhost:80", "https://x/", "http://a@b/", "http:///", "/a#b",
+                             "/\x01", "/\xc3\xa4", "a"})
         EXPECT_EQ(split(text), "refused") << text;
 }
 

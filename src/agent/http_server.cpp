@@ -1,10 +1,15 @@
 #include "agent/http_server.hpp"
 
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 #include <boost/asio/as_tuple.hpp>
+#include <boost/asio/basic_socket_acceptor.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -13,6 +18,7 @@
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
 #include <boost/beast/websocket/rfc6455.hpp>
+#include <list>
 #include <set>
 #include <thread>
 
@@ -29,7 +35,8 @@ namespace asio = boost::asio;
 namespace beast = boost::beast;
 namespace http = boost::beast::http;
 using boost::system::error_code;
-using Protocol = asio::local::stream_protocol;
+using Protocol = asio::generic::stream_protocol;  // one code for Unix and TCP sockets
+using Acceptor = asio::basic_socket_acceptor<Protocol>;
 using Stream = beast::basic_stream<Protocol>;
 
 // Errors come back as values: nothing throws across a suspension.
@@ -48,6 +55,14 @@ std::vector<std::string> values_of(const http::fields& fields, http::field name)
     return values;
 }
 
+// An entrance and who has come in there.
+struct Gate {
+    Gate(asio::io_context& io, Entrance of) : entrance(std::move(of)), acceptor(io) {}
+    Entrance entrance;
+    Acceptor acceptor;
+    int open = 0;
+};
+
 }  // namespace
 
 class Connection;
@@ -59,22 +74,22 @@ struct HttpServer::Core {
     ServerLimits limits;
     Handler handler;
     StreamHandler on_stream;
-    std::uint32_t uid = 0;
     ServerCounts counts;
     asio::io_context io{1};
-    Protocol::acceptor acceptor{io};
+    std::list<Gate> gates;
     std::set<Connection*> connections;
     bool closing = false;
     std::jthread thread;
 
-    asio::awaitable<void> accept_all();
-    void take_in(Protocol::socket socket);
+    Result<> open(Entrance entrance);
+    asio::awaitable<void> accept_all(Gate& gate);
+    void take_in(Gate& gate, Protocol::socket socket);
 };
 
 // One client. Lives in its coroutine; everything of it happens in the server's thread.
 class Connection : public std::enable_shared_from_this<Connection> {
   public:
-    Connection(HttpServer::Core& core, Protocol::socket socket, Peer peer);
+    Connection(HttpServer::Core& core, Gate& gate, Protocol::socket socket, Peer peer);
     ~Connection();
     Connection(const Connection&) = delete;
     Connection& operator=(const Connection&) = delete;
@@ -89,9 +104,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
     asio::awaitable<bool> await_request();
     asio::awaitable<bool> read_request();
     asio::awaitable<error_code> read_body();
-    std::optional<HttpResponse> refusal() const;
+    std::optional<HttpResponse> refusal();
     std::optional<HttpResponse> refusal_of(error_code failed) const;
     asio::awaitable<bool> answer();
+    void watch_client();
     asio::awaitable<bool> send_ready();
     asio::awaitable<void> switch_protocols();
     asio::awaitable<bool> send_whole(HttpResponse response);
@@ -101,20 +117,28 @@ class Connection : public std::enable_shared_from_this<Connection> {
     http::response<http::empty_body> head_of(const HttpResponse& response);
 
     HttpServer::Core& core_;
+    Gate& gate_;
     Stream stream_;
     Peer peer_;
     asio::steady_timer news_;  // cancelled when the exchange has something to send
     beast::flat_buffer buffer_{kBufferSize};
     std::optional<Parser> parser_;
     std::shared_ptr<Exchange> exchange_;
+    bool known_;         // it may rest; over TCP once it has shown the token
     bool idle_ = false;  // no request is in hand
     bool keep_alive_ = true;
     bool chunked_ = false;
 };
 
-Connection::Connection(HttpServer::Core& core, Protocol::socket socket, Peer peer)
-    : core_(core), stream_(std::move(socket)), peer_(std::move(peer)), news_(core.io) {
+Connection::Connection(HttpServer::Core& core, Gate& gate, Protocol::socket socket, Peer peer)
+    : core_(core),
+      gate_(gate),
+      stream_(std::move(socket)),
+      peer_(std::move(peer)),
+      news_(core.io),
+      known_(!gate.entrance.access) {
     core_.connections.insert(this);
+    ++gate_.open;
     ++core_.counts.connections;
     ++core_.counts.open;
     news_.expires_at(asio::steady_timer::time_point::max());
@@ -122,6 +146,7 @@ Connection::Connection(HttpServer::Core& core, Protocol::socket socket, Peer pee
 
 Connection::~Connection() {
     core_.connections.erase(this);
+    --gate_.open;
     --core_.counts.open;
 }
 
@@ -146,7 +171,7 @@ asio::awaitable<void> Connection::serve() {
 asio::awaitable<bool> Connection::await_request() {
     if (core_.closing) co_return false;
     if (buffer_.size() > 0) co_return true;
-    stream_.expires_after(ms(core_.limits.idle_ms));
+    stream_.expires_after(ms(known_ ? core_.limits.idle_ms : core_.limits.read_ms));
     const auto [problem, n] = co_await stream_.async_read_some(buffer_.prepare(kReadSize), kAwait);
     if (problem) co_return false;
     buffer_.commit(n);
@@ -196,16 +221,25 @@ std::optional<HttpResponse> Connection::refusal_of(error_code failed) const {
     return problem(400, "bad_request", "not HTTP: " + failed.message());
 }
 
-std::optional<HttpResponse> Connection::refusal() const {
+std::optional<HttpResponse> Connection::refusal() {
     const http::request<http::string_body>& head = parser_->get();
+    const auto target = split_target({head.target().data(), head.target().size()});
     const HeadFacts facts{.version = static_cast<int>(head.version()),
                           .hosts = values_of(head, http::field::host),
                           .content_lengths = values_of(head, http::field::content_length),
                           .transfer_encodings = values_of(head, http::field::transfer_encoding),
-                          .has_origin = head.find(http::field::origin) != head.end()};
-    if (const auto found = check_head(facts)) return problem(found->status, found->error, found->detail);
-    if (!split_target({head.target().data(), head.target().size()}))
-        return problem(400, "bad_target", "the request's target is no path");
+                          .has_origin = head.find(http::field::origin) != head.end(),
+                          .authorizations = values_of(head, http::field::authorization),
+                          .authority = target ? target->authority : ""};
+    auto found = check_head(facts);
+    if (!found && gate_.entrance.access) found = check_access(facts, *gate_.entrance.access);
+    if (found) {
+        HttpResponse refused = problem(found->status, found->error, found->detail);
+        if (!found->challenge.empty()) refused.headers.emplace_back("WWW-Authenticate", found->challenge);
+        return refused;
+    }
+    known_ = true;
+    if (!target) return problem(400, "bad_target", "the request's target is no path");
     return std::nullopt;
 }
 
@@ -268,16 +302,7 @@ asio::awaitable<bool> Connection::answer() {
     core_.handler(std::move(request), exchange);
     // An answer that has begun already may still be a long one.
     const bool waits = !exchange->finished();
-    // A client that closed has hung up; one that only has no more to say has not.
-    if (waits) {
-        stream_.expires_never();
-        stream_.socket().async_wait(Protocol::socket::wait_error,
-                                    [exchange, weak = weak_from_this()](error_code aborted) {
-                                        if (aborted) return;
-                                        exchange->abandon();
-                                        if (const auto self = weak.lock()) self->news_.cancel();
-                                    });
-    }
+    if (waits) watch_client();
     const bool sent = co_await send_ready();
     if (!sent) exchange->abandon();
     if (waits) {
@@ -286,6 +311,20 @@ asio::awaitable<bool> Connection::answer() {
     }
     exchange_.reset();
     co_return sent;
+}
+
+// A client that closed has hung up. At a Unix socket one that only has no more to say has not; over TCP
+// the two look the same, unless it has sent more before: then only what is sent to it shows it.
+void Connection::watch_client() {
+    stream_.expires_never();
+    const auto what = gate_.entrance.access ? Protocol::socket::wait_read : Protocol::socket::wait_error;
+    stream_.socket().async_wait(what, [exchange = exchange_, weak = weak_from_this()](error_code aborted) {
+        const auto self = weak.lock();
+        if (aborted || !self) return;
+        if (self->gate_.entrance.access && !sys::has_hung_up(self->stream_.socket().native_handle())) return;
+        exchange->abandon();
+        self->news_.cancel();
+    });
 }
 
 asio::awaitable<bool> Connection::send_ready() {
@@ -391,27 +430,33 @@ asio::awaitable<bool> Connection::send_piece(std::string bytes, bool last) {
     co_return true;
 }
 
-void HttpServer::Core::take_in(Protocol::socket socket) {
-    const auto credentials = sys::peer_credentials(socket.native_handle());
-    if (!credentials || credentials->uid != uid) return;
-    if (std::cmp_greater_equal(connections.size(), limits.connections)) return;
-    Peer peer{.pid = credentials->pid, .cwd = {}};
-    const std::string link = "/proc/" + std::to_string(credentials->pid) + "/cwd";
-    if (auto cwd = sys::read_link_at(AT_FDCWD, link.c_str()); cwd && cwd->starts_with('/'))
-        peer.cwd = std::move(*cwd);
-    auto connection = std::make_shared<Connection>(*this, std::move(socket), std::move(peer));
+void HttpServer::Core::take_in(Gate& gate, Protocol::socket socket) {
+    if (gate.open >= limits.connections) return;
+    Peer peer;
+    if (gate.entrance.access) {
+        error_code ignored;  // answers are later then, and no other
+        (void)socket.set_option(asio::ip::tcp::no_delay(true), ignored);
+    } else {
+        const auto credentials = sys::peer_credentials(socket.native_handle());
+        if (!credentials || credentials->uid != gate.entrance.uid) return;
+        peer.pid = credentials->pid;
+        const std::string link = "/proc/" + std::to_string(credentials->pid) + "/cwd";
+        if (auto cwd = sys::read_link_at(AT_FDCWD, link.c_str()); cwd && cwd->starts_with('/'))
+            peer.cwd = std::move(*cwd);
+    }
+    auto connection = std::make_shared<Connection>(*this, gate, std::move(socket), std::move(peer));
     // Whatever one client's coroutine throws ends that client's connection alone.
     asio::co_spawn(
         io, [connection] { return connection->serve(); }, [connection](const std::exception_ptr&) {});
 }
 
-asio::awaitable<void> HttpServer::Core::accept_all() {
+asio::awaitable<void> HttpServer::Core::accept_all(Gate& gate) {
     asio::steady_timer pause(io);
     for (;;) {
-        auto [failed, socket] = co_await acceptor.async_accept(kAwait);
-        if (!acceptor.is_open() || closing) co_return;
+        auto [failed, socket] = co_await gate.acceptor.async_accept(kAwait);
+        if (!gate.acceptor.is_open() || closing) co_return;
         if (!failed) {
-            take_in(std::move(socket));
+            take_in(gate, std::move(socket));
             continue;
         }
         // No descriptors, most likely: some connection will end.
@@ -421,19 +466,30 @@ asio::awaitable<void> HttpServer::Core::accept_all() {
     }
 }
 
+Result<> HttpServer::Core::open(Entrance entrance) {
+    sockaddr_storage address{};
+    socklen_t size = sizeof address;
+    const int fd = entrance.listener.get();
+    if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0)
+        return fail(Error::last_os("getsockname"));
+    Gate& gate = gates.emplace_back(io, std::move(entrance));
+    error_code failed;
+    (void)gate.acceptor.assign(Protocol(address.ss_family, gate.entrance.access ? IPPROTO_TCP : 0), fd,
+                               failed);
+    if (failed) return fail({Errc::os, "taking over the socket: " + failed.message()});
+    (void)gate.entrance.listener.release();
+    asio::co_spawn(io, accept_all(gate), asio::detached);
+    return {};
+}
+
 HttpServer::HttpServer(std::unique_ptr<Core> core) : core_(std::move(core)) {}
 
-Result<std::unique_ptr<HttpServer>> HttpServer::start(sys::UniqueFd listener, std::uint32_t uid,
+Result<std::unique_ptr<HttpServer>> HttpServer::start(std::vector<Entrance> entrances,
                                                       const ServerLimits& limits, Handler handler,
                                                       StreamHandler on_stream) {
     try {
         auto core = std::make_unique<Core>(limits, std::move(handler), std::move(on_stream));
-        core->uid = uid;
-        error_code failed;
-        (void)core->acceptor.assign(Protocol(), listener.get(), failed);
-        if (failed) return fail({Errc::os, "taking over the socket: " + failed.message()});
-        (void)listener.release();
-        asio::co_spawn(core->io, core->accept_all(), asio::detached);
+        for (Entrance& entrance : entrances) SUB_TRY(core->open(std::move(entrance)));
         core->thread = std::jthread([io = &core->io] {
             for (;;) {
                 try {
@@ -458,7 +514,7 @@ void HttpServer::close() {
     asio::post(core_->io, [core = core_.get()] {
         core->closing = true;
         error_code ignored;
-        (void)core->acceptor.close(ignored);
+        for (Gate& gate : core->gates) (void)gate.acceptor.close(ignored);
         for (Connection* connection : core->connections) connection->close_if_idle();
     });
     core_->thread.join();

@@ -5,8 +5,11 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <vector>
 
 #include "agent/exchange.hpp"
+#include "agent/http_rules.hpp"
 #include "agent/stream_link.hpp"
 #include "base/result.hpp"
 #include "sys/unique_fd.hpp"
@@ -19,7 +22,14 @@ struct ServerLimits {
     std::int64_t idle_ms = 300'000;  // between two requests of a connection
     std::int64_t read_ms = 30'000;   // from a request's first byte to its last, for header and body each
     std::int64_t write_ms = 60'000;  // for a whole answer, or for one piece of it
-    int connections = 384;
+    int connections = 384;           // of each entrance: who fills one keeps nobody out of another
+};
+
+// A listening socket, and who is let in there.
+struct Entrance {
+    sys::UniqueFd listener;
+    std::uint32_t uid = 0;         // of a Unix socket: only peers of this user are served
+    std::optional<Access> access;  // of a TCP socket: what each request must show
 };
 
 // What has happened since the start.
@@ -29,7 +39,7 @@ struct ServerCounts {
     std::array<std::atomic<std::uint64_t>, 600> answers{};  // by status
 };
 
-// HTTP/1.1 over a Unix socket (RFC 9112): one thread of its own, keep-alive, a bound and a
+// HTTP/1.1 over Unix and TCP sockets (RFC 9112): one thread of its own, keep-alive, a bound and a
 // deadline for everything that a client sends or should take. Requests that are ambiguous, or that
 // a web page may have caused, are refused before anybody sees them.
 class HttpServer {
@@ -40,8 +50,8 @@ class HttpServer {
     // A WebSocket with its first message; called as Handler is.
     using StreamHandler = std::function<void(std::shared_ptr<StreamLink>, StreamMessage, const Peer&)>;
 
-    // Takes over a listening socket. Only peers of user `uid` are served.
-    static Result<std::unique_ptr<HttpServer>> start(sys::UniqueFd listener, std::uint32_t uid,
+    // Takes over the listening sockets.
+    static Result<std::unique_ptr<HttpServer>> start(std::vector<Entrance> entrances,
                                                      const ServerLimits& limits, Handler handler,
                                                      StreamHandler on_stream);
     ~HttpServer();

@@ -98,6 +98,10 @@ void Api::doctor(Call& call) {
          .reason = facts.landlock_abi > 0 ? fmt::format("ABI {}", facts.landlock_abi) : "the kernel has none",
          .fix = facts.landlock_abi > 0 ? "" : "boot a kernel with Landlock"},
         "warn");
+    if (!tcp_.empty())
+        findings.push_back({{"what", "tcp_listener"},
+                            {"verdict", "warn"},
+                            {"detail", "the API is open at " + tcp_ + " to whoever has its token"}});
     const bool usable = (facts.user_namespace.ok || facts.is_root()) && facts.net_namespace.ok;
     call.exchange->respond(json_response({{"ok", usable}, {"findings", std::move(findings)}}));
 }

@@ -19,7 +19,7 @@ namespace beast = boost::beast;
 namespace http = boost::beast::http;
 namespace websocket = boost::beast::websocket;
 using boost::system::error_code;
-using Protocol = asio::local::stream_protocol;
+using Protocol = asio::generic::stream_protocol;
 using Stream = beast::basic_stream<Protocol>;
 using Clock = std::chrono::steady_clock;
 
@@ -115,8 +115,10 @@ asio::awaitable<void> WebSocket::serve(http::request<http::string_body> head) {
                                              });
     running_ = 2;
     const auto executor = socket_.get_executor();
-    asio::co_spawn(executor, [self = shared_from_this()] { return self->write_all(); }, asio::detached);
-    asio::co_spawn(executor, [self = shared_from_this()] { return self->watch(); }, asio::detached);
+    asio::co_spawn(
+        executor, [self = shared_from_this()] { return self->write_all(); }, asio::detached);
+    asio::co_spawn(
+        executor, [self = shared_from_this()] { return self->watch(); }, asio::detached);
     co_await read_all();
     drop();
     // The others refer to the connection's stream.

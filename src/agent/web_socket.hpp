@@ -1,7 +1,7 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/beast/core/basic_stream.hpp>
 #include <boost/beast/http/message.hpp>
 #include <boost/beast/http/string_body.hpp>
@@ -25,7 +25,7 @@ struct WebSocketLimits {
 // is of no more use. The first message goes to `begin`, with the link that carries everything after it.
 // In the thread of the connection's executor.
 boost::asio::awaitable<void> serve_web_socket(
-    boost::beast::basic_stream<boost::asio::local::stream_protocol>& stream,
+    boost::beast::basic_stream<boost::asio::generic::stream_protocol>& stream,
     boost::beast::http::request<boost::beast::http::string_body> head, WebSocketLimits limits,
     std::function<void(std::shared_ptr<StreamLink>, StreamMessage)> begin);
 

@@ -37,6 +37,8 @@ std::string status_text(const Json& status) {
         supervisor::number_of(status, "agent_pid"), age_text(supervisor::number_of(status, "age_ms")),
         supervisor::number_of(status, "agent_rss_kb"), supervisor::number_of(status, "commands"),
         status.value("reused_share", 0.0) * 100);
+    if (const std::string tcp = supervisor::text_of(status, "tcp"); !tcp.empty())
+        text += fmt::format("http://{}/  is the API, for whoever has the token\n", printable(tcp));
     for (const Json& project : status.at("projects")) {
         text += fmt::format("{}\n", printable(supervisor::text_of(project, "project")));
         for (const Json& world : project.at("worlds"))

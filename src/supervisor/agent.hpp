@@ -36,6 +36,8 @@ class Door {
     virtual ~Door() = default;
     // What waits here for a person's decision, in the form of GET /v1/approvals; from any thread.
     virtual Json approvals() = 0;
+    // Where it is open to whoever can connect and has its token; empty: nowhere.
+    virtual std::string tcp_address() const = 0;
     // Decides one of them; `token` is what proves that it is a person (Home::approval_token).
     virtual Result<> decide(const std::string& approval_id, broker::Answer answer,
                             const std::string& token) = 0;

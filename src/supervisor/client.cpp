@@ -36,7 +36,8 @@ Result<> start_agent(const Env& env, const Home& home) {
     for (const char* name :
          {"HOME", "PATH", "XDG_RUNTIME_DIR", "LANG", "SUBSTRATE_AGENT_IDLE_SECS", "SUBSTRATE_WORLD_IDLE_SECS",
           "SUBSTRATE_STANDBY", "SUBSTRATE_API_READ_MS", "SUBSTRATE_API_WRITE_MS", "SUBSTRATE_API_DETACHED_MS",
-          "SUBSTRATE_API_SESSION_IDLE_MS", "LSAN_OPTIONS", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"})
+          "SUBSTRATE_API_SESSION_IDLE_MS", "SUBSTRATE_LISTEN", "LSAN_OPTIONS", "ASAN_OPTIONS",
+          "UBSAN_OPTIONS", "TSAN_OPTIONS"})
         if (auto value = env.variable(name)) environment.push_back(std::string(name) + "=" + *value);
     std::vector<char*> envp;
     for (std::string& variable : environment) envp.push_back(variable.data());
@@ -146,9 +147,7 @@ Result<> Client::replace_agent() {
     }
     // It holds its lock until it is gone.
     SUB_TRY_ASSIGN(const sys::UniqueFd gate, sys::open_path(home_.agent_lock(), O_RDWR | O_CLOEXEC));
-    {
-        SUB_TRY_ASSIGN(const sys::FileLock gone, sys::FileLock::exclusive(gate.get()));
-    }
+    { SUB_TRY_ASSIGN(const sys::FileLock gone, sys::FileLock::exclusive(gate.get())); }
     SUB_TRY_ASSIGN(channel_, connect_or_start(*env_, home_));
     return channel_.send(last_request_, last_fds_);
 }

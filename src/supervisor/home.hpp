@@ -18,6 +18,9 @@ struct Home {
     std::string agent_lock() const { return path + "/sock/agent.lock"; }
     // What a decision of /v1/approvals must carry.
     std::string approval_token() const { return path + "/approval-token"; }
+    // What requests over TCP must carry, and where they are taken: there while the agent listens.
+    std::string api_token() const { return path + "/api-token"; }
+    std::string tcp_address() const { return path + "/sock/agent.tcp"; }
     std::string agent_settings() const { return path + "/agent.yaml"; }
     std::string agent_log() const { return path + "/agent.log"; }
 };

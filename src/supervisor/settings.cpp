@@ -32,6 +32,8 @@ constexpr SettingKind kKinds[] = {
      &Settings::api_detached_ms},
     {"api-session-idle", "SUBSTRATE_API_SESSION_IDLE_MS", "How long a session without a line is kept", 1,
      &Settings::api_session_idle_ms},
+    {"listen", "SUBSTRATE_LISTEN", "Loopback address and port for the API over TCP, too", 0, nullptr, nullptr,
+     &Settings::listen},
 };
 
 Error wrong(const std::string& where, const std::string& what) {
@@ -44,9 +46,22 @@ Result<> set_time(Settings& settings, const SettingKind& kind, std::int64_t ms, 
     return {};
 }
 
+Result<> set_address(Settings& settings, const SettingKind& kind, const std::string& text,
+                     const std::string& where) {
+    if (!text.empty())
+        if (auto read = read_listen(text); !read) {
+            Error error = wrong(where, read.error().message());
+            return fail(std::move(error).hint(read.error().advice()));
+        }
+    settings.*kind.address = text;
+    settings.sources[std::string(kind.key)] = where;
+    return {};
+}
+
 // As agent.yaml and flags write it.
 Result<> set_from_text(Settings& settings, const SettingKind& kind, const std::string& text,
                        const std::string& where) {
+    if (kind.address != nullptr) return set_address(settings, kind, text, where);
     if (kind.time != nullptr) {
         const auto ms = parse_duration_ms(text);
         if (!ms) return fail(wrong(where, "must be a time, such as 90s, 10m or 2h"));
@@ -61,6 +76,7 @@ Result<> set_from_text(Settings& settings, const SettingKind& kind, const std::s
 
 Result<> set_from_variable(Settings& settings, const SettingKind& kind, const std::string& text) {
     const std::string where(kind.variable);
+    if (kind.address != nullptr) return set_address(settings, kind, text, where);
     if (kind.time != nullptr) {
         std::int64_t number = 0;
         const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
@@ -117,6 +133,29 @@ Result<> read_text(Settings& settings, std::string_view text, const std::string&
 
 std::span<const SettingKind> setting_kinds() { return kKinds; }
 
+Result<sys::Endpoint> read_listen(std::string_view text) {
+    const auto refuse = [](const std::string& why) {
+        return fail(Error(Errc::invalid, why)
+                        .hint("write 127.0.0.1:PORT or [::1]:PORT; port 0 takes one that is free. Nothing "
+                              "is encrypted here: for other machines put a proxy with TLS in front"));
+    };
+    const auto colon = text.rfind(':');
+    if (colon == std::string_view::npos) return refuse("must be an address and a port");
+    std::string_view host = text.substr(0, colon), digits = text.substr(colon + 1);
+    std::uint16_t port = 0;
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
+    if (digits.empty() || error != std::errc() || end != digits.data() + digits.size())
+        return refuse("'" + printable(digits) + "' is no port");
+    const bool bracketed = host.size() > 2 && host.starts_with('[') && host.ends_with(']');
+    if (bracketed) host = host.substr(1, host.size() - 2);
+    const auto address = IpAddress::parse(host);
+    if (!address || address->is_v4() == bracketed)
+        return refuse("'" + printable(host) + "' is no address in digits");
+    if (special_purpose(*address) != "loopback")
+        return refuse(address->text() + " can be reached by other machines, or is none of ours");
+    return sys::Endpoint{*address, port};
+}
+
 Result<Settings> read_settings(const Env& env, std::span<const std::pair<std::string, std::string>> flags,
                                std::string_view text, const std::string& path) {
     Settings settings;
@@ -137,7 +176,7 @@ Result<Settings> load_settings(const Env& env, std::span<const std::pair<std::st
     auto file = sys::open_path(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     if (!file && file.error().os_errno() == ENOENT) return read_settings(env, flags, {}, path);
     if (!file) return fail(std::move(file).error().during("reading the agent's settings"));
-    struct ::stat st{};
+    struct ::stat st {};
     if (::fstat(file->get(), &st) != 0) return fail(Error::last_os("fstat", path));
     if (!S_ISREG(st.st_mode))
         return fail(Error(Errc::invalid, "'" + printable(path) + "' is no regular file").hint("remove it"));
@@ -156,7 +195,8 @@ Json to_json(const Settings& settings) {
         const auto source = settings.sources.find(key);
         Json one = {{"key", key}, {"source", source == settings.sources.end() ? "default" : source->second}};
         if (kind.time != nullptr) one["value_ms"] = settings.*kind.time;
-        else one["value"] = settings.*kind.flag;
+        else if (kind.flag != nullptr) one["value"] = settings.*kind.flag;
+        else one["value"] = settings.*kind.address;
         all.push_back(std::move(one));
     }
     return all;

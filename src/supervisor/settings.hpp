@@ -10,6 +10,7 @@
 #include "base/env.hpp"
 #include "base/result.hpp"
 #include "codec/json_value.hpp"
+#include "sys/internet_socket.hpp"
 
 namespace substrate::supervisor {
 
@@ -22,19 +23,21 @@ struct Settings {
     std::int64_t api_write_timeout_ms = 60'000;    // for accepting a piece of an answer
     std::int64_t api_detached_ms = 600'000;        // a terminal without a client is kept
     std::int64_t api_session_idle_ms = 1'800'000;  // a session without a line is kept
+    std::string listen;                            // HOST:PORT of the API over TCP; empty: none
     std::map<std::string, std::string> sources;    // by key; what is not there is the default
 };
 
 // One setting, wherever it is named: `key` in agent.yaml and, with "--" before it, as a flag.
 // There a time is written "90s", "10m" or as a number of seconds; a variable holds a whole
-// number of `variable_unit_ms`. Settings without a time are true or false, in a variable 1 or 0.
+// number of `variable_unit_ms`. Flags are true or false, in a variable 1 or 0.
 struct SettingKind {
     std::string_view key;
     std::string_view variable;
     std::string_view help;
     std::int64_t variable_unit_ms = 0;
-    std::int64_t Settings::* time = nullptr;
-    bool Settings::* flag = nullptr;
+    std::int64_t Settings::*time = nullptr;
+    bool Settings::*flag = nullptr;
+    std::string Settings::*address = nullptr;  // the same everywhere
 };
 std::span<const SettingKind> setting_kinds();
 
@@ -49,7 +52,10 @@ Result<Settings> read_settings(const Env& env, std::span<const std::pair<std::st
 Result<Settings> load_settings(const Env& env, std::span<const std::pair<std::string, std::string>> flags,
                                const std::string& path);
 
-// [{"key", "value" (milliseconds, or true or false), "source"}]
+// What `listen` says. Errc::invalid for anything but a loopback address ("[::1]" in brackets) and a port.
+Result<sys::Endpoint> read_listen(std::string_view text);
+
+// [{"key", "value" or, in milliseconds, "value_ms", "source"}]
 Json to_json(const Settings& settings);
 
 }  // namespace substrate::supervisor

@@ -113,5 +113,29 @@ TEST(Settings, AFileOfOthersIsRefused) {
     std::filesystem::remove_all(directory);
 }
 
+TEST(Settings, ListensOnLoopbackAddressesOnly) {
+    EXPECT_TRUE(Settings().listen.empty());
+    const auto read =
+        read_settings(GivenEnv(Pairs{{"SUBSTRATE_LISTEN", "127.0.0.1:80"}}), {}, "", "agent.yaml");
+    ASSERT_TRUE(read) << read.error().message();
+    EXPECT_EQ(read->listen, "127.0.0.1:80");
+    for (const char* good : {"127.0.0.1:0", "127.255.0.9:65535", "[::1]:8080"}) {
+        const auto endpoint = read_listen(good);
+        ASSERT_TRUE(endpoint) << good;
+        EXPECT_EQ(sys::to_string(*endpoint), good);
+    }
+    for (const char* wrong :
+         {"8080", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:+1", "127.0.0.1: 1", ":80",
+          "::1:80", "[127.0.0.1]:80", "[::1]", "[::1:80", "localhost:80", "0.0.0.0:80", "[::]:80",
+          "10.0.0.1:80", "[::ffff:127.0.0.1]:80", "127.1:80", "*:80"}) {
+        const auto endpoint = read_listen(wrong);
+        ASSERT_FALSE(endpoint) << wrong;
+        EXPECT_EQ(endpoint.error().code(), Errc::invalid) << wrong;
+        EXPECT_FALSE(endpoint.error().advice().empty()) << wrong;
+    }
+    EXPECT_EQ(error_of({}, {{"listen", "0.0.0.0:80"}}, ""),
+              "--listen: 0.0.0.0 can be reached by other machines, or is none of ours");
+}
+
 }  // namespace
 }  // namespace substrate::supervisor

@@ -66,6 +66,8 @@ Result<Json> describe_status(Agent& agent) {
     const double share = agent.commands() == 0
                              ? 0
                              : static_cast<double>(agent.reused()) / static_cast<double>(agent.commands());
+    const std::string tcp = agent.door() == nullptr ? "" : agent.door()->tcp_address();
+    Json listens = tcp.empty() ? Json(nullptr) : Json(tcp);
     return Json{{"type", message::kDone},
                 {"exit", 0},
                 {"backend", "local"},
@@ -76,6 +78,7 @@ Result<Json> describe_status(Agent& agent) {
                 {"commands", agent.commands()},
                 {"reused_share", share},
                 {"settings", to_json(agent.options().settings)},
+                {"tcp", std::move(listens)},
                 {"published", std::move(published)},
                 {"projects", std::move(projects)}};
 }

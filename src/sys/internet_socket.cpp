@@ -59,11 +59,6 @@ Result<Endpoint> from_os(const Address& address) {
     return Endpoint{IpAddress::v6(bytes), ntohs(v6.sin6_port)};
 }
 
-std::string text(const Endpoint& endpoint) {
-    const std::string address = endpoint.address.text();
-    return (endpoint.address.is_v4() ? address : "[" + address + "]") + ":" + std::to_string(endpoint.port);
-}
-
 Result<UniqueFd> open_socket(bool v4, int type) {
     UniqueFd socket(::socket(v4 ? AF_INET : AF_INET6, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!socket) return fail(Error::last_os("socket"));
@@ -82,15 +77,28 @@ Result<UniqueFd> bind_socket(const Endpoint& endpoint, int type) {
         return fail(Error::last_os("IPV6_FREEBIND"));
     Address address = to_os(endpoint);
     if (::bind(socket.get(), address.get(), address.length) != 0)
-        return fail(Error::last_os("bind", text(endpoint)));
+        return fail(Error::last_os("bind", to_string(endpoint)));
     return socket;
 }
 
 }  // namespace
 
+std::string to_string(const Endpoint& endpoint) {
+    const std::string address = endpoint.address.text();
+    return (endpoint.address.is_v4() ? address : "[" + address + "]") + ":" + std::to_string(endpoint.port);
+}
+
+Result<Endpoint> bound_to(int socket) {
+    Address address;
+    if (::getsockname(socket, address.get(), &address.length) != 0)
+        return fail(Error::last_os("getsockname"));
+    return from_os(address);
+}
+
 Result<UniqueFd> listen_tcp(const IpAddress& address, std::uint16_t port) {
     SUB_TRY_ASSIGN(UniqueFd socket, bind_socket({address, port}, SOCK_STREAM));
-    if (::listen(socket.get(), kBacklog) != 0) return fail(Error::last_os("listen", text({address, port})));
+    if (::listen(socket.get(), kBacklog) != 0)
+        return fail(Error::last_os("listen", to_string(Endpoint{address, port})));
     return socket;
 }
 
@@ -120,7 +128,7 @@ Result<> begin_connect(int socket, const Endpoint& peer) {
         return fail(Error::last_os("TCP_NODELAY"));
     Address address = to_os(peer);
     if (::connect(socket, address.get(), address.length) != 0 && errno != EINPROGRESS)
-        return fail(Error::last_os("connect", text(peer)));
+        return fail(Error::last_os("connect", to_string(peer)));
     return {};
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "base/ip_address.hpp"
 #include "base/result.hpp"
@@ -14,8 +15,12 @@ struct Endpoint {
     std::uint16_t port = 0;
     bool operator==(const Endpoint&) const = default;
 };
+// "127.0.0.1:80", "[::1]:80".
+std::string to_string(const Endpoint& endpoint);
 
 Result<UniqueFd> listen_tcp(const IpAddress& address, std::uint16_t port);
+// Where a socket is bound: the port that the kernel has chosen for 0.
+Result<Endpoint> bound_to(int socket);
 Result<UniqueFd> bind_udp(const IpAddress& address, std::uint16_t port);
 // The next connection, which does not block either; an empty descriptor when none waits.
 Result<UniqueFd> accept_tcp(int listener);

@@ -194,6 +194,14 @@ Result<std::optional<std::size_t>> receive_now(int socket, std::span<char> buffe
     return std::optional(static_cast<std::size_t>(n));
 }
 
+bool has_hung_up(int socket) {
+    char byte = 0;
+    ssize_t n = -1;
+    do n = ::recv(socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR);
+    return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK);
+}
+
 Result<> send_now(int socket, std::string_view bytes) {
     while (!bytes.empty()) {
         const ssize_t n = ::send(socket, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);

@@ -66,6 +66,8 @@ Result<std::size_t> exchange(int socket, std::string_view bytes, std::span<const
 // What there is now, without waiting: 0 when the peer has closed, nullopt for nothing. Descriptors that
 // were sent along are dropped by the kernel.
 Result<std::optional<std::size_t>> receive_now(int socket, std::span<char> buffer);
+// The peer has closed, or at least its sending side, and nothing is left to read.
+bool has_hung_up(int socket);
 // All of it or, when the peer's buffer has no room for it now, an error.
 Result<> send_now(int socket, std::string_view bytes);
 
