@@ -99,7 +99,7 @@ TEST_F(ApprovalsTest, TheSecretIsNewEachTimeAndTheAccountsOwn) {
     EXPECT_NE(*first, *second);
     EXPECT_EQ(second->size(), 64u);
     EXPECT_EQ(sys::read_file(file).value(), *second + "\n");
-    struct ::stat st {};
+    struct ::stat st{};
     ASSERT_EQ(::stat(file.c_str(), &st), 0);
     EXPECT_EQ(st.st_mode & 0777, 0600u);
     EXPECT_TRUE(sys::remove_tree_at(AT_FDCWD, directory));

@@ -115,10 +115,8 @@ asio::awaitable<void> WebSocket::serve(http::request<http::string_body> head) {
                                              });
     running_ = 2;
     const auto executor = socket_.get_executor();
-    asio::co_spawn(
-        executor, [self = shared_from_this()] { return self->write_all(); }, asio::detached);
-    asio::co_spawn(
-        executor, [self = shared_from_this()] { return self->watch(); }, asio::detached);
+    asio::co_spawn(executor, [self = shared_from_this()] { return self->write_all(); }, asio::detached);
+    asio::co_spawn(executor, [self = shared_from_this()] { return self->watch(); }, asio::detached);
     co_await read_all();
     drop();
     // The others refer to the connection's stream.

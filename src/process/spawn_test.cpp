@@ -198,9 +198,8 @@ TEST_F(SpawnTest, DropsCapabilitiesAndSetsNoNewPrivs) {
 
 TEST_F(SpawnTest, AChildWhoseIdsCannotBeMappedIsEnded) {
     Argv argv({"/bin/true"});
-    const SpawnOptions options{.namespaces = 0, .write_id_maps = [](pid_t) -> Result<> {
-                                   return fail({Errc::os, "no maps"});
-                               }};
+    const SpawnOptions options{
+        .namespaces = 0, .write_id_maps = [](pid_t) -> Result<> { return fail({Errc::os, "no maps"}); }};
     const auto child = spawn(plan(argv), options);
     ASSERT_FALSE(child);
     EXPECT_EQ(child.error().message(), "no maps");

@@ -147,7 +147,9 @@ Result<> Client::replace_agent() {
     }
     // It holds its lock until it is gone.
     SUB_TRY_ASSIGN(const sys::UniqueFd gate, sys::open_path(home_.agent_lock(), O_RDWR | O_CLOEXEC));
-    { SUB_TRY_ASSIGN(const sys::FileLock gone, sys::FileLock::exclusive(gate.get())); }
+    {
+        SUB_TRY_ASSIGN(const sys::FileLock gone, sys::FileLock::exclusive(gate.get()));
+    }
     SUB_TRY_ASSIGN(channel_, connect_or_start(*env_, home_));
     return channel_.send(last_request_, last_fds_);
 }

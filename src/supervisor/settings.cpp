@@ -176,7 +176,7 @@ Result<Settings> load_settings(const Env& env, std::span<const std::pair<std::st
     auto file = sys::open_path(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     if (!file && file.error().os_errno() == ENOENT) return read_settings(env, flags, {}, path);
     if (!file) return fail(std::move(file).error().during("reading the agent's settings"));
-    struct ::stat st {};
+    struct ::stat st{};
     if (::fstat(file->get(), &st) != 0) return fail(Error::last_os("fstat", path));
     if (!S_ISREG(st.st_mode))
         return fail(Error(Errc::invalid, "'" + printable(path) + "' is no regular file").hint("remove it"));

@@ -35,9 +35,9 @@ struct SettingKind {
     std::string_view variable;
     std::string_view help;
     std::int64_t variable_unit_ms = 0;
-    std::int64_t Settings::*time = nullptr;
-    bool Settings::*flag = nullptr;
-    std::string Settings::*address = nullptr;  // the same everywhere
+    std::int64_t Settings::* time = nullptr;
+    bool Settings::* flag = nullptr;
+    std::string Settings::* address = nullptr;  // the same everywhere
 };
 std::span<const SettingKind> setting_kinds();
 

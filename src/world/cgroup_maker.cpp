@@ -310,7 +310,7 @@ Result<> CgroupMaker::limit_all(bool v1) {
         const char* what;
         CgroupController controller;
         Result<> (CgroupMaker::*limit)();
-        std::uint64_t plan::Limits::*held = nullptr;
+        std::uint64_t plan::Limits::* held = nullptr;
         bool is_default = false;
     };
     const bool memory_default = limits_.memory_is_default;

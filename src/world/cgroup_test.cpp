@@ -365,7 +365,7 @@ TEST_F(CgroupTest, ReadingAndWritingAreLimitedForEachDevice) {
     EXPECT_EQ(cgroup->degradations().size(), v1 ? 1U : 0U);
     for (const Degradation& item : cgroup->degradations())
         EXPECT_TRUE(item.reason.contains("version 1 of control groups")) << item.reason;
-    struct ::stat st {};
+    struct ::stat st{};
     ASSERT_EQ(::stat("/", &st), 0);
     std::string directory;
     for (const std::string& each : cgroup->directories())

@@ -61,7 +61,7 @@ Result<std::vector<plan::RootEntry>> read_root_entries() {
 std::vector<std::string> existing_device_nodes() {
     std::vector<std::string> nodes;
     for (const char* name : {"full", "null", "random", "tty", "urandom", "zero"}) {
-        struct ::stat st {};
+        struct ::stat st{};
         if (::stat((std::string("/dev/") + name).c_str(), &st) == 0 && S_ISCHR(st.st_mode))
             nodes.emplace_back(name);
     }
