@@ -51,6 +51,7 @@ Result<std::unique_ptr<Agent>> Agent::start(const Env& env, const Home& home, co
     SUB_TRY_ASSIGN(machine.facts, world::probe_host(env, {options.init_program, home.path,
                                                           usual_capture_root(machine.capture_roots)}));
     SUB_TRY_ASSIGN(machine.cgroups, world::find_cgroup_ground());
+    machine.cgroups.keep_parents = true;
     SUB_TRY(machine.seccomp->of(SeccompMode::enforce));  // for the first world
     SUB_TRY_ASSIGN(trace::TraceWriter trace, trace::TraceWriter::open(home.path));
     // What an earlier agent left behind, before anybody can make more of it.
@@ -84,6 +85,8 @@ Agent::~Agent() {
     projects_.clear();
     machine_.ports.reset();
     machine_.network.reset();
+    // What is left of them is the next agent's, or gc's.
+    (void)world::remove_empty_parents(machine_.cgroups);
 }
 
 Result<std::shared_ptr<Project>> Agent::project(const std::string& path) {

@@ -171,6 +171,9 @@ void collect_cgroups(const Env& env, GcReport& report, bool dry_run, const std::
             report.errors.push_back({name, removed.error().describe()});
         else report.removed.push_back(name);
     }
+    if (dry_run) return;
+    if (auto removed = world::remove_empty_parents(*ground); !removed)
+        report.errors.push_back({"cgroups", removed.error().describe()});
 }
 
 }  // namespace

@@ -102,6 +102,7 @@ Cgroup::Cgroup(Cgroup&& other) noexcept { *this = std::move(other); }
 Cgroup& Cgroup::operator=(Cgroup&& other) noexcept {
     // What was ours goes with `other`.
     std::swap(world_id_, other.world_id_);
+    std::swap(keep_parents_, other.keep_parents_);
     std::swap(members_, other.members_);
     std::swap(unified_, other.unified_);
     std::swap(v1_cpu_, other.v1_cpu_);
@@ -206,7 +207,7 @@ Result<> Cgroup::remove() {
         SUB_TRY_DURING(remove_patiently(member.parent.get(), world_id_),
                        "removing '" + member.directory + "'");
         // Others may use it; then it stays.
-        (void)sys::remove_cgroup_at(member.own.get(), kCgroupParent);
+        if (!keep_parents_) (void)sys::remove_cgroup_at(member.own.get(), kCgroupParent);
         members_.pop_back();
         const int left = static_cast<int>(members_.size());
         for (int* index : {&unified_, &v1_cpu_, &v1_memory_, &v1_pids_})
@@ -246,7 +247,20 @@ Result<> remove_leftover(const CgroupGround& ground, const std::string& world_id
         if (!removed && removed.error().os_errno() == EBUSY)
             removed = fail(std::move(removed).error().as(Errc::conflict));
         SUB_TRY_DURING(std::move(removed), "removing the group in '" + place.place->directory + "'");
-        (void)sys::remove_cgroup_at(opened.own.get(), kCgroupParent);
+    }
+    return {};
+}
+
+Result<> remove_empty_parents(const CgroupGround& ground) {
+    for (const Place& place : places_of(ground)) {
+        SUB_TRY_ASSIGN(const Opened opened, open_parent(place));
+        if (!opened.parent) continue;
+        auto removed = sys::remove_cgroup_at(opened.own.get(), kCgroupParent);
+        // There are groups in it, or it is another account's.
+        if (!removed)
+            if (const int why = removed.error().os_errno(); why == EBUSY || why == EACCES || why == EPERM)
+                continue;
+        SUB_TRY_DURING(std::move(removed), "removing '" + place.place->directory + "/" + kCgroupParent + "'");
     }
     return {};
 }

@@ -99,6 +99,7 @@ class Cgroup {
     Result<bool> kill_once() const;
 
     std::string world_id_;
+    bool keep_parents_ = false;
     std::vector<Member> members_;
     int unified_ = -1;  // index; version 1's follow
     int v1_cpu_ = -1, v1_memory_ = -1, v1_pids_ = -1;
@@ -118,5 +119,7 @@ struct CgroupLeftover {
 Result<std::vector<CgroupLeftover>> find_leftovers(const CgroupGround& ground);
 // Removes one. Errc::conflict when processes are inside. Missing is success.
 Result<> remove_leftover(const CgroupGround& ground, const std::string& world_id);
+// Every `substrate` in which no group is. Whoever is about to make one there makes that again.
+Result<> remove_empty_parents(const CgroupGround& ground);
 
 }  // namespace substrate::world

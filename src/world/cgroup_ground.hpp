@@ -40,6 +40,9 @@ struct CgroupGround {
     // Processes that may be moved to `substrate/agent`, where version 2 wants the group
     // empty before it shares out a controller.
     std::vector<pid_t> movable;
+    // Whether `substrate` stays when its last group goes, until remove_empty_parents(): to make it
+    // anew takes as long as to make a group.
+    bool keep_parents = false;
 
     const std::optional<CgroupPlace>& of(CgroupController controller) const {
         return v1[static_cast<std::size_t>(controller)];

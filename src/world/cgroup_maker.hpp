@@ -16,6 +16,7 @@ class CgroupMaker {
     CgroupMaker(const CgroupGround& ground, std::string world_id, const plan::Limits& limits)
         : ground_(ground), limits_(limits) {
         cgroup_.world_id_ = std::move(world_id);
+        cgroup_.keep_parents_ = ground.keep_parents;
     }
     // Errors of both: those of Cgroup::make.
     Result<> make_version_2();

@@ -438,6 +438,24 @@ TEST_F(CgroupTest, LeftoversAreFoundAndRemoved) {
     EXPECT_TRUE(find_leftovers(ground_).value().empty());
 }
 
+TEST_F(CgroupTest, TheGroupAboveIsKeptForTheNextWhereThatIsWanted) {
+    SUB_SKIP_WITHOUT("cgroup", why_no_group());
+    CgroupGround keeping = ground_;
+    keeping.keep_parents = true;
+    auto cgroup = Cgroup::make(keeping, new_world_id(), {.pids = 100});
+    ASSERT_TRUE(cgroup);
+    std::vector<std::string> parents;
+    for (const std::string& directory : cgroup->directories())
+        parents.push_back(directory.substr(0, directory.rfind('/')));
+    EXPECT_TRUE(remove_empty_parents(ground_)) << "of which there is none yet";
+    for (const std::string& parent : parents) EXPECT_TRUE(exists(parent)) << parent;
+    ASSERT_TRUE(cgroup->remove());
+    for (const std::string& parent : parents) EXPECT_TRUE(exists(parent)) << parent;
+    const auto removed = remove_empty_parents(ground_);
+    EXPECT_TRUE(removed) << removed.error().message();
+    for (const std::string& parent : parents) EXPECT_FALSE(exists(parent)) << parent;
+}
+
 // Whoever removes the last world also removes what the next one goes below.
 TEST_F(CgroupTest, WorldsComeAndGoBesideEachOther) {
     SUB_SKIP_WITHOUT("cgroup", why_no_group());
