@@ -86,6 +86,19 @@ std::optional<HeadProblem> check_access(const HeadFacts& facts, const Access& ac
     return std::nullopt;
 }
 
+std::optional<HeadProblem> check_handshake(const HandshakeFacts& facts) {
+    constexpr std::size_t kKeySize = 24;  // 16 bytes in base64
+    if (facts.versions.size() != 1 || facts.versions.front() != "13")
+        return HeadProblem{426, "bad_handshake",
+                           "one Sec-WebSocket-Version field is needed here, and it is 13"};
+    if (facts.keys.size() != 1 || facts.keys.front().size() != kKeySize ||
+        !facts.keys.front().ends_with("=="))
+        return bad("bad_handshake", "one Sec-WebSocket-Key field is needed, with 16 bytes in base64");
+    if (facts.more_follows)
+        return bad("bad_handshake", "frames are sent when the WebSocket has begun, and not before");
+    return std::nullopt;
+}
+
 std::optional<Target> split_target(std::string_view target) {
     std::string authority;
     const auto printable = [](char c) { return c > 0x20 && c < 0x7f && c != '#'; };

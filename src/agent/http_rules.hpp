@@ -39,6 +39,15 @@ struct Access {
 // name to lead here, or does not come from whom the token was given to. The token is in no answer.
 std::optional<HeadProblem> check_access(const HeadFacts& facts, const Access& access);
 
+// What the head of an upgrade to a WebSocket says, each field as often as it came.
+struct HandshakeFacts {
+    std::vector<std::string> versions, keys;  // Sec-WebSocket-Version, Sec-WebSocket-Key
+    bool more_follows = false;                // bytes behind the head
+};
+
+// Why no WebSocket begins (RFC 6455, section 4.2.1). nullopt: one does.
+std::optional<HeadProblem> check_handshake(const HandshakeFacts& facts);
+
 // True for what may stand in a Host field (RFC 9110, section 7.2): nothing, a name or an
 // address, a port behind it.
 bool is_host(std::string_view text);

@@ -75,6 +75,22 @@ TEST(HttpRules, WhereOthersCanConnectTheHostIsOurs) {
     EXPECT_EQ(status({"localhost:8080"}, "evil.test:8080"), 421);
 }
 
+TEST(HttpRules, Handshakes) {
+    const std::string key = "dGhlIHNhbXBsZSBub25jZQ==";
+    const auto status = [](const HandshakeFacts& facts) {
+        const auto problem = check_handshake(facts);
+        return problem ? problem->status : 0;
+    };
+    EXPECT_EQ(status({.versions = {"13"}, .keys = {key}}), 0);
+    EXPECT_EQ(status({.versions = {"13"}, .keys = {key}, .more_follows = true}), 400);
+    EXPECT_EQ(status({.versions = {"13"}, .keys = {}}), 400);
+    EXPECT_EQ(status({.versions = {"13"}, .keys = {key, key}}), 400);
+    EXPECT_EQ(status({.versions = {"13"}, .keys = {"c2hvcnQ="}}), 400);
+    EXPECT_EQ(status({.versions = {}, .keys = {key}}), 426);
+    EXPECT_EQ(status({.versions = {"13", "13"}, .keys = {key}}), 426);
+    EXPECT_EQ(status({.versions = {"12"}, .keys = {key}}), 426);
+}
+
 TEST(HttpRules, NoWebPages) { EXPECT_EQ(status_of({.hosts = {"a"}, .has_origin = true}), 403); }
 
 TEST(HttpRules, Targets) {

@@ -350,8 +350,19 @@ asio::awaitable<bool> Connection::send_ready() {
 
 // A connection that has not said what it wants is idle.
 asio::awaitable<void> Connection::switch_protocols() {
-    // Who sends frames before there is a WebSocket does not speak its protocol.
-    if (buffer_.size() > 0) co_return;
+    const auto& head = parser_->get();
+    const auto found = check_handshake({.versions = values_of(head, http::field::sec_websocket_version),
+                                        .keys = values_of(head, http::field::sec_websocket_key),
+                                        .more_follows = buffer_.size() > 0});
+    if (found) {
+        HttpResponse refused = problem(found->status, found->error, found->detail);
+        if (found->status == 426) {
+            refused.headers = {
+                {"Upgrade", "websocket"}, {"Connection", "Upgrade"}, {"Sec-WebSocket-Version", "13"}};
+        }
+        co_await refuse(std::move(refused));
+        co_return;
+    }
     ++core_.counts.answers[101];
     idle_ = true;
     const WebSocketLimits limits{.first_ms = core_.limits.read_ms, .write_ms = core_.limits.write_ms};

@@ -199,6 +199,8 @@ void TerminalStream::adopt_client() {
     }
     if (!coming) return;
     if (link_) {
+        // What it said before the other came holds, also when it has gone since.
+        hear_client();
         given_ = ring_.total() - link_->unsent_bytes();
         link_->close({4001, "attached elsewhere"});
         link_->wake_by(-1);

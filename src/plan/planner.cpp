@@ -27,20 +27,6 @@ constexpr std::array<std::string_view, 8> kMaskedHome = {
     ".ssh", ".aws", ".gnupg", ".config/gcloud", ".mozilla", ".config/google-chrome", ".config/chromium",
     ".kube"};
 
-Result<> check_machine(const WorldSpec& spec, const HostFacts& facts) {
-    if (!facts.kernel_at_least(5, 12))
-        return fail(Error(Errc::unsupported, "kernel " + facts.kernel_release + " lacks mount_setattr(2)")
-                        .hint("Linux 5.12 or newer is needed"));
-    if (!facts.user_namespace.ok && !facts.is_root())
-        return fail(
-            Error(Errc::unsupported, "user namespaces are not available: " + facts.user_namespace.reason)
-                .hint(facts.user_namespace.fix));
-    if (!facts.proc_mount.ok)
-        return fail(Error(Errc::unsupported, "a fresh /proc cannot be mounted: " + facts.proc_mount.reason)
-                        .hint(facts.proc_mount.fix));
-    return check_project(spec.project.str(), facts);
-}
-
 // overlay → fuse → copy-diff, with the reason for each fall. `direct` is only
 // ever taken when it was asked for.
 Result<CaptureRecord> choose_capture(const WorldSpec& spec, const HostFacts& facts) {
@@ -191,6 +177,20 @@ void add_degradations(WorldPlan& plan, const WorldSpec& spec, const HostFacts& f
 
 }  // namespace
 
+Result<> check_machine(const HostFacts& facts) {
+    if (!facts.kernel_at_least(5, 12))
+        return fail(Error(Errc::unsupported, "kernel " + facts.kernel_release + " lacks mount_setattr(2)")
+                        .hint("Linux 5.12 or newer is needed"));
+    if (!facts.user_namespace.ok && !facts.is_root())
+        return fail(
+            Error(Errc::unsupported, "user namespaces are not available: " + facts.user_namespace.reason)
+                .hint(facts.user_namespace.fix));
+    if (!facts.proc_mount.ok)
+        return fail(Error(Errc::unsupported, "a fresh /proc cannot be mounted: " + facts.proc_mount.reason)
+                        .hint(facts.proc_mount.fix));
+    return {};
+}
+
 Result<> check_project(const std::string& project, const HostFacts& facts) {
     for (const std::string_view never : {"/proc", "/sys", "/dev", "/usr", "/etc", "/boot", kStagingPath})
         if (is_within(project, never))
@@ -206,7 +206,8 @@ Result<> check_project(const std::string& project, const HostFacts& facts) {
 }
 
 Result<WorldPlan> plan_world(const WorldSpec& asked, const HostFacts& facts) {
-    SUB_TRY(check_machine(asked, facts));
+    SUB_TRY(check_machine(facts));
+    SUB_TRY(check_project(asked.project.str(), facts));
     WorldPlan plan;
     WorldSpec spec = asked;
     SUB_TRY_ASSIGN(spec.fs, enforceable(asked.fs, plan, asked.project.str(), facts));

@@ -162,7 +162,9 @@ std::string socket_notice(const std::string& path, const std::string& reason);
 // Those that policies name and the world shows.
 std::vector<std::string> named_sockets(const WorldPlan& plan);
 
-// The part of it that asks only where the project is: before anything is made for it.
+// The part of plan_world that asks only what the machine can do: before anything is started for a world.
+Result<> check_machine(const HostFacts& facts);
+// The part that asks only where the project is: before anything is made for it.
 Result<> check_project(const std::string& project, const HostFacts& facts);
 
 // The whole plan as text: --explain and the golden tests.

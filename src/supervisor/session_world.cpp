@@ -434,6 +434,7 @@ void Project::keep_standby(std::unique_ptr<SessionWorld> world) {
 }
 
 Result<std::unique_ptr<SessionWorld>> Project::launch(const Machine& machine, const Wanted& asked) {
+    SUB_TRY(plan::check_machine(machine.facts));
     Wanted wanted = asked;
     if (wanted.world_id.empty()) wanted.world_id = make_world_id(machine.env);
     // After the world's lock, a collector does not take its group for a dead world's.

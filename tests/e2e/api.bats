@@ -121,6 +121,7 @@ asked() { [[ $(curl -sS --unix-socket "$S" http://localhost/v1/approvals | jq '.
 @test "200 at once" { api parallel; }
 @test "keep-alive and pipelining" { api keeps_alive; }
 @test "ambiguous requests, hosts, web pages" { api smuggles; }
+@test "what begins no WebSocket is told why" { api shakes_hands; }
 @test "heads and bodies have bounds" { api bounds; }
 @test "slow clients are not waited for" {
     export SUBSTRATE_API_READ_MS=300

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import sys
@@ -411,7 +412,7 @@ def smuggles():
     def refused(request, want):
         answer = raw(request + inner)
         assert status_of(answer) in want, f"{request}: {answer}"
-        assert answer.count(b"HTTP/1.1 ") == 1, f"{request}: {answer}"
+        assert len(re.findall(rb"HTTP/1\.[01] \d\d\d ", answer)) == 1, f"{request}: {answer}"
         assert b"application/problem+json" in answer, answer
 
     post = b"POST /v1/gc HTTP/1.1\r\nHost: x\r\n"
@@ -428,6 +429,25 @@ def smuggles():
     refused(post + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n", [400])
     refused(post + b"Bad Field: x\r\n\r\n", [400])
     refused(post + b"A: b\r\n c: d\r\nNUL: \x00\r\n\r\n", [400])
+    chunks = post + b"Transfer-Encoding: chunked\r\n"
+    refused(chunks + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", [400])
+    refused(post + b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", [501])
+    refused(post + b"Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n", [400])
+    refused(post + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n", [400])
+    refused(post + b"Content-Length : 2\r\n\r\n{}", [400])
+    refused(post + b"Content-Length: 0x2\r\n\r\n{}", [400])
+    refused(b"POST /v1/gc HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", [400])
+    for size in (b"0x2", b" 2", b"2 ", b"+2", b"-2", b"ffffffffffffffff2", b"2;a\rb"):
+        refused(chunks + b"\r\n" + size + b"\r\n{}\r\n0\r\n\r\n", [400])
+    for body in (b"2\n{}\n0\n\n", b"2;a\n{}\r\n0\r\n\r\n", b"2\r\n{}XX0\r\n\r\n", b"2\r\n{}\r\n0\r\nContent-Length: 50\r\n\r\n"):
+        refused(chunks + b"\r\n" + body, [400])
+    refused(b"GET /healthz HTTP/1.1\nHost: x\n\n", [400])
+    refused(b"GET /healthz HTTP/1.1\r\nHost: x\rA: b\r\n\r\n", [400])
+    refused(b"GET /healthz HTTP/1.1\r\nHost: x\r\n: y\r\n\r\n", [400])
+    refused(b"GET /health\x00z HTTP/1.1\r\nHost: x\r\n\r\n", [400])
+    refused(b"GET /healthz x HTTP/1.1\r\nHost: x\r\n\r\n", [400])
+    refused(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", [400])
+    refused(b"CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n", [400])
     refused(b"GET /healthz HTTP/1.1\r\n\r\n", [400])
     refused(b"GET /healthz HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", [400])
     refused(b"GET /healthz HTTP/1.1\r\nHost: a/b\r\n\r\n", [400])
@@ -443,6 +463,22 @@ def smuggles():
     assert status_of(raw(good)) == 200
     head = raw(b"HEAD /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert status_of(head) == 405 and head.endswith(b"\r\n\r\n"), head
+
+
+def shakes_hands():
+    """What begins no WebSocket is told why."""
+    def answer(fields, more=b""):
+        got = raw(b"GET /v1/stream HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" + fields + b"\r\n" + more)
+        return status_of(got), b'"bad_handshake"' in got, got
+
+    key = b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    version = b"Sec-WebSocket-Version: 13\r\n"
+    for fields, more, want in ((version, b"", 400), (version + key + key, b"", 400), (version + b"Sec-WebSocket-Key: c2hvcnQ=\r\n", b"", 400),
+                               (version + key, b"\x81\x00", 400), (key + version + version, b"", 426),
+                               (key + b"Sec-WebSocket-Version: 14\r\n", b"", 426)):
+        status, told, got = answer(fields, more)
+        assert (status, told) == (want, True), got
+        assert want != 426 or b"Sec-WebSocket-Version: 13\r\n" in got, got
 
 
 def bounds():
