@@ -10,6 +10,7 @@ more_setup() {
     S=$SUBSTRATE_HOME/sock/agent.sock
 }
 api() { client api "$@"; }
+attack() { client http_attacks "$@"; }
 
 @test "curl: health, execution, a stream, refusals" {
     substrate world warm >/dev/null
@@ -120,9 +121,9 @@ asked() { [[ $(curl -sS --unix-socket "$S" http://localhost/v1/approvals | jq '.
 @test "a flood of output and a slow reader" { api flood; }
 @test "200 at once" { api parallel; }
 @test "keep-alive and pipelining" { api keeps_alive; }
-@test "ambiguous requests, hosts, web pages" { api smuggles; }
-@test "what begins no WebSocket is told why" { api shakes_hands; }
-@test "heads and bodies have bounds" { api bounds; }
+@test "ambiguous requests, hosts, web pages" { attack smuggles; }
+@test "what begins no WebSocket is told why" { attack shakes_hands; }
+@test "heads and bodies have bounds" { attack bounds; }
 @test "slow clients are not waited for" {
     export SUBSTRATE_API_READ_MS=300
     api slow
