@@ -43,18 +43,18 @@ TEST_F(FindProjectTest, WithoutAMarkItIsTheDirectoryItself) {
 
 TEST_F(FindProjectTest, DotfilesDoNotMakeTheHomeOneProject) {
     make("/home/.git");
-    make("/home/work/app");
-    EXPECT_EQ(found("/home/work/app"), "/home/work/app");
+    make("/home/team/app");
+    EXPECT_EQ(found("/home/team/app"), "/home/team/app");
     EXPECT_EQ(found("/home"), "/home") << "but in the home itself it is meant";
-    make("/home/work/.git");
-    EXPECT_EQ(found("/home/work/app"), "/home/work");
+    make("/home/team/.git");
+    EXPECT_EQ(found("/home/team/app"), "/home/team");
 }
 
 TEST_F(FindProjectTest, NothingAboveTheHomeCounts) {
     make("/.git");
-    make("/home/work");
+    make("/home/team");
     make("/homework/x");
-    EXPECT_EQ(found("/home/work"), "/home/work");
+    EXPECT_EQ(found("/home/team"), "/home/team");
     EXPECT_EQ(found("/homework/x"), "") << "not in the home: the base has the mark";
 }
 

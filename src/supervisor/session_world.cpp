@@ -441,19 +441,21 @@ Result<std::unique_ptr<SessionWorld>> Project::launch(const Machine& machine, co
     const bool overlay = wanted.capture.value_or(CaptureStrategy::overlay) == CaptureStrategy::overlay &&
                          machine.facts.overlay.ok;
     SUB_TRY_ASSIGN(Store::MadeWorld made, store_.make_world(wanted.world_id, /*reuse=*/overlay));
-    auto world = launch_in(machine, wanted, std::move(made));
+    auto world = launch_in(machine, wanted, made);
     if (!world) SUB_TRY(store_.discard("worlds/" + wanted.world_id));
     return world;
 }
 
-// The world is planned, and limited, while its init starts.
+// The world is planned, and limited, while its init starts. Where that fails `made` is still locked: nobody
+// else takes its directory for a dead world's before it is discarded.
 Result<std::unique_ptr<SessionWorld>> Project::launch_in(const Machine& machine, const Wanted& wanted,
-                                                         Store::MadeWorld made) {
+                                                         Store::MadeWorld& made) {
     world::CgroupGround ground = machine.cgroups;
     if (wanted.caller > 0) ground.movable.push_back(wanted.caller);
     const plan::Limits limits = plan::with_defaults(wanted.limits, machine.facts);
     world::CgroupMaker group_maker(ground, wanted.world_id, limits);
     if (limits.any()) SUB_TRY(group_maker.make_version_2());
+    auto group = world::Cgroup::none();  // before the init: that is ended first
     world::InitOptions options = world::init_options_for(machine.facts, machine.init_program);
     options.cgroup_fd = group_maker.v2_fd();
     options.file_limit = machine.file_limit;
@@ -471,7 +473,6 @@ Result<std::unique_ptr<SessionWorld>> Project::launch_in(const Machine& machine,
         SUB_TRY_ASSIGN(made.slot, store_.make_slot(plan.world_id, 0, CaptureStrategy::fuse));
     }
     SUB_TRY_ASSIGN(const world::SeccompProgram* filter, machine.seccomp->of(plan.seccomp));
-    auto group = world::Cgroup::none();
     if (limits.any()) {
         SUB_TRY_ASSIGN(group, group_maker.make_version_1());
     }

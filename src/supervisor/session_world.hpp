@@ -223,7 +223,7 @@ class Project {
     Lease lend(std::unique_ptr<SessionWorld> world, bool warm);
     Result<std::unique_ptr<SessionWorld>> launch(const Machine& machine, const Wanted& asked);
     Result<std::unique_ptr<SessionWorld>> launch_in(const Machine& machine, const Wanted& wanted,
-                                                    Store::MadeWorld made);
+                                                    Store::MadeWorld& made);
 
     Store store_;
     std::string session_id_;

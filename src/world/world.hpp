@@ -37,6 +37,8 @@ class WaitingInit {
     // Must be called from a thread that lives as long as the world: the kernel ends the init with
     // the thread that started it.
     static Result<WaitingInit> start(const InitOptions& options);
+    WaitingInit(WaitingInit&&) noexcept;
+    ~WaitingInit();
 
     struct Running {
         process::Child child;
@@ -52,10 +54,6 @@ class WaitingInit {
     std::unique_ptr<Arguments> arguments_;  // of the program, until that is executed
     process::StartingChild child_;
     sys::UniqueFd control_;
-
-  public:
-    WaitingInit(WaitingInit&&) noexcept;
-    ~WaitingInit();
 };
 
 struct LaunchOptions {

@@ -8,29 +8,18 @@ import socket
 import sys
 import time
 
+from api_client import LIMIT, read_all
+
 HOME = pathlib.Path(os.environ["SUBSTRATE_HOME"])
 ADDRESS = (HOME / "sock" / "agent.tcp").read_text().strip()
 TOKEN = (HOME / "api-token").read_text().strip()
 PORT = int(ADDRESS.rsplit(":", 1)[1])
-LIMIT = 60  # seconds, for hangs only
 BEARER = f"Authorization: Bearer {TOKEN}\r\n"
 OWN = f"Host: {ADDRESS}\r\n"
 
 
 def connect():
     return socket.create_connection(("127.0.0.1", PORT), timeout=LIMIT)
-
-
-def read_all(client):
-    out = b""
-    while True:
-        try:
-            piece = client.recv(1 << 16)
-        except ConnectionResetError:
-            return out
-        if not piece:
-            return out
-        out += piece
 
 
 def ask(text):
